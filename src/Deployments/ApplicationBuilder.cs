@@ -1,0 +1,76 @@
+using System.Text.Json.Serialization.Metadata;
+using Microsoft.AspNetCore.Http;
+using Serve.Embedded.Deployments;
+
+namespace Serve.Embedded;
+
+/// <summary>Collects the deployments of one application for <see cref="DeploymentRegistry.AddApplication"/>.</summary>
+public sealed class ApplicationBuilder
+{
+    private readonly string _importPath;
+    private readonly List<DeploymentDefinition> _deployments = [];
+
+    internal ApplicationBuilder(string importPath) => _importPath = importPath;
+
+    /// <summary>Adds a deployment whose handler does not block.</summary>
+    /// <param name="name">Its name, unique in the application.</param>
+    /// <param name="factory">Makes a replica's handler. Called once per replica.</param>
+    /// <param name="options">Its limits; a configuration file overrides them. <see langword="null"/> = the defaults.</param>
+    /// <param name="responseJson">How to write <typeparamref name="TResponse"/> as JSON; needed only where it is sent over HTTP as JSON.</param>
+    /// <exception cref="ArgumentException">The name is taken or empty, or JSON is needed and <paramref name="responseJson"/> is <see langword="null"/>.</exception>
+    public ApplicationBuilder Add<TRequest, TResponse>(
+        string name,
+        Func<DeploymentContext, IDeployment<TRequest, TResponse>> factory,
+        DeploymentOptions? options = null,
+        JsonTypeInfo<TResponse>? responseJson = null)
+    {
+        HttpEntry? http = typeof(TRequest) == typeof(HttpRequest) ? new PlainEntry<TResponse>(new(responseJson, name)) : null;
+        return Add(name, factory, options, http, blocks: false);
+    }
+
+    /// <summary>Adds a deployment whose handler blocks its thread.</summary>
+    /// <inheritdoc cref="Add{TRequest, TResponse}"/>
+    public ApplicationBuilder AddBlocking<TRequest, TResponse>(
+        string name,
+        Func<DeploymentContext, IBlockingDeployment<TRequest, TResponse>> factory,
+        DeploymentOptions? options = null,
+        JsonTypeInfo<TResponse>? responseJson = null)
+    {
+        HttpEntry? http = typeof(TRequest) == typeof(HttpRequest) ? new BlockingEntry<TResponse>(new(responseJson, name)) : null;
+        return Add(name, factory, options, http, blocks: true);
+    }
+
+    /// <summary>Adds a deployment that writes its own HTTP responses.</summary>
+    /// <inheritdoc cref="Add{TRequest, TResponse}"/>
+    public ApplicationBuilder AddHttp(string name, Func<DeploymentContext, IHttpDeployment> factory, DeploymentOptions? options = null) =>
+        Add(name, factory, options, new ContextEntry(), blocks: false);
+
+    internal ApplicationDefinition Build()
+    {
+        if (_deployments.Count == 0)
+        {
+            throw new ArgumentException($"Application '{_importPath}' has no deployment.");
+        }
+
+        if (_deployments[0].Http is null)
+        {
+            throw new ArgumentException(
+                $"Deployment '{_deployments[0].Name}' is the first of application '{_importPath}' and so answers HTTP: it must take an HttpRequest or be an IHttpDeployment.");
+        }
+
+        return new(_importPath, _deployments);
+    }
+
+    private ApplicationBuilder Add(string name, Func<DeploymentContext, object> factory, DeploymentOptions? options, HttpEntry? http, bool blocks)
+    {
+        ArgumentException.ThrowIfNullOrWhiteSpace(name);
+        ArgumentNullException.ThrowIfNull(factory);
+        if (_deployments.Any(d => d.Name == name))
+        {
+            throw new ArgumentException($"Application '{_importPath}' has two deployments named '{name}'.", nameof(name));
+        }
+
+        _deployments.Add(new(name, factory, options ?? new(), http, blocks));
+        return this;
+    }
+}

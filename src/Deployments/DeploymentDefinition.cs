@@ -1,0 +1,22 @@
+namespace Serve.Embedded.Deployments;
+
+/// <summary>One deployment as code registered it: how to make a replica's handler, and how requests enter it.</summary>
+internal sealed class DeploymentDefinition(
+    string name,
+    Func<DeploymentContext, object> factory,
+    DeploymentOptions options,
+    HttpEntry? http,
+    bool blocks)
+{
+    public string Name => name;
+
+    public DeploymentOptions Options => options;
+
+    /// <summary><see langword="null"/> = it cannot be an ingress deployment.</summary>
+    public HttpEntry? Http => http;
+
+    /// <summary>Whether the handler blocks, so that its replicas need threads of their own.</summary>
+    public bool Blocks => blocks;
+
+    public object CreateHandler(DeploymentContext context) => factory(context);
+}

@@ -1,0 +1,53 @@
+using System.Text.Json;
+using Microsoft.AspNetCore.Http;
+
+namespace Serve.Embedded;
+
+/// <summary>
+/// A deployment's handler that does not block: it runs on the thread that brought the request, and gives it back while it waits.
+/// </summary>
+/// <typeparam name="TRequest">What callers send. An ingress deployment, which answers HTTP, takes <see cref="HttpRequest"/>.</typeparam>
+/// <typeparam name="TResponse">
+/// What callers get back. Over HTTP: <see cref="string"/> becomes text/plain in UTF-8, bytes become text/plain, <see langword="null"/>
+/// an empty body, an <see cref="IAsyncEnumerable{T}"/> of strings or bytes a streamed body, anything else compact JSON.
+/// </typeparam>
+public interface IDeployment<in TRequest, TResponse>
+{
+    /// <summary>Handles one request. Up to <c>max_ongoing_requests</c> calls run at the same time on one instance.</summary>
+    /// <param name="request">The request.</param>
+    /// <param name="cancellationToken">Set when the caller left, the request timed out, or the replica must stop now.</param>
+    ValueTask<TResponse> HandleAsync(TRequest request, CancellationToken cancellationToken);
+}
+
+/// <summary>
+/// A deployment's handler that blocks its thread (a model, a native library, synchronous I/O). Each replica owns the threads it runs on,
+/// at most <c>max_ongoing_requests</c> of them, so that a saturated one slows nobody else.
+/// </summary>
+/// <typeparam name="TRequest">What callers send; see <see cref="IDeployment{TRequest, TResponse}"/>.</typeparam>
+/// <typeparam name="TResponse">What callers get back; see <see cref="IDeployment{TRequest, TResponse}"/>.</typeparam>
+public interface IBlockingDeployment<in TRequest, TResponse>
+{
+    /// <summary>Handles one request on a thread of the replica.</summary>
+    /// <param name="request">The request. Its body may be read synchronously.</param>
+    /// <param name="cancellationToken">Set when the caller left, the request timed out, or the replica must stop now. A handler that ignores it keeps its permit until it returns.</param>
+    TResponse Handle(TRequest request, CancellationToken cancellationToken);
+}
+
+/// <summary>An ingress deployment that writes its own HTTP response: status, headers, streamed bodies, upgraded connections.</summary>
+public interface IHttpDeployment
+{
+    /// <summary>Handles one HTTP request. The response may be written until the request ends; later writes throw <see cref="OperationCanceledException"/>.</summary>
+    /// <param name="context">The request and its response.</param>
+    /// <param name="cancellationToken">Set when the client left, the request timed out, or the replica must stop now.</param>
+    ValueTask HandleAsync(HttpContext context, CancellationToken cancellationToken);
+}
+
+/// <summary>A handler that takes <c>user_config</c>: once before its first request, and again whenever it changes, without a restart.</summary>
+public interface IReconfigurable
+{
+    /// <summary>Takes a new <c>user_config</c>. Requests may be running meanwhile.</summary>
+    /// <param name="userConfig">The value, as JSON.</param>
+    /// <param name="cancellationToken">Set when the replica must stop now.</param>
+    /// <exception cref="Exception">Anything thrown refuses the value: the deployment keeps the one before, and the message is shown to the operator.</exception>
+    ValueTask ReconfigureAsync(JsonElement userConfig, CancellationToken cancellationToken);
+}

@@ -1,0 +1,52 @@
+namespace Serve.Embedded.Deployments;
+
+/// <summary>A random source that is seeded, thread-safe and takes no lock: one atomic addition and a mix (SplitMix64, Steele et al. 2014) per draw.</summary>
+internal sealed class SeededRandom(ulong seed) : Random(0)
+{
+    private long _state = (long)seed;
+
+    public override int Next(int maxValue)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegative(maxValue);
+        return (int)(((Draw() >> 32) * (ulong)maxValue) >> 32);
+    }
+
+    public override int Next(int minValue, int maxValue)
+    {
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(minValue, maxValue);
+        return (int)(minValue + (long)(((Draw() >> 32) * (ulong)((long)maxValue - minValue)) >> 32));
+    }
+
+    public override int Next() => Next(int.MaxValue);
+
+    public override long NextInt64() => (long)(Draw() >> 1);
+
+    public override double NextDouble() => Sample();
+
+    protected override double Sample() => (Draw() >> 11) * (1.0 / (1UL << 53));
+
+    public override void NextBytes(Span<byte> buffer)
+    {
+        while (buffer.Length >= sizeof(ulong))
+        {
+            BitConverter.TryWriteBytes(buffer, Draw());
+            buffer = buffer[sizeof(ulong)..];
+        }
+
+        ulong last = Draw();
+        for (int i = 0; i < buffer.Length; i++)
+        {
+            buffer[i] = (byte)(last >> (8 * i));
+        }
+    }
+
+    public override void NextBytes(byte[] buffer) => NextBytes(buffer.AsSpan());
+
+    private ulong Draw()
+    {
+        ulong z = (ulong)Interlocked.Add(ref _state, unchecked((long)0x9E3779B97F4A7C15));
+        z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9;
+        z = (z ^ (z >> 27)) * 0x94D049BB133111EB;
+        return z ^ (z >> 31);
+    }
+}

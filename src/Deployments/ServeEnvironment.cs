@@ -1,0 +1,14 @@
+using Microsoft.Extensions.Logging;
+
+namespace Serve.Embedded.Deployments;
+
+/// <summary>What everything else takes from outside, so that a test owns the clock, the chance and the threads.</summary>
+/// <param name="Time">The only clock.</param>
+/// <param name="Random">The only source of chance; thread-safe.</param>
+/// <param name="Resume">Runs the continuation of a waiter that was admitted or ended, never on the stack of whoever ended its wait.</param>
+/// <param name="Loggers">Where log lines go.</param>
+internal sealed record ServeEnvironment(TimeProvider Time, Random Random, Action<IThreadPoolWorkItem> Resume, ILoggerFactory Loggers)
+{
+    /// <summary>The thread pool, on the queue of the thread that gave the permit back: it has just finished and is the first to be free.</summary>
+    public static void ResumeOnThreadPool(IThreadPoolWorkItem item) => ThreadPool.UnsafeQueueUserWorkItem(item, preferLocal: true);
+}

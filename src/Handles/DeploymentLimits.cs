@@ -1,0 +1,15 @@
+namespace Serve.Embedded.Handles;
+
+/// <summary>The limits in force of one deployment: immutable, swapped whole when the operator changes one.</summary>
+internal sealed record DeploymentLimits
+{
+    public required int MaxOngoingRequests { get; init; }
+
+    public required int MaxQueuedRequests { get; init; }
+
+    public TimeSpan? MaxQueueWait { get; init; }
+
+    public int BackpressureStatusCode { get; init; } = 503;
+
+    public double? RetryAfterS { get; init; }
+}

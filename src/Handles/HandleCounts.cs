@@ -1,0 +1,72 @@
+namespace Serve.Embedded.Handles;
+
+/// <summary>
+/// What became of every request that came through one handle. Each request is counted once where it ends, so
+/// arrivals = shed + queued + ongoing + completed + failed + cancelled + timed out, at rest exactly.
+/// </summary>
+internal sealed class HandleCounts
+{
+    private long _arrived;
+    private long _started;
+    private long _shed;
+    private long _completed;
+    private long _failed;
+    private long _cancelled;
+    private long _timedOut;
+
+    public long Arrived => Volatile.Read(ref _arrived);
+
+    /// <summary>Accepted by a replica: the drain of the queue.</summary>
+    public long Started => Volatile.Read(ref _started);
+
+    public long Shed => Volatile.Read(ref _shed);
+
+    public long Completed => Volatile.Read(ref _completed);
+
+    public long Failed => Volatile.Read(ref _failed);
+
+    public long Cancelled => Volatile.Read(ref _cancelled);
+
+    public long TimedOut => Volatile.Read(ref _timedOut);
+
+    public void Arrive() => Interlocked.Increment(ref _arrived);
+
+    public void Start() => Interlocked.Increment(ref _started);
+
+    public void Refuse() => Interlocked.Increment(ref _shed);
+
+    public void Ended(RequestEnd end)
+    {
+        switch (end)
+        {
+            case RequestEnd.Completed:
+                Interlocked.Increment(ref _completed);
+                break;
+            case RequestEnd.Failed:
+                Interlocked.Increment(ref _failed);
+                break;
+            case RequestEnd.Cancelled:
+                Interlocked.Increment(ref _cancelled);
+                break;
+            case RequestEnd.TimedOut:
+                Interlocked.Increment(ref _timedOut);
+                break;
+        }
+    }
+
+    public void Left(WaitEnd end)
+    {
+        switch (end)
+        {
+            case WaitEnd.Cancelled:
+                Interlocked.Increment(ref _cancelled);
+                break;
+            case WaitEnd.TimedOut:
+                Interlocked.Increment(ref _timedOut);
+                break;
+            case WaitEnd.QueueTimedOut or WaitEnd.Unavailable:
+                Interlocked.Increment(ref _shed);
+                break;
+        }
+    }
+}

@@ -1,0 +1,85 @@
+using System.Globalization;
+using Serve.Embedded.Deployments;
+
+namespace Serve.Embedded.Handles;
+
+/// <summary>A deployment as its callers see it: its gate, the limits in force, and the words in which it refuses. Lives as long as its replicas do.</summary>
+internal sealed class ServedDeployment
+{
+    private readonly ServeEnvironment _environment;
+    private DeploymentLimits _limits;
+
+    public ServedDeployment(string application, DeploymentDefinition definition, DeploymentLimits limits, ServeEnvironment environment)
+    {
+        Application = application;
+        Definition = definition;
+        Gate = new(environment);
+        _limits = limits;
+        _environment = environment;
+    }
+
+    public string Application { get; }
+
+    public string Name => Definition.Name;
+
+    public DeploymentDefinition Definition { get; }
+
+    public AdmissionGate Gate { get; }
+
+    public TimeProvider Time => _environment.Time;
+
+    /// <summary>The limits in force. Setting them changes the queues of all handles at once; replicas are resized by their owner.</summary>
+    public DeploymentLimits Limits
+    {
+        get => Volatile.Read(ref _limits);
+        set
+        {
+            Volatile.Write(ref _limits, value);
+            foreach (Handle handle in Gate.Handles)
+            {
+                handle.MaxQueued = value.MaxQueuedRequests;
+            }
+        }
+    }
+
+    /// <summary>A new caller.</summary>
+    public Handle OpenHandle()
+    {
+        Handle handle = Gate.AddHandle(Limits.MaxQueuedRequests);
+
+        // The limit may have moved between the two.
+        handle.MaxQueued = Limits.MaxQueuedRequests;
+        return handle;
+    }
+
+    /// <summary>Says no to an arrival that found the queue full.</summary>
+    public Refusal QueueFull(int queued)
+    {
+        DeploymentLimits limits = Limits;
+        int retryAfter = Gate.RetryAfter.Seconds(Gate, limits.RetryAfterS);
+        int replicas = Gate.Replicas.Length;
+        return new(
+            string.Create(
+                CultureInfo.InvariantCulture,
+                $"Request dropped due to backpressure (num_queued_requests={queued}, max_queued_requests={limits.MaxQueuedRequests}). Deployment '{Name}' of application '{Application}' is at its limits: max_queued_requests = {limits.MaxQueuedRequests}, max_ongoing_requests = {limits.MaxOngoingRequests} on each of {replicas} replica(s). Retry after {retryAfter} s."),
+            limits.BackpressureStatusCode,
+            retryAfter);
+    }
+
+    /// <summary>Says no to a request that waited too long.</summary>
+    public Refusal WaitedTooLong(TimeSpan maxWait)
+    {
+        DeploymentLimits limits = Limits;
+        int retryAfter = Gate.RetryAfter.Seconds(Gate, limits.RetryAfterS);
+        return new(
+            string.Create(
+                CultureInfo.InvariantCulture,
+                $"Request dropped due to backpressure (num_queued_requests={Gate.Waiting}, max_queued_requests={limits.MaxQueuedRequests}). It waited {maxWait.TotalSeconds} s, the max_queue_wait_s of deployment '{Name}' of application '{Application}'. Retry after {retryAfter} s."),
+            limits.BackpressureStatusCode,
+            retryAfter);
+    }
+
+    /// <summary>Says that nothing can run the request.</summary>
+    public string UnavailableMessage() =>
+        $"Deployment '{Name}' of application '{Application}' is unavailable: it failed to start or is being removed. 'serve status' says why.";
+}

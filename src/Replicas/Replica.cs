@@ -1,0 +1,125 @@
+using System.Text.Json;
+using Microsoft.AspNetCore.Http;
+using Microsoft.AspNetCore.Http.Features;
+using Serve.Embedded.Deployments;
+
+namespace Serve.Embedded.Replicas;
+
+/// <summary>One running copy of a deployment: its handler, its permits, and the threads of a handler that blocks.</summary>
+internal sealed class Replica
+{
+    private readonly DeploymentDefinition _definition;
+    private readonly ReplicaThreads? _threads;
+    private readonly CancellationTokenSource _stopping = new();
+    private object? _handler;
+    private int _state = (int)ReplicaState.Starting;
+
+    public Replica(string id, DeploymentDefinition definition, TimeProvider time)
+    {
+        Id = id;
+        _definition = definition;
+        _threads = definition.Blocks ? new($"{definition.Name} {id}", time) : null;
+    }
+
+    public string Id { get; }
+
+    public ReplicaPermits Permits { get; } = new();
+
+    public ReplicaState State => (ReplicaState)Volatile.Read(ref _state);
+
+    /// <summary>Cancelled when the replica must stop now, whatever it still does.</summary>
+    public CancellationToken Stopping => _stopping.Token;
+
+    /// <summary>Threads that belong to this replica.</summary>
+    public int ThreadCount => _threads?.Count ?? 0;
+
+    /// <summary>Makes the handler and hands it its first <c>user_config</c>. Any failure is a failed start.</summary>
+    public async Task StartAsync(DeploymentContext context, string? userConfig)
+    {
+        object handler = _definition.CreateHandler(context)
+            ?? throw new InvalidOperationException($"The factory of deployment '{_definition.Name}' returned null.");
+        Volatile.Write(ref _handler, handler);
+        if (userConfig is not null)
+        {
+            await ReconfigureAsync(userConfig);
+        }
+    }
+
+    /// <summary>Hands the handler a new <c>user_config</c>, while requests go on.</summary>
+    public async Task ReconfigureAsync(string userConfig)
+    {
+        if (_handler is not IReconfigurable handler)
+        {
+            throw new InvalidOperationException(
+                $"Deployment '{_definition.Name}' takes no user_config: its handler does not implement {nameof(IReconfigurable)}. Remove user_config from its options.");
+        }
+
+        using JsonDocument document = JsonDocument.Parse(userConfig);
+        await handler.ReconfigureAsync(document.RootElement.Clone(), _stopping.Token);
+    }
+
+    /// <exception cref="InvalidOperationException">The state table has no such move.</exception>
+    public void MoveTo(ReplicaState next)
+    {
+        ReplicaState current = State;
+        if (!ReplicaStates.CanMove(current, next))
+        {
+            throw new InvalidOperationException($"Replica {Id} of deployment '{_definition.Name}' cannot go from {current} to {next}.");
+        }
+
+        Volatile.Write(ref _state, (int)next);
+    }
+
+    /// <summary>Runs an HTTP request: where it is if the handler does not block, else on a thread of the replica.</summary>
+    public ValueTask<HttpResult> InvokeHttpAsync(HttpContext context, CancellationToken cancellationToken)
+    {
+        object handler = _handler!;
+        HttpEntry entry = _definition.Http!;
+        if (_threads is null)
+        {
+            return entry.InvokeAsync(handler, context, cancellationToken);
+        }
+
+        // The thread is the handler's to block, so it may read the body in the plain way.
+        if (context.Features.Get<IHttpBodyControlFeature>() is { } body)
+        {
+            body.AllowSynchronousIO = true;
+        }
+
+        return BlockingCall<HttpResult>.RunAsync(_threads, () => entry.InvokeAsync(handler, context, cancellationToken).AsTask().GetAwaiter().GetResult());
+    }
+
+    /// <summary>Runs a call from code.</summary>
+    public ValueTask<TResponse> InvokeAsync<TRequest, TResponse>(TRequest request, CancellationToken cancellationToken)
+    {
+        if (_threads is null)
+        {
+            return ((IDeployment<TRequest, TResponse>)_handler!).HandleAsync(request, cancellationToken);
+        }
+
+        IBlockingDeployment<TRequest, TResponse> handler = (IBlockingDeployment<TRequest, TResponse>)_handler!;
+        return BlockingCall<TResponse>.RunAsync(_threads, () => handler.Handle(request, cancellationToken));
+    }
+
+    /// <summary>Whether calls from code with these types can reach the handler.</summary>
+    public static bool Takes<TRequest, TResponse>(object handler) =>
+        handler is IDeployment<TRequest, TResponse> or IBlockingDeployment<TRequest, TResponse>;
+
+    /// <summary>Cancels what still runs.</summary>
+    public Task CancelOngoingAsync() => _stopping.CancelAsync();
+
+    /// <summary>Disposes of the handler and lets the threads go. Called when nothing is ongoing.</summary>
+    public async Task DisposeHandlerAsync()
+    {
+        _threads?.Dispose();
+        switch (_handler)
+        {
+            case IAsyncDisposable handler:
+                await handler.DisposeAsync();
+                break;
+            case IDisposable handler:
+                handler.Dispose();
+                break;
+        }
+    }
+}
