@@ -41,6 +41,7 @@ internal sealed class JsonLogLine(LineBuffer line)
     // Readable beyond ASCII; control characters and line ends are escaped by this encoder too.
     private readonly Utf8JsonWriter _json = new(line, new JsonWriterOptions { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping, SkipValidation = true });
     private readonly HashSet<string> _extraKeys = [];
+    private readonly LineBuffer _accessMessage = new();
 
     public void Write(in LogHead head, string message, Exception? exception, IReadOnlyList<KeyValuePair<string, object?>>? fields)
     {
@@ -70,14 +71,10 @@ internal sealed class JsonLogLine(LineBuffer line)
     public void Write(in LogHead head, in AccessLogEntry entry)
     {
         Begin(head, ShortNameChars);
-        ReadOnlySpan<char> method = Cap(entry.Method, ShortNameChars);
-        Span<char> message = stackalloc char[3 * ShortNameChars];
-        message.TryWrite(
-            CultureInfo.InvariantCulture,
-            $"{method} {Cap(entry.Route, ShortNameChars)} {entry.StatusCode} {entry.LatencyTenths / 10}.{entry.LatencyTenths % 10}ms",
-            out int written);
-        _json.WriteString(Message, message[..written]);
-        _json.WriteString(Method, method);
+        TextLogLine.AppendMessage(_accessMessage, entry, ShortNameChars);
+        _json.WriteString(Message, _accessMessage.Written);
+        _accessMessage.Clear();
+        _json.WriteString(Method, LineBuffer.Cap(entry.Method, ShortNameChars));
         _json.WriteNumber(StatusCode, entry.StatusCode);
         _json.WriteNumber(LatencyMs, entry.LatencyTenths / 10.0);
         End();
@@ -88,10 +85,10 @@ internal sealed class JsonLogLine(LineBuffer line)
     {
         line.Clear();
         Begin(head, ShortNameChars);
-        _json.WriteString(Message, Cap(message, ShortTextChars));
+        _json.WriteString(Message, LineBuffer.Cap(message, ShortTextChars));
         if (trace is not null)
         {
-            _json.WriteString(ExcText, Cap(trace, ShortTextChars));
+            _json.WriteString(ExcText, LineBuffer.Cap(trace, ShortTextChars));
         }
 
         _json.WriteBoolean(Truncated, true);
@@ -107,7 +104,7 @@ internal sealed class JsonLogLine(LineBuffer line)
         LogTime.Format(head.Time, time);
         _json.WriteString(AscTime, time);
         _json.WriteString(ComponentName, head.ComponentName);
-        _json.WriteString(ComponentId, Cap(head.ComponentId, maxNameChars));
+        _json.WriteString(ComponentId, LineBuffer.Cap(head.ComponentId, maxNameChars));
         if (head.Scope is not { } scope)
         {
             return;
@@ -135,7 +132,7 @@ internal sealed class JsonLogLine(LineBuffer line)
     {
         if (value is not null)
         {
-            _json.WriteString(key, Cap(value, maxChars));
+            _json.WriteString(key, LineBuffer.Cap(value, maxChars));
         }
     }
 
@@ -144,11 +141,11 @@ internal sealed class JsonLogLine(LineBuffer line)
         _json.WritePropertyName(Deployment);
         if (application is not null)
         {
-            _json.WriteStringValueSegment(Cap(application, maxChars), isFinalSegment: false);
+            _json.WriteStringValueSegment(LineBuffer.Cap(application, maxChars), isFinalSegment: false);
             _json.WriteStringValueSegment("_", isFinalSegment: false);
         }
 
-        _json.WriteStringValueSegment(Cap(deployment, maxChars), isFinalSegment: true);
+        _json.WriteStringValueSegment(LineBuffer.Cap(deployment, maxChars), isFinalSegment: true);
     }
 
     private void WriteExtraFields(RequestScope? scope, IReadOnlyList<KeyValuePair<string, object?>>? fields)
@@ -219,7 +216,7 @@ internal sealed class JsonLogLine(LineBuffer line)
                 _json.WriteNull(key);
                 break;
             case string text:
-                _json.WriteString(key, Cap(text, MaxExtraChars));
+                _json.WriteString(key, LineBuffer.Cap(text, MaxExtraChars));
                 break;
             case bool flag:
                 _json.WriteBoolean(key, flag);
@@ -241,10 +238,8 @@ internal sealed class JsonLogLine(LineBuffer line)
                 break;
             default:
                 string? formatted = value is IFormattable formattable ? formattable.ToString(null, CultureInfo.InvariantCulture) : value.ToString();
-                _json.WriteString(key, Cap(formatted ?? "", MaxExtraChars));
+                _json.WriteString(key, LineBuffer.Cap(formatted ?? "", MaxExtraChars));
                 break;
         }
     }
-
-    private static ReadOnlySpan<char> Cap(string text, int maxChars) => text.Length <= maxChars ? text : text.AsSpan(0, maxChars);
 }

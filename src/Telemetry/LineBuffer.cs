@@ -37,6 +37,8 @@ internal sealed class LineBuffer : IBufferWriter<byte>
     /// <summary>Text beyond <see cref="MaxLineBytes"/> is not taken in at all, so that a huge message costs no huge buffer.</summary>
     private int Room => Math.Max(0, MaxLineBytes - _length);
 
+    public static ReadOnlySpan<char> Cap(string text, int maxChars) => text.Length <= maxChars ? text : text.AsSpan(0, maxChars);
+
     public void Clear()
     {
         _length = 0;
@@ -65,7 +67,7 @@ internal sealed class LineBuffer : IBufferWriter<byte>
     }
 
     /// <summary>One field of several on a line: spaces are escaped too.</summary>
-    public void AppendToken(string text) => Append(text, UnsafeInTokens);
+    public void AppendToken(ReadOnlySpan<char> text) => Append(text, UnsafeInTokens);
 
     public void AppendSafe(ReadOnlySpan<char> text) => Append(text, UnsafeInText);
 

@@ -18,9 +18,16 @@ internal static class TextLogLine
     public static void Write(LineBuffer line, in LogHead head, in AccessLogEntry entry)
     {
         WriteHead(line, head);
-        line.AppendToken(entry.Method);
+        AppendMessage(line, entry, int.MaxValue);
+        line.EndLine();
+    }
+
+    /// <summary><c>METHOD ROUTE STATUS 12.3ms</c>, in both forms.</summary>
+    public static void AppendMessage(LineBuffer line, in AccessLogEntry entry, int maxNameChars)
+    {
+        line.AppendToken(LineBuffer.Cap(entry.Method, maxNameChars));
         line.Append(" "u8);
-        line.AppendToken(entry.Route);
+        line.AppendToken(LineBuffer.Cap(entry.Route, maxNameChars));
         line.Append(" "u8);
         line.Append(entry.StatusCode);
         line.Append(" "u8);
@@ -28,7 +35,6 @@ internal static class TextLogLine
         line.Append("."u8);
         line.Append(entry.LatencyTenths % 10);
         line.Append("ms"u8);
-        line.EndLine();
     }
 
     private static void WriteHead(LineBuffer line, in LogHead head)
