@@ -118,9 +118,9 @@ public sealed class LogOutputTests
     public async Task Write_ManyThreadsThroughSmallBlocks_KeepsLinesWholeInOrderAndCounted()
     {
         const int Writers = 4;
-        const int LinesEach = 50_000;
+        const int LinesEach = 300_000;
         MemoryStream stream = new();
-        LogOutput output = new(stream, capacity: 8 * 1024, linger: TimeSpan.Zero);
+        LogOutput output = new(stream, capacity: 2 * 1024, linger: TimeSpan.Zero);
 
         Task[] writers = [.. Enumerable.Range(0, Writers).Select(writer => Task.Factory.StartNew(
             () =>

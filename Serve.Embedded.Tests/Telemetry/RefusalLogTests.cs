@@ -128,7 +128,7 @@ public sealed class RefusalLogTests : IDisposable
     public async Task Write_ConcurrentlyWhileTimePasses_LoggedAndLeftOutAreAllRefusals(int seed)
     {
         const int Threads = 4;
-        const int Each = 20_000;
+        const int Each = 300_000;
         int running = Threads;
         Task[] floods = [.. Enumerable.Range(0, Threads).Select(_ => Task.Factory.StartNew(
             () =>
