@@ -1,0 +1,26 @@
+using Microsoft.Extensions.Logging;
+
+namespace Serve.Embedded.Telemetry;
+
+/// <summary>How log lines look and which are written: immutable, replaced whole.</summary>
+internal sealed record LogSettings
+{
+    /// <summary>One JSON object per line instead of text.</summary>
+    public bool Json { get; init; }
+
+    public LogLevel MinimumLevel { get; init; } = LogLevel.Information;
+
+    public bool AccessLog { get; init; } = true;
+}
+
+/// <summary>Where a reload puts the settings and every logger reads them.</summary>
+internal sealed class LiveLogSettings(LogSettings settings)
+{
+    private volatile LogSettings _current = settings;
+
+    public LogSettings Current
+    {
+        get => _current;
+        set => _current = value;
+    }
+}

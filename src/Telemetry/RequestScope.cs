@@ -1,0 +1,61 @@
+namespace Serve.Embedded.Telemetry;
+
+/// <summary>
+/// What is known about the request that the current code works for, so that every log line written meanwhile can carry it.
+/// One holder belongs to one connection (or to one composed call at a time) and is refilled for each request, because a fresh ambient
+/// value per request would cost an allocation per request. The price is a rule: a task that a handler starts and
+/// does not await sees, once its request has ended, whatever request the holder serves next.
+/// </summary>
+internal sealed class RequestScope
+{
+    private static readonly AsyncLocal<RequestScope?> Ambient = new();
+
+    /// <summary>The context of whoever made the holder, plus the holder; entering it is one field write.</summary>
+    private readonly ExecutionContext _context;
+
+    /// <summary>Keeps the other ambient values of the caller's context: make a connection's holder in the connection's own context.</summary>
+    public RequestScope()
+    {
+        RequestScope? outer = Ambient.Value;
+        Ambient.Value = this;
+        ExecutionContext? captured = ExecutionContext.Capture();
+        Ambient.Value = outer;
+        _context = captured ?? throw new InvalidOperationException(
+            "A request scope was made where the flow of the execution context is suppressed: make it before SuppressFlow or after RestoreFlow.");
+    }
+
+    public static RequestScope? Current => Ambient.Value;
+
+    public string? RequestId { get; set; }
+
+    public string? Application { get; set; }
+
+    /// <summary>Together with <see cref="Replica"/>: lines outside the proxy and the controller are this replica's.</summary>
+    public string? Deployment { get; set; }
+
+    public string? Replica { get; set; }
+
+    public string? Route { get; set; }
+
+    /// <summary>
+    /// Makes this the current scope of the calling thread, replacing its whole ambient context, without allocating. Inside an
+    /// <c>async</c> method it flows with the awaits and ends, for the caller, where the method first returns.
+    /// </summary>
+    public void Enter() => ExecutionContext.Restore(_context);
+
+    /// <summary>
+    /// Runs <paramref name="work"/> in this scope and gives the thread its own ambient context back, without allocating: for a
+    /// thread that goes on to other work, such as a replica's.
+    /// </summary>
+    public void Run(ContextCallback work, object? state) => ExecutionContext.Run(_context, work, state);
+
+    /// <summary>Forgets the request, so that nothing of it is told of the next one.</summary>
+    public void Clear()
+    {
+        RequestId = null;
+        Application = null;
+        Deployment = null;
+        Replica = null;
+        Route = null;
+    }
+}
