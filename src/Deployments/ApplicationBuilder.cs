@@ -25,7 +25,7 @@ public sealed class ApplicationBuilder
         JsonTypeInfo<TResponse>? responseJson = null)
     {
         HttpEntry? http = typeof(TRequest) == typeof(HttpRequest) ? new PlainEntry<TResponse>(new(responseJson, name)) : null;
-        return Add(name, factory, options, http, blocks: false);
+        return Add(name, factory, options, http, blocks: false, typeof(TRequest), typeof(TResponse));
     }
 
     /// <summary>Adds a deployment whose handler blocks its thread.</summary>
@@ -37,7 +37,7 @@ public sealed class ApplicationBuilder
         JsonTypeInfo<TResponse>? responseJson = null)
     {
         HttpEntry? http = typeof(TRequest) == typeof(HttpRequest) ? new BlockingEntry<TResponse>(new(responseJson, name)) : null;
-        return Add(name, factory, options, http, blocks: true);
+        return Add(name, factory, options, http, blocks: true, typeof(TRequest), typeof(TResponse));
     }
 
     /// <summary>Adds a deployment that writes its own HTTP responses.</summary>
@@ -61,7 +61,14 @@ public sealed class ApplicationBuilder
         return new(_importPath, _deployments);
     }
 
-    private ApplicationBuilder Add(string name, Func<DeploymentContext, object> factory, DeploymentOptions? options, HttpEntry? http, bool blocks)
+    private ApplicationBuilder Add(
+        string name,
+        Func<DeploymentContext, object> factory,
+        DeploymentOptions? options,
+        HttpEntry? http,
+        bool blocks,
+        Type? request = null,
+        Type? response = null)
     {
         ArgumentException.ThrowIfNullOrWhiteSpace(name);
         ArgumentNullException.ThrowIfNull(factory);
@@ -70,7 +77,7 @@ public sealed class ApplicationBuilder
             throw new ArgumentException($"Application '{_importPath}' has two deployments named '{name}'.", nameof(name));
         }
 
-        _deployments.Add(new(name, factory, options ?? new(), http, blocks));
+        _deployments.Add(new(name, factory, options ?? new(), http, blocks, request, response));
         return this;
     }
 }

@@ -6,7 +6,9 @@ internal sealed class DeploymentDefinition(
     Func<DeploymentContext, object> factory,
     DeploymentOptions options,
     HttpEntry? http,
-    bool blocks)
+    bool blocks,
+    Type? request = null,
+    Type? response = null)
 {
     public string Name => name;
 
@@ -17,6 +19,12 @@ internal sealed class DeploymentDefinition(
 
     /// <summary>Whether the handler blocks, so that its replicas need threads of their own.</summary>
     public bool Blocks => blocks;
+
+    /// <summary>What calls from code send; <see langword="null"/> = it takes none.</summary>
+    public Type? Request => request;
+
+    /// <summary>What calls from code get back.</summary>
+    public Type? Response => response;
 
     public object CreateHandler(DeploymentContext context) => factory(context);
 }

@@ -6,7 +6,7 @@ namespace Serve.Embedded.Handles;
 /// When a refused request should try again: the queue's depth over the rate at which it drains. Before the rate is known, the time that the waiting work needs:
 /// mean service time x depth / permits. Jitter keeps the refused from coming back together.
 /// </summary>
-internal sealed class RetryAfter(ServeEnvironment environment)
+internal sealed class RetryAfter(ServeEnvironment environment) : IDisposable
 {
     private const double Shortest = 1;
     private const double Longest = 60;
@@ -56,6 +56,16 @@ internal sealed class RetryAfter(ServeEnvironment environment)
 
         // A lost update of a mean is a slightly different mean.
         Volatile.Write(ref _serviceSeconds, mean == 0 ? seconds : mean + ServiceTimeWeight * (seconds - mean));
+    }
+
+    public void Dispose()
+    {
+        lock (_sampling)
+        {
+            // Watched for good: nobody starts the timer again.
+            Volatile.Write(ref _watching, 1);
+            _timer?.Dispose();
+        }
     }
 
     /// <summary>Whole seconds for a <c>Retry-After</c> header.</summary>

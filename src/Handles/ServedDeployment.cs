@@ -1,12 +1,14 @@
 using System.Globalization;
 using Serve.Embedded.Deployments;
+using Serve.Embedded.Telemetry;
 
 namespace Serve.Embedded.Handles;
 
 /// <summary>A deployment as its callers see it: its gate, the limits in force, and the words in which it refuses. Lives as long as its replicas do.</summary>
-internal sealed class ServedDeployment
+internal sealed class ServedDeployment : IDisposable
 {
     private readonly ServeEnvironment _environment;
+    private readonly RefusalLog _refusals;
     private DeploymentLimits _limits;
 
     public ServedDeployment(string application, DeploymentDefinition definition, DeploymentLimits limits, ServeEnvironment environment)
@@ -16,6 +18,7 @@ internal sealed class ServedDeployment
         Gate = new(environment);
         _limits = limits;
         _environment = environment;
+        _refusals = new(environment.Loggers.CreateLogger(LogCategories.Proxy), application, definition.Name, environment.Time);
     }
 
     public string Application { get; }
@@ -79,7 +82,17 @@ internal sealed class ServedDeployment
             retryAfter);
     }
 
+    /// <summary>One warning in the words that the caller was told; under a flood, how many were left out.</summary>
+    public void LogRefusal(Refusal refusal) => _refusals.Write(refusal, static r => r.Message);
+
     /// <summary>Says that nothing can run the request.</summary>
     public string UnavailableMessage() =>
         $"Deployment '{Name}' of application '{Application}' is unavailable: it failed to start or is being removed. 'serve status' says why.";
+
+    /// <summary>Its last replica is gone: nothing of it may go on ticking.</summary>
+    public void Dispose()
+    {
+        _refusals.Dispose();
+        Gate.RetryAfter.Dispose();
+    }
 }

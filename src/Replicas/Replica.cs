@@ -12,6 +12,7 @@ internal sealed class Replica
     private readonly ReplicaThreads? _threads;
     private readonly CancellationTokenSource _stopping = new();
     private object? _handler;
+    private IDisposable? _belongings;
     private int _state = (int)ReplicaState.Starting;
 
     public Replica(string id, DeploymentDefinition definition, TimeProvider time)
@@ -101,9 +102,8 @@ internal sealed class Replica
         return BlockingCall<TResponse>.RunAsync(_threads, () => handler.Handle(request, cancellationToken));
     }
 
-    /// <summary>Whether calls from code with these types can reach the handler.</summary>
-    public static bool Takes<TRequest, TResponse>(object handler) =>
-        handler is IDeployment<TRequest, TResponse> or IBlockingDeployment<TRequest, TResponse>;
+    /// <summary>What goes when the replica goes: the handles that its handler has opened.</summary>
+    public void OnDisposed(IDisposable belongings) => _belongings = belongings;
 
     /// <summary>Cancels what still runs.</summary>
     public Task CancelOngoingAsync() => _stopping.CancelAsync();
@@ -112,6 +112,7 @@ internal sealed class Replica
     public async Task DisposeHandlerAsync()
     {
         _threads?.Dispose();
+        _belongings?.Dispose();
         switch (_handler)
         {
             case IAsyncDisposable handler:

@@ -162,12 +162,14 @@ internal sealed class ReplicaThreads : IDisposable
                 ExecutionContext? context = _context;
                 _work = null;
                 _context = null;
-                if (context is not null)
+                if (context is null)
                 {
-                    ExecutionContext.Restore(context);
+                    work.Execute();
                 }
-
-                work.Execute();
+                else
+                {
+                    ExecutionContext.Run(context, static w => ((IThreadPoolWorkItem)w!).Execute(), work);
+                }
             }
             while (_owner.TryPark(this));
         }

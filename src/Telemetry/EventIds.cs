@@ -8,10 +8,24 @@ internal static class EventIds
 {
     // Proxy: 1000
     public const int RequestHandled = 1000;
+    public const int RequestFailed = 1001;
+    public const int RequestBrokenOff = 1002;
 
     // Handles: 2000
     public const int RequestRefused = 2000;
     public const int RefusalsLeftOut = 2001;
 
-    // Replicas: 3000, Controller: 4000, Config: 5000, Hosting: 6000, Admin: 7000
+    // Replicas: 3000
+    public const int ReplicaStarted = 3000;
+    public const int ReplicaStartFailed = 3001;
+    public const int ReplicaCancels = 3002;
+    public const int ReplicaAbandoned = 3003;
+    public const int ReplicaDisposeFailed = 3004;
+
+    // Controller: 4000
+    public const int UserConfigRefused = 4000;
+    public const int ApplicationRemoved = 4001;
+    public const int RevisionFailed = 4002;
+
+    // Config: 5000, Hosting: 6000, Admin: 7000
 }

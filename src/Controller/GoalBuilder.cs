@@ -1,0 +1,34 @@
+using Serve.Embedded.Config;
+using Serve.Embedded.Deployments;
+
+namespace Serve.Embedded.Controller;
+
+/// <summary>Lays what the operator wrote over what the code declares. An override that is taken out of the file brings the code's value back.</summary>
+internal static class GoalBuilder
+{
+    public static IReadOnlyList<ApplicationGoal> Build(ServeConfig config, DeploymentRegistry registry) =>
+        [.. config.Applications.Select(a => Build(a, config.Http, registry.Applications[a.ImportPath]))];
+
+    private static ApplicationGoal Build(ApplicationConfig written, HttpOptionsConfig http, ApplicationDefinition code) => new()
+    {
+        Name = written.Name,
+        ImportPath = written.ImportPath,
+        RoutePrefix = written.RoutePrefix,
+        RequestTimeout = written.RequestTimeout ?? http.RequestTimeout,
+        StreamTimeout = http.StreamTimeout,
+        Deployments = [.. code.Deployments.Select(d => Build(written.Deployments.FirstOrDefault(w => w.Name == d.Name), d))],
+    };
+
+    private static DeploymentGoal Build(DeploymentConfig? written, DeploymentDefinition code) => new()
+    {
+        Name = code.Name,
+        NumReplicas = written?.NumReplicas ?? code.Options.NumReplicas,
+        MaxOngoingRequests = written?.MaxOngoingRequests ?? code.Options.MaxOngoingRequests,
+        MaxQueuedRequests = written?.MaxQueuedRequests ?? code.Options.MaxQueuedRequests,
+        MaxQueueWait = written?.MaxQueueWait ?? code.Options.MaxQueueWait,
+        GracefulShutdownTimeout = written?.GracefulShutdownTimeout ?? code.Options.GracefulShutdownTimeout,
+        BackpressureStatusCode = written?.Backpressure?.StatusCode ?? code.Options.BackpressureStatusCode,
+        RetryAfterS = written?.Backpressure is { } backpressure ? backpressure.RetryAfterS : code.Options.RetryAfterS,
+        UserConfig = written?.UserConfig ?? code.Options.UserConfig,
+    };
+}

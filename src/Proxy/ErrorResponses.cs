@@ -1,0 +1,43 @@
+using System.Globalization;
+using System.Text;
+using Microsoft.AspNetCore.Http.Features;
+using Serve.Embedded.Handles;
+
+namespace Serve.Embedded.Proxy;
+
+/// <summary>The answers that the proxy gives itself, word for word as Ray Serve gives them where it has them.</summary>
+internal static class ErrorResponses
+{
+    public const string InternalServerError = "Internal Server Error";
+
+    public static string NotFound(string path) => $"Path '{path}' not found. Ping http://.../-/routes for available routes.";
+
+    public static string TimedOut(string requestId, TimeSpan timeout) => string.Create(
+        CultureInfo.InvariantCulture, $"Request {requestId} timed out after {timeout.TotalSeconds:0.0######}s.");
+
+    public static string BodyTooLarge(long length, long limit) => string.Create(
+        CultureInfo.InvariantCulture, $"The request body of {length} bytes is larger than max_request_body_bytes = {limit}.");
+
+    public static Task WriteAsync(IFeatureCollection features, IHttpResponseFeature response, IHttpResponseBodyFeature body, Refusal refusal)
+    {
+        response.Headers.RetryAfter = refusal.RetryAfterSeconds.ToString(CultureInfo.InvariantCulture);
+        return WriteAsync(features, response, body, refusal.StatusCode, refusal.Message);
+    }
+
+    public static Task WriteAsync(IFeatureCollection features, IHttpResponseFeature response, IHttpResponseBodyFeature body, int statusCode, string message)
+    {
+        response.StatusCode = statusCode;
+        response.Headers.ContentType = "text/plain; charset=utf-8";
+
+        // A body that nobody will read: without this the client would go on sending it before it could send anything else.
+        if (features.Get<IHttpRequestBodyDetectionFeature>() is { CanHaveBody: true })
+        {
+            response.Headers.Connection = "close";
+        }
+
+        byte[] bytes = Encoding.UTF8.GetBytes(message);
+        response.Headers.ContentLength = bytes.Length;
+        ValueTask<System.IO.Pipelines.FlushResult> write = body.Writer.WriteAsync(bytes);
+        return write.IsCompletedSuccessfully ? Task.CompletedTask : write.AsTask();
+    }
+}

@@ -1,0 +1,374 @@
+using Microsoft.AspNetCore.Http;
+using Microsoft.AspNetCore.Http.Features;
+using Serve.Embedded.Deployments;
+using Serve.Embedded.Handles;
+using Serve.Embedded.Telemetry;
+
+namespace Serve.Embedded.Proxy;
+
+/// <summary>
+/// One request's way through the server: find the application, be admitted, run, answer. One object per connection, refilled for each of its requests.
+/// </summary>
+/// <remarks>
+/// The request ends when its handler has ended, not when its response has: a handler that goes on after its 408 keeps its permit, its request and its
+/// connection, so that it can harm nobody else's.
+/// </remarks>
+internal sealed class Exchange
+{
+    private readonly ProxyApplication _proxy;
+    private readonly RequestScope _scope = new();
+    private readonly ResponseGuard _guard;
+    private readonly RequestWatch _watch;
+    private DefaultHttpContext? _context;
+
+    private IFeatureCollection _features = null!;
+    private IHttpRequestFeature _request = null!;
+    private IHttpResponseFeature _response = null!;
+    private IHttpResponseBodyFeature _body = null!;
+    private IHttpRequestLifetimeFeature _lifetime = null!;
+    private ServingConnection? _connection;
+
+    private ServedApplication _application = null!;
+    private TimeSpan? _timeout;
+    private long _startedAt;
+    private bool _clientLeft;
+    private Task? _earlyResponse;
+
+    public Exchange(ProxyApplication proxy)
+    {
+        _proxy = proxy;
+        _guard = new(this);
+        _watch = new(proxy.Environment.Time, EndsEarly);
+    }
+
+    /// <summary>The client, while its leaving matters.</summary>
+    private IHttpRequestLifetimeFeature? Client => RequestHeaders.OutlivesClient(_request.Headers) ? null : _lifetime;
+
+    /// <summary>Takes the next request of the connection.</summary>
+    public void Begin(IFeatureCollection features)
+    {
+        _features = features;
+        _request = features.GetRequiredFeature<IHttpRequestFeature>();
+        _response = features.GetRequiredFeature<IHttpResponseFeature>();
+        _body = features.GetRequiredFeature<IHttpResponseBodyFeature>();
+        _lifetime = features.GetRequiredFeature<IHttpRequestLifetimeFeature>();
+        _connection ??= features.Get<ServingConnection>();
+        _connection?.RequestBegins();
+        _startedAt = _proxy.Environment.Time.GetTimestamp();
+    }
+
+    public async Task ProcessAsync()
+    {
+        _scope.Enter();
+        string id = RequestIds.For(_request.Headers[RequestIds.Header], _proxy.Environment.Random);
+        _scope.RequestId = id;
+        _response.Headers[RequestIds.Header] = id;
+        CloseConnectionIfDraining();
+
+        RouteTable routes = _proxy.Routes;
+        string path = _request.Path;
+        if (path.StartsWith("/-/", StringComparison.Ordinal) &&
+            BuiltInPaths.TryAnswer(path, routes, _proxy.HadRoutes, _proxy.IsDraining, out int statusCode, out string contentType, out string body))
+        {
+            await AnswerAsync(statusCode, contentType, body);
+            return;
+        }
+
+        try
+        {
+            if (!routes.TryMatch(path, out ServedApplication? application))
+            {
+                await ErrorAsync(StatusCodes.Status404NotFound, ErrorResponses.NotFound(path));
+                return;
+            }
+
+            Enter(application, path);
+            if (_request.Headers.ContentLength is { } length && length > _proxy.Settings.MaxRequestBodyBytes)
+            {
+                await ErrorAsync(StatusCodes.Status413PayloadTooLarge, ErrorResponses.BodyTooLarge(length, _proxy.Settings.MaxRequestBodyBytes));
+                return;
+            }
+
+            await AdmitAsync();
+        }
+        finally
+        {
+            WriteAccessLog(path);
+        }
+    }
+
+    /// <summary>The request is over and its response is with the client, or lost.</summary>
+    public void End()
+    {
+        _context?.Uninitialize();
+        _connection?.RequestEnds();
+        _scope.Clear();
+        _watch.Reset();
+        _clientLeft = false;
+        _earlyResponse = null;
+    }
+
+    /// <summary>The handler's response begins.</summary>
+    public void ResponseBegins(bool streamed)
+    {
+        CloseConnectionIfDraining();
+        if (streamed && _application.StreamTimeout is { } timeout)
+        {
+            _watch.RestartTimeout(timeout);
+        }
+    }
+
+    /// <summary>The connection is handed to the handler: no request is timed any more.</summary>
+    public void Upgrades() => _watch.RestartTimeout(null);
+
+    private void Enter(ServedApplication application, string path)
+    {
+        _application = application;
+        _scope.Application = application.Name;
+        _scope.Route = application.RoutePrefix;
+        if (application.RoutePrefix is { Length: > 1 } prefix)
+        {
+            _request.PathBase += prefix;
+            _request.Path = path[prefix.Length..];
+        }
+
+        _timeout = RequestHeaders.Timeout(_request.Headers, application.RequestTimeout);
+        _watch.SetTimeout(_startedAt, _timeout);
+        _guard.Enter(_features, _response, _body);
+    }
+
+    private Task AdmitAsync()
+    {
+        ServedDeployment deployment = _application.Ingress;
+        Admission admission = deployment.Gate.Admit(_application.Handle);
+        return admission.Kind switch
+        {
+            AdmissionKind.Run => RunAsync(admission.Lease),
+            AdmissionKind.Wait => WaitAsync(admission.Waiter!),
+            AdmissionKind.Refused => RefuseAsync(deployment.QueueFull(admission.Queued)),
+            _ => UnavailableAsync(deployment),
+        };
+    }
+
+    /// <summary>The deployment cannot run it. Where another has meanwhile taken its place, that one does.</summary>
+    private Task UnavailableAsync(ServedDeployment deployment)
+    {
+        ServedApplication? now = _proxy.Routes.Routes.FirstOrDefault(a => a.Name == _application.Name);
+        if (now is null || now.Ingress == deployment)
+        {
+            return ErrorAsync(StatusCodes.Status503ServiceUnavailable, deployment.UnavailableMessage());
+        }
+
+        _application = now;
+        return AdmitAsync();
+    }
+
+    private async Task WaitAsync(Waiter waiter)
+    {
+        ServedDeployment deployment = _application.Ingress;
+        TimeSpan? maxWait = deployment.Limits.MaxQueueWait;
+        _watch.WatchWait(waiter, Client, maxWait);
+        WaitEnd end = await waiter.Ended;
+        _watch.Stop();
+        switch (end)
+        {
+            case WaitEnd.Granted:
+                await RunAsync(waiter.Lease);
+                break;
+            case WaitEnd.TimedOut:
+                await TimedOutAsync();
+                break;
+            case WaitEnd.QueueTimedOut:
+                await RefuseAsync(deployment.WaitedTooLong(maxWait!.Value));
+                break;
+            case WaitEnd.Unavailable:
+                await UnavailableAsync(deployment);
+                break;
+            case WaitEnd.Cancelled:
+                _clientLeft = true;
+                break;
+        }
+    }
+
+    private async Task RunAsync(RequestLease lease)
+    {
+        RequestEnd end = RequestEnd.Failed;
+        bool holdsPermit = true;
+        try
+        {
+            if (_watch.Cause != EarlyEnd.None)
+            {
+                // It was ended in the instant between its grant and this line.
+                return;
+            }
+
+            _scope.Deployment = _application.Ingress.Name;
+            _scope.Replica = lease.Replica.Id;
+            ValueTask<HttpResult> work = lease.Replica.InvokeHttpAsync(Context(), _watch.Token);
+            if (!work.IsCompleted)
+            {
+                _watch.WatchRun(Client, lease.Replica.Stopping);
+            }
+
+            HttpResult result = await work;
+            if (result.Kind != HttpResultKind.Chunks)
+            {
+                // The work is done; sending what came of it needs no permit.
+                end = EndOf(RequestEnd.Completed);
+                holdsPermit = false;
+                lease.End(end);
+            }
+
+            if (_guard.TryBegin(result.Kind switch { HttpResultKind.Written => null, HttpResultKind.Chunks => true, _ => false }))
+            {
+                await ResultWriter.WriteAsync(result, _response, _body, _watch.Token);
+            }
+
+            end = EndOf(RequestEnd.Completed);
+        }
+#pragma warning disable CA1031 // Whatever a handler throws is answered here and goes no further.
+        catch (Exception exception)
+#pragma warning restore CA1031
+        {
+            end = EndOf(RequestEnd.Failed);
+            if (holdsPermit)
+            {
+                holdsPermit = false;
+                lease.End(end);
+            }
+
+            await FailedAsync(exception);
+        }
+        finally
+        {
+            if (holdsPermit)
+            {
+                lease.End(EndOf(end));
+            }
+
+            _watch.Stop();
+            if (_earlyResponse is { } response)
+            {
+                await response;
+            }
+        }
+    }
+
+    /// <summary>What a handler's exception means to the client.</summary>
+    private Task FailedAsync(Exception exception)
+    {
+        if (_watch.Cause != EarlyEnd.None)
+        {
+            return Task.CompletedTask;
+        }
+
+        if (!_guard.TryTake() && (_response.HasStarted || _body.Writer.UnflushedBytes > 0))
+        {
+            Log.RequestBrokenOff(_proxy.RequestLog, exception);
+            _lifetime.Abort();
+            return Task.CompletedTask;
+        }
+
+        switch (exception)
+        {
+            case BackPressureException refusal:
+                return RefuseAsync(new(refusal.Message, refusal.StatusCode, refusal.RetryAfterSeconds));
+            case DeploymentUnavailableException unavailable:
+                return ErrorAsync(StatusCodes.Status503ServiceUnavailable, unavailable.Message);
+            case BadHttpRequestException bad:
+                return ErrorAsync(bad.StatusCode, bad.Message);
+            default:
+                Log.RequestFailed(_proxy.RequestLog, exception);
+                return ErrorAsync(StatusCodes.Status500InternalServerError, ErrorResponses.InternalServerError);
+        }
+    }
+
+    /// <summary>Answers in the handler's place, or breaks off what the handler has begun to answer.</summary>
+    private void EndsEarly(EarlyEnd cause)
+    {
+        if (cause == EarlyEnd.ClientLeft)
+        {
+            return;
+        }
+
+        if (_guard.TryTake())
+        {
+            _earlyResponse = AnswerEarlyAsync(cause);
+        }
+        else
+        {
+            _lifetime.Abort();
+        }
+    }
+
+    private async Task AnswerEarlyAsync(EarlyEnd cause)
+    {
+        // The handler may go on for as long as it likes, and the connection with it.
+        _response.Headers.Connection = "close";
+        await (cause == EarlyEnd.TimedOut
+            ? TimedOutAsync()
+            : ErrorAsync(StatusCodes.Status503ServiceUnavailable, _application.Ingress.UnavailableMessage()));
+        await _body.CompleteAsync();
+    }
+
+    private RequestEnd EndOf(RequestEnd otherwise) => _watch.Cause switch
+    {
+        EarlyEnd.ClientLeft or EarlyEnd.ReplicaStops => RequestEnd.Cancelled,
+        EarlyEnd.TimedOut => RequestEnd.TimedOut,
+        _ => otherwise,
+    };
+
+    private DefaultHttpContext Context()
+    {
+        if (_context is null)
+        {
+            _context = new(_features);
+        }
+        else
+        {
+            _context.Initialize(_features);
+        }
+
+        _context.RequestAborted = _watch.Token;
+        return _context;
+    }
+
+    private Task RefuseAsync(Refusal refusal)
+    {
+        _application.Ingress.LogRefusal(refusal);
+        return ErrorResponses.WriteAsync(_features, _response, _body, refusal);
+    }
+
+    private Task TimedOutAsync() =>
+        ErrorAsync(StatusCodes.Status408RequestTimeout, ErrorResponses.TimedOut(_scope.RequestId!, _timeout ?? default));
+
+    private Task ErrorAsync(int statusCode, string message) =>
+        ErrorResponses.WriteAsync(_features, _response, _body, statusCode, message);
+
+    private Task AnswerAsync(int statusCode, string contentType, string text)
+    {
+        _response.StatusCode = statusCode;
+        _response.Headers.ContentType = contentType;
+        return ResultWriter.WriteAsync(HttpResult.OfText(text), _response, _body, CancellationToken.None);
+    }
+
+    private void CloseConnectionIfDraining()
+    {
+        if (_proxy.IsDraining)
+        {
+            _response.Headers.Connection = "close";
+        }
+    }
+
+    private void WriteAccessLog(string path)
+    {
+        if (!_proxy.AccessLog.IsEnabled)
+        {
+            return;
+        }
+
+        const int ClientClosedRequest = 499;
+        int statusCode = _clientLeft || _watch.Cause == EarlyEnd.ClientLeft ? ClientClosedRequest : _response.StatusCode;
+        _proxy.AccessLog.Write(_request.Method, _scope.Route ?? path, statusCode, _proxy.Environment.Time.GetElapsedTime(_startedAt), _scope);
+    }
+}

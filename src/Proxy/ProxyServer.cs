@@ -1,0 +1,92 @@
+using System.Net;
+using System.Net.Sockets;
+using Microsoft.AspNetCore.Hosting.Server.Features;
+using Microsoft.AspNetCore.Server.Kestrel.Core;
+using Microsoft.Extensions.Options;
+
+namespace Serve.Embedded.Proxy;
+
+/// <summary>The data port: Kestrel with our application behind it, and a way out that answers everything that has arrived.</summary>
+internal sealed class ProxyServer : IAsyncDisposable
+{
+    /// <summary>A connection that was active this recently may have a request on its way.</summary>
+    private static readonly TimeSpan QuietTime = TimeSpan.FromSeconds(1);
+
+    private readonly ProxyApplication _application;
+    private readonly ServingListener _listener;
+    private readonly ServingConnections _connections;
+    private readonly KestrelServer _server;
+
+    public ProxyServer(ProxyApplication application, IReadOnlyList<IPEndPoint> endpoints)
+    {
+        _application = application;
+        _listener = new(application.Environment.Loggers);
+        _connections = new(application);
+        KestrelServerOptions options = new() { AddServerHeader = false };
+        foreach (IPEndPoint endpoint in endpoints)
+        {
+            options.Listen(endpoint, listen =>
+            {
+                listen.Protocols = HttpProtocols.Http1;
+                listen.Use(_connections.Bound);
+            });
+        }
+
+        _server = new(Options.Create(options), _listener, application.Environment.Loggers);
+        Limit(application.Settings);
+    }
+
+    public bool IsDraining => _application.IsDraining;
+
+    /// <summary>Where it really listens, once started: <c>http://127.0.0.1:8000</c>.</summary>
+    public IReadOnlyList<string> Addresses => [.. _server.Features.Get<IServerAddressesFeature>()!.Addresses];
+
+    /// <summary>Connections that are served now.</summary>
+    public int ConnectionCount => _connections.Count;
+
+    /// <exception cref="IOException">An address is in use or cannot be had.</exception>
+    /// <exception cref="SocketException">Likewise.</exception>
+    public Task StartAsync(CancellationToken cancellationToken) => _server.StartAsync(_application, cancellationToken);
+
+    /// <summary>New limits, for new connections and requests.</summary>
+    public void Apply(ProxySettings settings)
+    {
+        _application.Settings = settings;
+        Limit(settings);
+    }
+
+    /// <summary>
+    /// Answers what has arrived and lets nothing more in: readyz says no and responses close their connections; after the shutdown delay the listener
+    /// closes; connections close as they fall idle.
+    /// </summary>
+    /// <param name="cancellationToken">Breaks off what is still open.</param>
+    public async Task DrainAsync(CancellationToken cancellationToken)
+    {
+        _application.IsDraining = true;
+        try
+        {
+            await Task.Delay(_application.Settings.ShutdownDelay, _application.Environment.Time, cancellationToken);
+            await _listener.StopAcceptingAsync();
+            await _connections.CloseIdleAsync(QuietTime, cancellationToken);
+        }
+        catch (OperationCanceledException) when (cancellationToken.IsCancellationRequested)
+        {
+            // The deadline: what is still open is broken off below.
+        }
+
+        await _server.StopAsync(cancellationToken);
+    }
+
+    public ValueTask DisposeAsync()
+    {
+        _server.Dispose();
+        return ValueTask.CompletedTask;
+    }
+
+    private void Limit(ProxySettings settings)
+    {
+        KestrelServerLimits limits = _server.Options.Limits;
+        limits.KeepAliveTimeout = settings.KeepAliveTimeout;
+        limits.MaxRequestBodySize = settings.MaxRequestBodyBytes;
+    }
+}

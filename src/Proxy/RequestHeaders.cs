@@ -1,0 +1,32 @@
+using System.Globalization;
+using Microsoft.AspNetCore.Http;
+using Microsoft.Extensions.Primitives;
+
+namespace Serve.Embedded.Proxy;
+
+/// <summary>The request headers that have a meaning to the server itself.</summary>
+internal static class RequestHeaders
+{
+    private const string TimeoutHeader = "x-request-timeout-seconds";
+    private const string KeepOnDisconnectHeader = "x-request-disconnect-disabled";
+
+    /// <summary>Longer than any request lives; keeps the arithmetic of deadlines within its range.</summary>
+    private const double LongestTimeoutSeconds = 86_400 * 365;
+
+    /// <summary>The client's own timeout if it sent one (0 or less: none), else the configured one.</summary>
+    public static TimeSpan? Timeout(IHeaderDictionary headers, TimeSpan? configured)
+    {
+        StringValues sent = headers[TimeoutHeader];
+        if (sent.Count != 1 ||
+            !double.TryParse(sent[0], NumberStyles.Float, CultureInfo.InvariantCulture, out double seconds) ||
+            !double.IsFinite(seconds))
+        {
+            return configured;
+        }
+
+        return seconds <= 0 ? null : TimeSpan.FromSeconds(Math.Min(seconds, LongestTimeoutSeconds));
+    }
+
+    /// <summary>Whether the request goes on when its client leaves.</summary>
+    public static bool OutlivesClient(IHeaderDictionary headers) => headers[KeepOnDisconnectHeader] is ["?1"];
+}

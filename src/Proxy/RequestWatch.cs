@@ -1,0 +1,163 @@
+using Microsoft.AspNetCore.Http.Features;
+using Serve.Embedded.Handles;
+
+namespace Serve.Embedded.Proxy;
+
+/// <summary>
+/// Watches for what ends a request before its handler does: its client leaves, its time runs out, its replica must stop. One per connection.
+/// A request whose handler completes at once is never watched, so it pays for nothing here.
+/// </summary>
+/// <param name="time">The clock.</param>
+/// <param name="endsEarly">Answers in the handler's place, once, before the handler is cancelled.</param>
+internal sealed class RequestWatch(TimeProvider time, Action<EarlyEnd> endsEarly)
+{
+    private readonly Action<EarlyEnd> _endsEarly = endsEarly;
+    private RequestDeadline? _deadline;
+    private CancellationTokenSource _cancellation = new();
+    private CancellationTokenRegistration _clientLeaves;
+    private CancellationTokenRegistration _replicaStops;
+    private Waiter? _waiter;
+    private bool _runs;
+    private long _due;
+    private int _cause;
+
+    /// <summary>Cancels the handler.</summary>
+    public CancellationToken Token => _cancellation.Token;
+
+    /// <summary>Why a running request was ended early.</summary>
+    public EarlyEnd Cause => (EarlyEnd)Volatile.Read(ref _cause);
+
+    /// <summary>Starts the clock of a request.</summary>
+    /// <param name="from">When its time began.</param>
+    /// <param name="timeout"><see langword="null"/> = no end.</param>
+    public void SetTimeout(long from, TimeSpan? timeout) => _due = timeout is { } limit ? Due(from, limit) : 0;
+
+    /// <summary>The time of a response that has begun: replaces what is left of the request's.</summary>
+    public void RestartTimeout(TimeSpan? timeout)
+    {
+        SetTimeout(time.GetTimestamp(), timeout);
+        if (!_runs)
+        {
+            return;
+        }
+
+        _deadline?.Clear();
+        SetDeadline(_due, EarlyEnd.TimedOut);
+    }
+
+    /// <summary>Watches a request that waits in the queue.</summary>
+    /// <param name="waiter">Its place.</param>
+    /// <param name="lifetime">Its client; <see langword="null"/> if the request outlives it.</param>
+    /// <param name="maxWait">The longest wait that the deployment allows.</param>
+    public void WatchWait(Waiter waiter, IHttpRequestLifetimeFeature? lifetime, TimeSpan? maxWait)
+    {
+        _waiter = waiter;
+        long queueDue = maxWait is { } wait ? Due(time.GetTimestamp(), wait) : 0;
+        if (queueDue != 0 && (_due == 0 || queueDue < _due))
+        {
+            SetDeadline(queueDue, EarlyEnd.QueueTimedOut);
+        }
+        else
+        {
+            SetDeadline(_due, EarlyEnd.TimedOut);
+        }
+
+        WatchClient(lifetime);
+    }
+
+    /// <summary>Watches a request whose handler did not complete at once.</summary>
+    public void WatchRun(IHttpRequestLifetimeFeature? lifetime, CancellationToken replicaStops)
+    {
+        _runs = true;
+        SetDeadline(_due, EarlyEnd.TimedOut);
+        WatchClient(lifetime);
+        _replicaStops = replicaStops.UnsafeRegister(static watch => ((RequestWatch)watch!).End(EarlyEnd.ReplicaStops)?.Cancel(), this);
+    }
+
+    /// <summary>Stops watching. When this returns, nothing ends the request early any more.</summary>
+    public void Stop()
+    {
+        _runs = false;
+        _deadline?.Clear();
+        _clientLeaves.Dispose();
+        _clientLeaves = default;
+        _replicaStops.Dispose();
+        _replicaStops = default;
+        _waiter = null;
+    }
+
+    /// <summary>Makes ready for the connection's next request.</summary>
+    public void Reset()
+    {
+        // A source that was cancelled, or is about to be by whoever set the cause, is left to its request.
+        if (_cause != 0 || !_cancellation.TryReset())
+        {
+            _cancellation = new();
+            _cause = 0;
+        }
+    }
+
+    private long Due(long from, TimeSpan wait) => from + (long)(wait.TotalSeconds * time.TimestampFrequency);
+
+    private void SetDeadline(long due, EarlyEnd cause)
+    {
+        if (due != 0)
+        {
+            _deadline ??= new(time, End);
+            _deadline.Set(due, cause);
+        }
+    }
+
+    private void WatchClient(IHttpRequestLifetimeFeature? lifetime)
+    {
+        if (lifetime is not null)
+        {
+            _clientLeaves = lifetime.RequestAborted.UnsafeRegister(
+                static watch => ((RequestWatch)watch!).End(EarlyEnd.ClientLeft)?.Cancel(), this);
+        }
+    }
+
+    /// <summary>Ends the request. Returns what its caller must cancel last: that may run the handler to its end on this thread.</summary>
+    private CancellationTokenSource? End(EarlyEnd cause)
+    {
+        if (_waiter is { } waiter && (waiter.TryLeave(WaitEndOf(cause)) || cause == EarlyEnd.QueueTimedOut))
+        {
+            // It goes on where it waits; or it has just been granted, and only its wait was too long.
+            return null;
+        }
+
+        CancellationTokenSource cancellation = _cancellation;
+        if (Interlocked.CompareExchange(ref _cause, (int)cause, 0) != 0)
+        {
+            return null;
+        }
+
+        _endsEarly(cause);
+        return cancellation;
+    }
+
+    private static WaitEnd WaitEndOf(EarlyEnd cause) => cause switch
+    {
+        EarlyEnd.TimedOut => WaitEnd.TimedOut,
+        EarlyEnd.QueueTimedOut => WaitEnd.QueueTimedOut,
+        _ => WaitEnd.Cancelled,
+    };
+}
+
+/// <summary>Why a request is ended before its handler ended it.</summary>
+internal enum EarlyEnd
+{
+    None,
+
+    /// <summary>The client closed its connection.</summary>
+    ClientLeft,
+
+    /// <summary>The request's time is over.</summary>
+    TimedOut,
+
+    /// <summary>It waited longer than the deployment allows.</summary>
+    QueueTimedOut,
+
+    /// <summary>The replica must stop now.</summary>
+    ReplicaStops,
+}

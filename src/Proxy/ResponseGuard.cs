@@ -1,0 +1,220 @@
+using System.IO.Pipelines;
+using Microsoft.AspNetCore.Http;
+using Microsoft.AspNetCore.Http.Features;
+
+namespace Serve.Embedded.Proxy;
+
+/// <summary>
+/// Stands between a handler and the response, so that a timeout can answer 408 while the handler still runs: whoever begins first, handler or
+/// proxy, owns the response. Until it begins, what the handler sets is kept here; when the proxy has taken it, the handler's writes throw.
+/// One per connection, refilled for each request.
+/// </summary>
+internal sealed class ResponseGuard(Exchange exchange) : PipeWriter, IHttpResponseFeature, IHttpResponseBodyFeature, IHttpUpgradeFeature
+{
+    private const int Nobody = 0;
+    private const int Handler = 1;
+    private const int Proxy = 2;
+
+    private HeaderDictionary _headers = [];
+    private IHttpResponseFeature _response = null!;
+    private IHttpResponseBodyFeature _body = null!;
+    private IHttpUpgradeFeature? _upgrade;
+    private Stream? _stream;
+    private int _statusCode;
+    private string? _reasonPhrase;
+    private int _owner;
+
+    /// <summary>The handler's response has begun: from here it can only be finished or broken off.</summary>
+    public bool HasBegun => Volatile.Read(ref _owner) == Handler;
+
+    int IHttpResponseFeature.StatusCode
+    {
+        get => HasBegun ? _response.StatusCode : _statusCode;
+        set
+        {
+            if (HasBegun)
+            {
+                _response.StatusCode = value;
+            }
+
+            _statusCode = value;
+        }
+    }
+
+    string? IHttpResponseFeature.ReasonPhrase
+    {
+        get => HasBegun ? _response.ReasonPhrase : _reasonPhrase;
+        set
+        {
+            if (HasBegun)
+            {
+                _response.ReasonPhrase = value;
+            }
+
+            _reasonPhrase = value;
+        }
+    }
+
+    IHeaderDictionary IHttpResponseFeature.Headers
+    {
+        get => HasBegun ? _response.Headers : _headers;
+        set => throw new NotSupportedException("The header collection of a response cannot be replaced; set its entries.");
+    }
+
+#pragma warning disable CS0618 // The interface still asks for the obsolete property.
+    Stream IHttpResponseFeature.Body
+    {
+        get => Stream;
+        set => throw new NotSupportedException("The body of a response cannot be replaced here; set IHttpResponseBodyFeature.");
+    }
+#pragma warning restore CS0618
+
+    bool IHttpResponseFeature.HasStarted => HasBegun;
+
+    public Stream Stream => _stream ??= AsStream(leaveOpen: true);
+
+    PipeWriter IHttpResponseBodyFeature.Writer => this;
+
+    bool IHttpUpgradeFeature.IsUpgradableRequest => _upgrade?.IsUpgradableRequest ?? false;
+
+    public override bool CanGetUnflushedBytes => _body.Writer.CanGetUnflushedBytes;
+
+    public override long UnflushedBytes => _body.Writer.UnflushedBytes;
+
+    /// <summary>Puts itself in the place of the server's own response.</summary>
+    public void Enter(IFeatureCollection features, IHttpResponseFeature response, IHttpResponseBodyFeature body)
+    {
+        _response = response;
+        _body = body;
+        _stream = null;
+        _statusCode = StatusCodes.Status200OK;
+        _reasonPhrase = null;
+        _owner = Nobody;
+        if (_headers.Count > 0 || _headers.IsReadOnly)
+        {
+            _headers = [];
+        }
+
+        features.Set<IHttpResponseFeature>(this);
+        features.Set<IHttpResponseBodyFeature>(this);
+        _upgrade = features.Get<IHttpUpgradeFeature>();
+        if (_upgrade is { IsUpgradableRequest: true })
+        {
+            features.Set<IHttpUpgradeFeature>(this);
+        }
+    }
+
+    /// <summary>The proxy answers in the handler's place; <see langword="false"/> if the handler has begun.</summary>
+    public bool TryTake() => Interlocked.CompareExchange(ref _owner, Proxy, Nobody) == Nobody;
+
+    /// <summary>The handler's response begins: its status and headers go to the server. <see langword="false"/> if the proxy has answered.</summary>
+    /// <param name="streamed">Whether the body is sent while it is made; not given: whether its length is unknown.</param>
+    public bool TryBegin(bool? streamed = null)
+    {
+        int owner = Volatile.Read(ref _owner);
+        if (owner != Nobody)
+        {
+            return owner == Handler;
+        }
+
+        // Before the response is claimed, nothing of it may reach the server; after, the handler's thread alone writes it.
+        if (Interlocked.CompareExchange(ref _owner, Handler, Nobody) != Nobody)
+        {
+            return false;
+        }
+
+        _response.StatusCode = _statusCode;
+        if (_reasonPhrase is not null)
+        {
+            _response.ReasonPhrase = _reasonPhrase;
+        }
+
+        foreach (KeyValuePair<string, Microsoft.Extensions.Primitives.StringValues> header in _headers)
+        {
+            _response.Headers[header.Key] = header.Value;
+        }
+
+        _headers.IsReadOnly = true;
+        exchange.ResponseBegins(streamed ?? _response.Headers.ContentLength is null);
+        return true;
+    }
+
+    public void OnStarting(Func<object, Task> callback, object state) => _response.OnStarting(callback, state);
+
+    public void OnCompleted(Func<object, Task> callback, object state) => _response.OnCompleted(callback, state);
+
+    public void DisableBuffering() => _body.DisableBuffering();
+
+    public Task StartAsync(CancellationToken cancellationToken = default)
+    {
+        Begin();
+        return _body.StartAsync(cancellationToken);
+    }
+
+    public Task SendFileAsync(string path, long offset, long? count, CancellationToken cancellationToken = default)
+    {
+        Begin();
+        return _body.SendFileAsync(path, offset, count, cancellationToken);
+    }
+
+    public Task CompleteAsync()
+    {
+        Begin();
+        return _body.CompleteAsync();
+    }
+
+    public Task<Stream> UpgradeAsync()
+    {
+        Begin();
+        exchange.Upgrades();
+        return _upgrade!.UpgradeAsync();
+    }
+
+    public override Memory<byte> GetMemory(int sizeHint = 0)
+    {
+        Begin();
+        return _body.Writer.GetMemory(sizeHint);
+    }
+
+    public override Span<byte> GetSpan(int sizeHint = 0)
+    {
+        Begin();
+        return _body.Writer.GetSpan(sizeHint);
+    }
+
+    public override void Advance(int bytes)
+    {
+        Begin();
+        _body.Writer.Advance(bytes);
+    }
+
+    public override ValueTask<FlushResult> FlushAsync(CancellationToken cancellationToken = default)
+    {
+        Begin();
+        return _body.Writer.FlushAsync(cancellationToken);
+    }
+
+    public override ValueTask<FlushResult> WriteAsync(ReadOnlyMemory<byte> source, CancellationToken cancellationToken = default)
+    {
+        Begin();
+        return _body.Writer.WriteAsync(source, cancellationToken);
+    }
+
+    public override void CancelPendingFlush() => _body.Writer.CancelPendingFlush();
+
+    public override void Complete(Exception? exception = null)
+    {
+        if (HasBegun)
+        {
+            _body.Writer.Complete(exception);
+        }
+    }
+
+    private void Begin()
+    {
+        if (!TryBegin())
+        {
+            throw new OperationCanceledException("The request has ended and was answered without this handler; its response can no longer be written.");
+        }
+    }
+}

@@ -1,0 +1,106 @@
+using System.Collections.Concurrent;
+using System.IO.Pipelines;
+using System.Text;
+using Microsoft.AspNetCore.Connections;
+using Serve.Embedded.Telemetry;
+
+namespace Serve.Embedded.Proxy;
+
+/// <summary>The connections of the data port: at most <c>max_connections</c>, and known one by one for the drain. Kestrel runs it around each connection.</summary>
+internal sealed class ServingConnections(ProxyApplication proxy)
+{
+    /// <summary>How many refused connections may linger, so that their client reads the refusal before the connection is gone.</summary>
+    private const int MostLingering = 128;
+
+    private static readonly TimeSpan LingerTime = TimeSpan.FromSeconds(1);
+
+    private static readonly byte[] TooMany = RefusalOf("The server has as many connections as http_options.max_connections allows. Retry after 1 s.");
+
+    private readonly ConcurrentDictionary<ServingConnection, byte> _open = new();
+    private readonly RefusalLog _refusals = new(
+        proxy.Environment.Loggers.CreateLogger(LogCategories.Proxy), "-", "http_options.max_connections", proxy.Environment.Time);
+
+    private int _count;
+    private int _lingering;
+
+    /// <summary>Connections that are served now.</summary>
+    public int Count => Volatile.Read(ref _count);
+
+    public ConnectionDelegate Bound(ConnectionDelegate next) => connection => ServeAsync(connection, next);
+
+    /// <summary>Closes connections as they fall idle, until there are none.</summary>
+    /// <param name="idleTime">
+    /// How long a connection must have been quiet. A client that has just been answered may already have sent its next
+    /// request; the answer to that one tells it that the connection closes.
+    /// </param>
+    /// <param name="cancellationToken">Stops waiting.</param>
+    public async Task CloseIdleAsync(TimeSpan idleTime, CancellationToken cancellationToken)
+    {
+        TimeSpan lookAgain = TimeSpan.FromMilliseconds(10);
+        while (Count > 0)
+        {
+            foreach ((ServingConnection connection, _) in _open)
+            {
+                if (connection.IsIdleFor(idleTime))
+                {
+                    connection.RequestClose();
+                }
+            }
+
+            await Task.Delay(lookAgain, proxy.Environment.Time, cancellationToken);
+        }
+    }
+
+    private async Task ServeAsync(ConnectionContext connection, ConnectionDelegate next)
+    {
+        int limit = proxy.Settings.MaxConnections;
+        if (Interlocked.Increment(ref _count) > limit)
+        {
+            Interlocked.Decrement(ref _count);
+            _refusals.Write(limit, static max => $"A connection was refused: {max} are open, which is http_options.max_connections.");
+            await RefuseAsync(connection);
+            return;
+        }
+
+        ServingConnection serving = new(connection, proxy.Environment.Time);
+        _open[serving] = 0;
+        connection.Features.Set(serving);
+        try
+        {
+            await next(connection);
+        }
+        finally
+        {
+            _open.TryRemove(serving, out _);
+            Interlocked.Decrement(ref _count);
+        }
+    }
+
+    /// <summary>Says why in HTTP. A connection that is closed with bytes unread is reset, and a reset can overtake the answer: so wait a moment for the request.</summary>
+    private async Task RefuseAsync(ConnectionContext connection)
+    {
+        await connection.Transport.Output.WriteAsync(TooMany);
+        if (Interlocked.Increment(ref _lingering) <= MostLingering)
+        {
+            using CancellationTokenSource enough = new(LingerTime, proxy.Environment.Time);
+            try
+            {
+                ReadResult read = await connection.Transport.Input.ReadAsync(enough.Token);
+                connection.Transport.Input.AdvanceTo(read.Buffer.End);
+            }
+            catch (OperationCanceledException)
+            {
+                // It sent nothing in time.
+            }
+            catch (IOException)
+            {
+                // It is gone.
+            }
+        }
+
+        Interlocked.Decrement(ref _lingering);
+    }
+
+    private static byte[] RefusalOf(string text) => Encoding.ASCII.GetBytes(
+        $"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRetry-After: 1\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: {text.Length}\r\n\r\n{text}");
+}
