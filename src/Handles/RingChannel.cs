@@ -274,14 +274,6 @@ internal sealed class RingChannel<T> : Channel<T>
         public T? Item;
     }
 
-    /// <summary>Writers and readers each keep to a cache line of their own.</summary>
-    [StructLayout(LayoutKind.Explicit, Size = 128)]
-    private struct PaddedCounter
-    {
-        [FieldOffset(64)]
-        public long Value;
-    }
-
     private sealed class RingReader(RingChannel<T> channel) : ChannelReader<T>
     {
         public override Task Completion => channel._completion.Task;
@@ -306,4 +298,12 @@ internal sealed class RingChannel<T> : Channel<T>
         public override ValueTask<bool> WaitToWriteAsync(CancellationToken cancellationToken = default) =>
             channel.WaitAsync(static ring => ring.CanWrite(), channel._writers, cancellationToken);
     }
+}
+
+/// <summary>A counter with a cache line of its own, so that writers and readers of a ring do not slow each other.</summary>
+[StructLayout(LayoutKind.Explicit, Size = 128)]
+internal struct PaddedCounter
+{
+    [FieldOffset(64)]
+    public long Value;
 }
