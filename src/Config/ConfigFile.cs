@@ -20,7 +20,12 @@ internal static class ConfigFile
             }
 
             using FileStream file = new(path, FileMode.Open, FileAccess.Read, FileShare.ReadWrite | FileShare.Delete, bufferSize: 0);
-            return ReadBytes(file) is byte[] bytes ? Decode(bytes, errors) : TooLarge(errors);
+            if (ReadBytes(file) is byte[] bytes)
+            {
+                return Decode(bytes, errors);
+            }
+
+            AddTooLarge(errors);
         }
         catch (Exception e) when (e is FileNotFoundException or DirectoryNotFoundException)
         {
@@ -59,11 +64,8 @@ internal static class ConfigFile
         return null;
     }
 
-    private static string? TooLarge(ConfigErrors errors)
-    {
-        errors.Add(default, $"larger than {MaxBytes / (1024 * 1024)} MiB, which no configuration is; is it the right file?");
-        return null;
-    }
+    public static void AddTooLarge(ConfigErrors errors) =>
+        errors.Add(default, $"larger than {MaxBytes / (1024 * 1024)} MiB, which no configuration is; is it the right one?");
 
     // Pipes and devices do not tell their length, so the length is a first answer and the count is the last.
     private static byte[]? ReadBytes(FileStream file)

@@ -89,7 +89,7 @@ internal static class ConfigKeys
     private static readonly KeyTable<ApplicationConfig> Application = new KeyTable<ApplicationConfig>("[[applications]]", () => new() { ImportPath = "" })
         .Value("name", Name, r => r.Name, (r, v) => r with { Name = v }, update: null,
             "Tells the application apart; no two may share one.")
-        .Value("route_prefix", new TextOrNoneType(new TextType("a path such as /, /a or /a/b", TextRules.RoutePrefix), "(not exposed over HTTP)"),
+        .Value("route_prefix", new TextOrNoneType(new TextType("a path such as /, /a or /a/b, or \"\" (not exposed over HTTP)", TextRules.RoutePrefix)),
             r => r.RoutePrefix, (r, v) => r with { RoutePrefix = v }, UpdateKind.Live,
             "Where the application answers; the longest prefix wins, and no two may share one.")
         .Value("import_path", new TextType("an import path such as builtin:slow", TextRules.ImportPath), r => r.ImportPath, (r, v) => r with { ImportPath = v }, UpdateKind.Replace,
@@ -97,7 +97,7 @@ internal static class ConfigKeys
         .Value("request_timeout_s", new SecondsOrNoneType(Timeout.InfiniteTimeSpan), r => r.RequestTimeout, (r, v) => r with { RequestTimeout = v }, UpdateKind.Live,
             "For this application, in place of the one in [http_options].", example: "30.0")
         .List("deployments", Deployment, MaxDeployments, r => r.Deployments, (r, v) => r with { Deployments = v },
-            "Options of the application's deployments. What is not written here is as the code says, and comes back to that when it is taken out.", "[[applications.deployments]]");
+            "Options of the application's deployments. What is not written here is as the code says, and comes back to that when it is taken out; the defaults are those of code that says nothing.", "[[applications.deployments]]");
 
     /// <summary>The whole file.</summary>
     public static KeyTable<ServeConfig> Root { get; } = new KeyTable<ServeConfig>("the file's top level", () => new())

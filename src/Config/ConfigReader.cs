@@ -1,5 +1,3 @@
-using System.Text;
-
 namespace Serve.Embedded.Config;
 
 /// <summary>
@@ -28,17 +26,15 @@ internal static class ConfigReader
     public static ConfigResult ReadJson(ReadOnlySpan<byte> utf8, string sourceName, ConfigCatalog catalog)
     {
         ConfigErrors errors = new(sourceName);
-        if (utf8.Length > ConfigFile.MaxBytes || ConfigFile.Decode(utf8, errors) is not string text)
+        if (utf8.Length > ConfigFile.MaxBytes)
         {
-            if (errors.Count == 0)
-            {
-                errors.Add(default, $"larger than {ConfigFile.MaxBytes / (1024 * 1024)} MiB, which no configuration is");
-            }
-
+            ConfigFile.AddTooLarge(errors);
             return ConfigResult.Invalid(errors);
         }
 
-        return Judge(JsonConfigReader.Read(Encoding.UTF8.GetBytes(text), errors), catalog, errors);
+        return ConfigFile.Decode(utf8, errors) is string text
+            ? Judge(JsonConfigReader.Read(text, errors), catalog, errors)
+            : ConfigResult.Invalid(errors);
     }
 
     private static ConfigResult Judge(ConfigNode? root, ConfigCatalog catalog, ConfigErrors errors)

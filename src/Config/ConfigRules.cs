@@ -63,7 +63,7 @@ internal sealed class ConfigRules(ConfigCatalog catalog, ConfigErrors errors)
             return deployments;
         }
 
-        errors.Add(path.Place, $"unknown import_path {TomlText.Quote(path.Text)}{Known(path.Text, catalog.ImportPaths.Keys)}");
+        errors.Add(path.Place, $"unknown import_path {TomlText.Quote(path.Text)}.{Known(path.Text, catalog.ImportPaths.Keys)}");
         return null;
     }
 
@@ -93,12 +93,8 @@ internal sealed class ConfigRules(ConfigCatalog catalog, ConfigErrors errors)
     private static string Known(string written, IEnumerable<string> known)
     {
         string[] sorted = [.. known.Order(StringComparer.Ordinal)];
-        if (sorted.Length == 0)
-        {
-            return "; there is none";
-        }
-
+        string meant = ClosestName.Find(written, sorted) is string closest ? $" Did you mean '{closest}'?" : "";
         string more = sorted.Length > MaxListed ? $" and {sorted.Length - MaxListed} more" : "";
-        return $"{ClosestName.Hint(written, sorted)} Known: {string.Join(", ", sorted.Take(MaxListed))}{more}";
+        return sorted.Length == 0 ? " There is none." : $"{meant} Known: {string.Join(", ", sorted.Take(MaxListed))}{more}";
     }
 }

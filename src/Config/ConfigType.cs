@@ -97,9 +97,9 @@ internal sealed class TextType(string expected, Func<string, string?> problem) :
 }
 
 /// <summary>A text where <c>""</c> says "none".</summary>
-internal sealed class TextOrNoneType(ConfigType<string> type, string none) : ConfigType<string?>
+internal sealed class TextOrNoneType(ConfigType<string> type) : ConfigType<string?>
 {
-    public override string Expected => $"{type.Expected}, or \"\" {none}";
+    public override string Expected => type.Expected;
 
     public override bool TryRead(string key, ConfigNode node, ConfigErrors errors, out string? value)
     {

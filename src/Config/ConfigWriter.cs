@@ -13,6 +13,9 @@ internal sealed class ConfigWriter
     private readonly StringBuilder _text = new();
     private readonly bool _comments;
 
+    // A second application need not be explained again.
+    private readonly HashSet<string> _explained = [];
+
     private ConfigWriter(bool comments)
     {
         _comments = comments;
@@ -21,13 +24,17 @@ internal sealed class ConfigWriter
     public static string ToToml(ServeConfig config, bool comments = false)
     {
         ConfigWriter writer = new(comments);
+        writer.Comment(comments, "Configuration of serve. Every key is here; one that is commented out is not set, and shows its default or an example. "
+            + "After a change, kill -HUP makes a running server read this file again; serve check says what is wrong with it. "
+            + "What update means: live and reconfigure reach the running replicas in place, replace starts new replicas before it stops the old, "
+            + "restart waits until the server itself is started again. Times are in seconds.", "");
         foreach (ConfigKey key in ConfigKeys.Root.Keys)
         {
             ConfigNode node = ConfigKeys.Root.ToNode(config).Find(key.Name)!;
             if (key.Shape == ConfigKeyShape.Table)
             {
-                writer.Header(key, $"[{key.Name}]", indent: "");
-                writer.Keys(key.Children, node, indent: "", path: key.Name);
+                writer.Header(key, $"[{key.Name}]", indent: "", explain: comments);
+                writer.Keys(key.Children, node, indent: "", path: key.Name, explain: comments);
             }
             else
             {
@@ -41,10 +48,10 @@ internal sealed class ConfigWriter
     /// <summary>The same keys as JSON; what is not set is left out.</summary>
     public static string ToJson(ServeConfig config) => JsonText.Readable(ConfigKeys.Root.ToNode(config));
 
-    private void Header(ConfigKey key, string header, string indent)
+    private void Header(ConfigKey key, string header, string indent, bool explain)
     {
         BlankLine();
-        Comment(key.Help, indent);
+        Comment(explain, key.Help, indent);
         Line(indent, header);
     }
 
@@ -52,21 +59,19 @@ internal sealed class ConfigWriter
     {
         if (list.Items.Count == 0 && indent.Length == 0)
         {
-            BlankLine();
-            Comment(key.Help, indent);
-
             // In TOML all after a header belongs to it, so a list of none must come before the first.
-            _text.Insert(0, $"{key.Name} = []\n\n");
+            _text.Insert(0, $"{key.Name} = []\n{(_text.Length > 0 ? "\n" : "")}");
         }
 
         foreach (ConfigNode item in list.Items)
         {
-            Header(key, $"[[{path}]]", indent);
-            Keys(key.Children, item, indent, path);
+            bool explain = _comments && _explained.Add(path);
+            Header(key, $"[[{path}]]", indent, explain);
+            Keys(key.Children, item, indent, path, explain);
         }
     }
 
-    private void Keys(IReadOnlyList<ConfigKey> keys, ConfigNode table, string indent, string path)
+    private void Keys(IReadOnlyList<ConfigKey> keys, ConfigNode table, string indent, string path, bool explain)
     {
         foreach (ConfigKey key in keys)
         {
@@ -77,12 +82,16 @@ internal sealed class ConfigWriter
             }
             else
             {
-                Describe(key, indent);
+                if (explain)
+                {
+                    Describe(key, indent);
+                }
+
                 if (value is not null)
                 {
                     Line(indent, $"{TomlText.Key(key.Name)} = {TomlText.Inline(value)}");
                 }
-                else if (_comments)
+                else if (explain)
                 {
                     Line(indent, $"# {key.Name} = {key.Default ?? key.Example}");
                 }
@@ -92,24 +101,19 @@ internal sealed class ConfigWriter
 
     private void Describe(ConfigKey key, string indent)
     {
-        if (!_comments)
-        {
-            return;
-        }
-
         BlankLine();
-        Comment(key.Help, indent);
+        Comment(true, key.Help, indent);
         if (key.Shape == ConfigKeyShape.InlineTable)
         {
-            Comment($"Default: {key.Default ?? ConfigKey.NotSet}. In it:", indent);
+            Comment(true, $"Default: {key.Default ?? ConfigKey.NotSet}. In it:", indent);
             foreach (ConfigKey child in key.Children)
             {
-                Comment($"- {child.Name}: {child.Help} {Facts(child)}", indent);
+                Comment(true, $"- {child.Name}: {child.Help} {Facts(child)}", indent);
             }
         }
         else
         {
-            Comment(Facts(key), indent);
+            Comment(true, Facts(key), indent);
         }
     }
 
@@ -120,9 +124,9 @@ internal sealed class ConfigWriter
         return $"Allowed: {key.Expected}. {fallback}.{update}";
     }
 
-    private void Comment(string text, string indent)
+    private void Comment(bool write, string text, string indent)
     {
-        if (!_comments)
+        if (!write)
         {
             return;
         }
