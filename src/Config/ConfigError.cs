@@ -15,6 +15,9 @@ internal sealed class ConfigErrors(string source)
     // More than are shown, because errors are found in the order of the checks and shown in the order of the text.
     private const int MaxKept = 10_000;
 
+    // A message may quote what was written, and that may be anything.
+    private const int MaxMessage = 1_000;
+
     private readonly List<(TextPlace Place, string Message)> _errors = [];
 
     public int Count { get; private set; }
@@ -24,7 +27,7 @@ internal sealed class ConfigErrors(string source)
         Count++;
         if (_errors.Count < MaxKept)
         {
-            _errors.Add((place, message));
+            _errors.Add((place, OneLine(message)));
         }
     }
 
@@ -42,5 +45,11 @@ internal sealed class ConfigErrors(string source)
         }
 
         return list;
+    }
+
+    private static string OneLine(string message)
+    {
+        string text = message.Length <= MaxMessage ? message : string.Concat(message.AsSpan(0, MaxMessage), "...");
+        return text.Any(char.IsControl) ? string.Concat(text.Select(c => char.IsControl(c) ? ' ' : c)) : text;
     }
 }

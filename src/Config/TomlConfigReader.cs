@@ -58,18 +58,12 @@ internal sealed class TomlConfigReader
             if (diagnostic.Span.Start.Line != line)
             {
                 line = diagnostic.Span.Start.Line;
-                errors.Add(Place(diagnostic.Span), OneLine(diagnostic.Message));
+                string message = diagnostic.Message;
+                errors.Add(Place(diagnostic.Span), $"not TOML: {char.ToLowerInvariant(message[0])}{message.AsSpan(1)}");
             }
         }
 
         return null;
-    }
-
-    private static string OneLine(string message)
-    {
-        const int MaxLength = 200;
-        string text = new([.. message.Take(MaxLength).Select(c => char.IsControl(c) ? ' ' : c)]);
-        return $"not TOML: {char.ToLowerInvariant(text[0])}{text.AsSpan(1)}";
     }
 
     private static TextPlace Place(SourceSpan span) => new(span.Start.Line + 1, span.Start.Column + 1);
