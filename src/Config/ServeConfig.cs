@@ -28,7 +28,10 @@ internal sealed record HttpOptionsConfig
     /// <summary>End to end, queue included; <see langword="null"/> = none.</summary>
     public TimeSpan? RequestTimeout { get; init; }
 
-    /// <summary>Replaces the request timeout once a streamed body has begun; <see langword="null"/> = the request timeout goes on.</summary>
+    /// <summary>
+    /// Replaces the request timeout once a streamed body has begun; <see langword="null"/> = the request timeout goes on,
+    /// <see cref="Timeout.InfiniteTimeSpan"/> (written <c>0</c>) = no timeout for streams.
+    /// </summary>
     public TimeSpan? StreamTimeout { get; init; }
 
     public TimeSpan KeepAliveTimeout { get; init; } = TimeSpan.FromSeconds(90);
@@ -76,7 +79,10 @@ internal sealed record ApplicationConfig
 
     public required string ImportPath { get; init; }
 
-    /// <summary><see langword="null"/> = the one of <see cref="HttpOptionsConfig"/>.</summary>
+    /// <summary>
+    /// <see langword="null"/> = the one of <see cref="HttpOptionsConfig"/>,
+    /// <see cref="Timeout.InfiniteTimeSpan"/> (written <c>0</c>) = none for this application.
+    /// </summary>
     public TimeSpan? RequestTimeout { get; init; }
 
     public EquatableList<DeploymentConfig> Deployments { get; init; } = [];

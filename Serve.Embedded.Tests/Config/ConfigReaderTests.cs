@@ -1,0 +1,217 @@
+using System.Text;
+using Microsoft.Extensions.Logging;
+using Serve.Embedded.Config;
+using Xunit;
+
+namespace Serve.Embedded.Tests.Config;
+
+public sealed class ConfigReaderTests
+{
+    private const string App = "[[applications]]\nimport_path = \"builtin:slow\"\n";
+    private const string Deployment = App + "[[applications.deployments]]\nname = \"SlowDeployment\"\n";
+
+    /// <summary>Input, and every line that an operator gets to see. A new key gets a line here.</summary>
+    public static TheoryData<string, string> BadInputs { get; } = new()
+    {
+        // Not TOML: every line that is wrong, and nothing else.
+        { "a = \n= 2\nb = 3", "config.toml:1:5: not TOML: unexpected token end-of-line found while expecting a value\nconfig.toml:2:1: not TOML: unexpected token [=] found" },
+        { "a = \"x", "config.toml:1:6: not TOML: invalid End-Of-File found on string literal" },
+        { "a = 99999999999999999999", "config.toml:1:5: not TOML: unable to parse integer `99999999999999999999`" },
+        { "applications = []\napplications = []", "config.toml:2:1: applications is written twice; the first is on line 1" },
+        { "applications = []\n[http_options]\nport = 1\n[http_options]\nhost = \"::\"", "config.toml:4:2: http_options is written twice; the first is on line 2" },
+
+        // Nothing to serve.
+        { "", "config.toml:1:1: no applications; the smallest file that serves is: [[applications]] import_path = \"builtin:echo\"; applications = [] starts with none" },
+        { "[applications]\n", "config.toml:1:1: applications must be a list of at most 10000 tables, each written [[applications]], not a table" },
+        { "applications = [1]", "config.toml:1:17: applications must be a list of at most 10000 tables, each written [[applications]], not a list with 1 in it" },
+
+        // Unknown keys.
+        { App + "import_pth = 1", "config.toml:3:1: unknown key import_pth in [[applications]]; did you mean 'import_path'?" },
+        { "applications = []\nport = 1", "config.toml:2:1: unknown key port in the file's top level; it belongs to [http_options]" },
+        { "applications = []\n[logging_config]\nlogs_dir = \"\"", "config.toml:3:1: unknown key logs_dir in [logging_config]; the keys here are encoding, log_level, enable_access_log" },
+        { "applications = []\n[http_options]\nPort = 1", "config.toml:3:1: unknown key Port in [http_options]; did you mean 'port'?" },
+        { Deployment + "health_check_period_s = 10", "config.toml:5:1: unknown key health_check_period_s in [[applications.deployments]]; the keys here are name, num_replicas, max_ongoing_requests, max_queued_requests, max_queue_wait_s, graceful_shutdown_timeout_s, user_config, backpressure_config" },
+        { App + "\"a b\" = 1", "config.toml:3:1: unknown key \"a b\" in [[applications]]; the keys here are name, route_prefix, import_path, request_timeout_s, deployments" },
+
+        // [http_options], [admin_options], [logging_config].
+        { "applications = []\nhttp_options = 3", "config.toml:2:16: http_options must be a table, written [http_options], not 3" },
+        { "applications = []\n[http_options]\nhost = \"\"", "config.toml:3:8: host must be an IP address or a host name, not \"\": it is empty" },
+        { "applications = []\n[http_options]\nhost = \"*\"", "config.toml:3:8: host must be an IP address or a host name, not \"*\": write 0.0.0.0 or :: for all addresses" },
+        { "applications = []\n[http_options]\nhost = \"127.0.0.1:80\"", "config.toml:3:8: host must be an IP address or a host name, not \"127.0.0.1:80\": it is no IPv6 address, and a port has a key of its own" },
+        { "applications = []\n[http_options]\nhost = \"1.2.3\"", "config.toml:3:8: host must be an IP address or a host name, not \"1.2.3\": it is no IPv4 address" },
+        { "applications = []\n[http_options]\nhost = \"[::]\"", "config.toml:3:8: host must be an IP address or a host name, not \"[::]\": write an IPv6 address without brackets" },
+        { "applications = []\n[http_options]\nport = 70000", "config.toml:3:8: port must be an integer from 0 to 65535 (0 = any free port), not 70000" },
+        { "applications = []\n[http_options]\nport = \"80\"", "config.toml:3:8: port must be an integer from 0 to 65535 (0 = any free port), not \"80\"" },
+        { "applications = []\n[http_options]\nport = 80.0", "config.toml:3:8: port must be an integer from 0 to 65535 (0 = any free port), not 80.0" },
+        { "applications = []\n[http_options]\nrequest_timeout_s = -1", "config.toml:3:21: request_timeout_s must be a number of seconds from 0.001 to 2592000, or 0 for none, not -1" },
+        { "applications = []\n[http_options]\nstream_timeout_s = inf", "config.toml:3:20: stream_timeout_s must be a number of seconds from 0.001 to 2592000, or 0 for none, not inf" },
+        { "applications = []\n[http_options]\nkeep_alive_timeout_s = 0", "config.toml:3:24: keep_alive_timeout_s must be a number of seconds from 0.001 to 2592000, not 0" },
+        { "applications = []\n[http_options]\nmax_connections = 0", "config.toml:3:19: max_connections must be an integer from 1 to 1000000, not 0" },
+        { "applications = []\n[http_options]\nmax_request_body_bytes = -1", "config.toml:3:26: max_request_body_bytes must be an integer from 0 to 1099511627776, not -1" },
+        { "applications = []\n[http_options]\nshutdown_delay_s = nan", "config.toml:3:20: shutdown_delay_s must be a number of seconds from 0 to 3600, not nan" },
+        { "applications = []\n[admin_options]\nport = -1\nhost = 1", "config.toml:3:8: port must be an integer from 0 to 65535 (0 = any free port), not -1\nconfig.toml:4:8: host must be an IP address or a host name, not 1" },
+        { "applications = []\n[logging_config]\nencoding = \"JSNO\"", "config.toml:3:12: encoding must be one of \"TEXT\", \"JSON\", not \"JSNO\"; did you mean 'JSON'?" },
+        { "applications = []\n[logging_config]\nlog_level = \"warn\"", "config.toml:3:13: log_level must be one of \"TRACE\", \"DEBUG\", \"INFO\", \"WARNING\", \"ERROR\", \"CRITICAL\", not \"warn\"" },
+        { "applications = []\n[logging_config]\nenable_access_log = 1", "config.toml:3:21: enable_access_log must be true or false, not 1" },
+
+        // [[applications]].
+        { "[[applications]]\nname = \"a\"", "config.toml:1:1: [[applications]] needs a key import_path: an import path such as builtin:slow" },
+        { "applications = [ {} ]", "config.toml:1:18: [[applications]] needs a key import_path: an import path such as builtin:slow" },
+        { App + "name = \"\"", "config.toml:3:8: name must be a name of ASCII letters, digits, '_', '-' and '.', at most 128 long, not \"\": it is empty" },
+        { App + "name = \"a#b\"", "config.toml:3:8: name must be a name of ASCII letters, digits, '_', '-' and '.', at most 128 long, not \"a#b\": it has the character '#'" },
+        { App + "route_prefix = \"a\"", "config.toml:3:16: route_prefix must be a path such as /, /a or /a/b, or \"\" (not exposed over HTTP), not \"a\": it does not begin with '/'" },
+        { App + "route_prefix = \"/a/\"", "config.toml:3:16: route_prefix must be a path such as /, /a or /a/b, or \"\" (not exposed over HTTP), not \"/a/\": it ends with '/'" },
+        { App + "route_prefix = \"/{a}\"", "config.toml:3:16: route_prefix must be a path such as /, /a or /a/b, or \"\" (not exposed over HTTP), not \"/{a}\": it has the character '{'" },
+        { App + "route_prefix = \"/-/a\"", "config.toml:3:16: route_prefix must be a path such as /, /a or /a/b, or \"\" (not exposed over HTTP), not \"/-/a\": /-/ is where the server itself answers" },
+        { App + "route_prefix = \"/a//b\"", "config.toml:3:16: route_prefix must be a path such as /, /a or /a/b, or \"\" (not exposed over HTTP), not \"/a//b\": it has an empty segment, '.' or '..', which no request's path has" },
+        { App + "request_timeout_s = true", "config.toml:3:21: request_timeout_s must be a number of seconds from 0.001 to 2592000, or 0 for none, not true" },
+        { "[[applications]]\nimport_path = \"slow\"", "config.toml:2:15: import_path must be an import path such as builtin:slow, not \"slow\": it has no colon" },
+        { "[[applications]]\nimport_path = \"a:b:c\"", "config.toml:2:15: import_path must be an import path such as builtin:slow, not \"a:b:c\": it has more than one colon" },
+        { "[[applications]]\nimport_path = \":b\"", "config.toml:2:15: import_path must be an import path such as builtin:slow, not \":b\": one side of the colon is empty" },
+        { "[[applications]]\nimport_path = \"builtin:slwo\"", "config.toml:2:15: unknown import_path \"builtin:slwo\". Did you mean 'builtin:slow'? Known: builtin:echo, builtin:slow" },
+        { App + "\n" + App, "config.toml:4:1: application name \"default\" is taken already on line 1, which is the default, as no name is written here\nconfig.toml:4:1: route_prefix \"/\" is taken already on line 1, which is the default, as no route_prefix is written here" },
+        { App + "name = \"a\"\n" + App + "name = \"a\"\nroute_prefix = \"/b\"", "config.toml:6:8: application name \"a\" is taken already on line 3" },
+
+        // [[applications.deployments]].
+        { App + "[[applications.deployments]]", "config.toml:3:1: [[applications.deployments]] needs a key name: a name of ASCII letters, digits, '_', '-' and '.', at most 128 long" },
+        { App + "deployments = [{ name = \"Slow\" }]", "config.toml:3:25: Deployment 'Slow' does not exist. Known: SlowDeployment" },
+        { App + "deployments = [{ name = \"SlowDeploymnet\" }]", "config.toml:3:25: Deployment 'SlowDeploymnet' does not exist. Did you mean 'SlowDeployment'? Known: SlowDeployment" },
+        { App + "deployments = [{ name = \"SlowDeployment\" },\n{ name = \"SlowDeployment\" }]", "config.toml:4:10: deployment name \"SlowDeployment\" is taken already on line 3" },
+        { Deployment + "num_replicas = 0", "config.toml:5:16: num_replicas must be an integer from 1 to 10000, not 0" },
+        { Deployment + "num_replicas = \"auto\"", "config.toml:5:16: num_replicas must be an integer from 1 to 10000, not \"auto\"" },
+        { Deployment + "max_ongoing_requests = 0", "config.toml:5:24: max_ongoing_requests must be an integer from 1 to 1000000, not 0" },
+        { Deployment + "max_queued_requests = -2", "config.toml:5:23: max_queued_requests must be an integer from -1 to 1000000 (0 = no queue, -1 = unlimited), not -2" },
+        { Deployment + "max_queue_wait_s = 0", "config.toml:5:20: max_queue_wait_s must be a number of seconds from 0.001 to 2592000, not 0" },
+        { Deployment + "graceful_shutdown_timeout_s = -0.5", "config.toml:5:31: graceful_shutdown_timeout_s must be a number of seconds from 0 to 86400, not -0.5" },
+        { Deployment + "user_config = { a = [1, nan], b = inf }", "config.toml:5:25: user_config must not hold nan: it is handed over as JSON, which has no such number\nconfig.toml:5:35: user_config must not hold inf: it is handed over as JSON, which has no such number" },
+        { Deployment + "backpressure_config = 503", "config.toml:5:23: backpressure_config must be a table such as { status_code = 429, retry_after_s = 5.0 }, not 503" },
+        { Deployment + "backpressure_config = { status_code = 500, retry_after_s = -1, policy = \"static\" }", "config.toml:5:39: status_code must be 503 or 429, not 500\nconfig.toml:5:60: retry_after_s must be a number from 0 to 86400, not -1\nconfig.toml:5:64: unknown key policy in backpressure_config; the keys here are status_code, retry_after_s" },
+
+        // Places: after a multi-line string, CRLF, dotted keys and a table that is continued further down.
+        { "a = '''\n\n'''\nb = 1\napplications = []", "config.toml:1:1: unknown key a in the file's top level; the keys here are http_options, admin_options, logging_config, applications\nconfig.toml:4:1: unknown key b in the file's top level; the keys here are http_options, admin_options, logging_config, applications" },
+        { "applications = []\r\n[http_options]\r\nport = -1\r\n", "config.toml:3:8: port must be an integer from 0 to 65535 (0 = any free port), not -1" },
+        { "applications = []\nhttp_options.prot = 1", "config.toml:2:14: unknown key prot in [http_options]; did you mean 'port'?" },
+        { Deployment + "[http_options]\nport = 1\n[[applications.deployments]]\nnum_replicas = 2", "config.toml:7:1: [[applications.deployments]] needs a key name: a name of ASCII letters, digits, '_', '-' and '.', at most 128 long" },
+        { "[http_options]\nport = -1\n\n[[applications]]\nname = 3\nimport_path = \"x\"", "config.toml:2:8: port must be an integer from 0 to 65535 (0 = any free port), not -1\nconfig.toml:5:8: name must be a name of ASCII letters, digits, '_', '-' and '.', at most 128 long, not 3\nconfig.toml:6:15: import_path must be an import path such as builtin:slow, not \"x\": it has no colon" },
+    };
+
+    [Theory]
+    [MemberData(nameof(BadInputs))]
+    public void ReadText_BadInput_TellsEveryError(string toml, string expected)
+    {
+        ConfigResult result = TestCatalog.Read(toml);
+
+        Assert.False(result.IsValid);
+        Assert.Equal(expected, TestCatalog.Lines(result));
+    }
+
+    [Fact]
+    public void ReadText_SmallestFile_HasEveryDefault()
+    {
+        ServeConfig config = TestCatalog.ReadValid(App);
+
+        Assert.Equal(new ServeConfig { Applications = [new ApplicationConfig { ImportPath = "builtin:slow" }] }, config);
+        Assert.Equal(("default", "/"), (config.Applications[0].Name, config.Applications[0].RoutePrefix));
+    }
+
+    [Fact]
+    public void ReadText_NoApplicationsOnPurpose_IsValid() => Assert.Empty(TestCatalog.ReadValid("applications = []").Applications);
+
+    [Fact]
+    public void ReadText_EveryKind_IsBound()
+    {
+        ServeConfig config = TestCatalog.ReadValid("""
+            [http_options]
+            host = "::1"
+            request_timeout_s = 0
+            stream_timeout_s = 0
+            keep_alive_timeout_s = 1.5
+            [logging_config]
+            encoding = "json"
+            log_level = "Warning"
+            [[applications]]
+            name = "a.b"
+            import_path = "builtin:slow"
+            route_prefix = ""
+            request_timeout_s = 0
+            [[applications.deployments]]
+            name = "SlowDeployment"
+            max_queued_requests = -1
+            backpressure_config.retry_after_s = 7
+            user_config.when = 1979-05-27T07:32:00Z
+            user_config.list = [1, 2.0, "é\n", {x = true}]
+            """);
+
+        Assert.Equal("::1", config.Http.Host);
+        Assert.Null(config.Http.RequestTimeout);
+        Assert.Equal(Timeout.InfiniteTimeSpan, config.Http.StreamTimeout);
+        Assert.Equal(TimeSpan.FromMilliseconds(1500), config.Http.KeepAliveTimeout);
+        Assert.Equal(LogEncoding.Json, config.Logging.Encoding);
+        Assert.Equal(LogLevel.Warning, config.Logging.Level);
+        ApplicationConfig application = config.Applications[0];
+        Assert.Null(application.RoutePrefix);
+        Assert.Equal(Timeout.InfiniteTimeSpan, application.RequestTimeout);
+        Assert.Equal(-1, application.Deployments[0].MaxQueuedRequests);
+        Assert.Equal(new BackpressureConfig { RetryAfterS = 7 }, application.Deployments[0].Backpressure);
+        Assert.Equal("""{"when":"1979-05-27T07:32:00Z","list":[1,2.0,"é\n",{"x":true}]}""", application.Deployments[0].UserConfig);
+    }
+
+    [Fact]
+    public void ReadText_NotExposedApplications_MayBeMany() =>
+        Assert.Equal(2, TestCatalog.ReadValid(App + "name=\"a\"\nroute_prefix = \"\"\n" + App + "route_prefix = \"\"").Applications.Count);
+
+    [Fact]
+    public void ReadText_MoreErrorsThanShown_SaysHowMany()
+    {
+        StringBuilder toml = new("applications = []\n");
+        for (int i = 0; i < 20_000; i++)
+        {
+            toml.Append("key").Append(i).Append(" = 1\n");
+        }
+
+        ConfigResult result = TestCatalog.Read(toml.ToString());
+
+        Assert.Equal(ConfigErrors.MaxShown + 1, result.Errors.Count);
+        Assert.Equal("config.toml: and 19900 more errors", result.Errors[^1].ToString());
+    }
+
+    [Fact]
+    public void ReadText_TooManyApplications_IsRefusedOnce()
+    {
+        string toml = string.Concat(Enumerable.Range(0, ConfigKeys.MaxApplications + 1)
+            .Select(i => $"[[applications]]\nname = \"a{i}\"\nroute_prefix = \"/a{i}\"\nimport_path = \"builtin:echo\"\n"));
+
+        Assert.Equal("config.toml:40001:1: there may be at most 10000 applications, not 10001", TestCatalog.Lines(TestCatalog.Read(toml)));
+    }
+
+    [Fact]
+    public void ReadText_LongValue_IsQuotedShort()
+    {
+        ConfigResult result = TestCatalog.Read($"applications = []\n[logging_config]\nencoding = \"{new string('x', 100_000)}\"");
+
+        Assert.InRange(Assert.Single(result.Errors).ToString().Length, 1, 300);
+    }
+
+    [Fact]
+    public void ReadJson_SameContent_IsTheSameConfiguration()
+    {
+        ConfigResult result = ConfigReader.ReadJson(
+            """{"applications":[{"import_path":"builtin:slow","route_prefix":null,"deployments":[{"name":"SlowDeployment","num_replicas":2,"user_config":{"a":1}}]}]}"""u8,
+            "body", TestCatalog.Builtin);
+
+        Assert.Equal(TestCatalog.ReadValid(Deployment + "num_replicas = 2\nuser_config = { a = 1 }"), result.Config);
+    }
+
+    [Fact]
+    public void ReadJson_BadInput_TellsEveryErrorWithItsPlace()
+    {
+        ConfigResult result = ConfigReader.ReadJson("{\n  \"http_options\": { \"port\": -1 },\n  \"applicatoins\": []\n}"u8, "body", TestCatalog.Builtin);
+
+        Assert.Equal(
+            """
+            body:1:1: no applications; the smallest file that serves is: [[applications]] import_path = "builtin:echo"; applications = [] starts with none
+            body:2:29: port must be an integer from 0 to 65535 (0 = any free port), not -1
+            body:3:3: unknown key applicatoins in the file's top level; did you mean 'applications'?
+            """, TestCatalog.Lines(result));
+    }
+}

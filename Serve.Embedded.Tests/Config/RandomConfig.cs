@@ -1,0 +1,95 @@
+using System.Globalization;
+using Microsoft.Extensions.Logging;
+using Serve.Embedded.Config;
+
+namespace Serve.Embedded.Tests.Config;
+
+/// <summary>Valid configurations from a seed, with every key set or left out by chance.</summary>
+internal sealed class RandomConfig(int seed)
+{
+    private static readonly string[] Texts = ["", "Hello!", "é\u0001\"\\\n\t\u007f\u0085", "日本", "'''", "#", "a = 1", "{}", "\U0001F600"];
+
+    private readonly Random _random = new(seed);
+
+    public ServeConfig Next() => new()
+    {
+        Http = new HttpOptionsConfig
+        {
+            Host = Pick("127.0.0.1", "::", "example.org", "my_host"),
+            Port = _random.Next(65536),
+            RequestTimeout = Maybe(Seconds),
+            StreamTimeout = Maybe(SecondsOrNone),
+            KeepAliveTimeout = Seconds(),
+            MaxConnections = _random.Next(1, 1_000_000),
+            MaxRequestBodyBytes = _random.NextInt64(1L << 40),
+            ShutdownDelay = TimeSpan.FromTicks(_random.NextInt64(3600 * TimeSpan.TicksPerSecond)),
+        },
+        Admin = new AdminOptionsConfig { Host = Pick("::1", "localhost"), Port = _random.Next(65536) },
+        Logging = new LoggingConfig { Encoding = Pick(LogEncoding.Text, LogEncoding.Json), Level = (LogLevel)_random.Next(6), EnableAccessLog = Chance() },
+        Applications = new EquatableList<ApplicationConfig>([.. Enumerable.Range(0, _random.Next(4)).Select(Application)]),
+    };
+
+    private ApplicationConfig Application(int index)
+    {
+        bool slow = Chance();
+        return new ApplicationConfig
+        {
+            Name = $"app-{index}.x",
+            RoutePrefix = Chance() ? null : $"/é{index}/b",
+            ImportPath = slow ? "builtin:slow" : "builtin:echo",
+            RequestTimeout = Maybe(SecondsOrNone),
+            Deployments = Chance() ? [] : [Deployment(slow ? "SlowDeployment" : "Echo")],
+        };
+    }
+
+    private DeploymentConfig Deployment(string name) => new()
+    {
+        Name = name,
+        NumReplicas = Maybe(() => _random.Next(1, 10_000)),
+        MaxOngoingRequests = Maybe(() => _random.Next(1, 1_000_000)),
+        MaxQueuedRequests = Maybe(() => _random.Next(-1, 1_000_000)),
+        MaxQueueWait = Maybe(Seconds),
+        GracefulShutdownTimeout = Maybe(() => TimeSpan.FromTicks(_random.NextInt64(86400 * TimeSpan.TicksPerSecond))),
+        UserConfig = Chance() ? null : JsonText.Canonical(Value(depth: 0)),
+        Backpressure = Chance() ? null : new BackpressureConfig { StatusCode = Pick(503, 429), RetryAfterS = Maybe(() => _random.NextDouble() * 86400) },
+    };
+
+    private ConfigNode Value(int depth)
+    {
+        switch (_random.Next(depth < 4 ? 6 : 4))
+        {
+            case 0:
+                return ConfigNode.Of(Pick(Texts));
+            case 1:
+                return ConfigNode.Of(Pick(0, -1, long.MaxValue, long.MinValue, _random.NextInt64()));
+            case 2:
+                return ConfigNode.Of(Pick(0.0, -0.0, 2.0, 1e300, double.Epsilon, 1e16, _random.NextDouble()));
+            case 3:
+                return ConfigNode.Of(Chance());
+            case 4:
+                ConfigNode array = ConfigNode.Array();
+                array.Items.AddRange(Enumerable.Range(0, _random.Next(4)).Select(_ => Value(depth + 1)));
+                return array;
+            default:
+                ConfigNode table = ConfigNode.Table();
+                for (int i = _random.Next(4); i > 0; i--)
+                {
+                    string key = Pick(Texts) + Pick("", "k", i.ToString(CultureInfo.InvariantCulture));
+                    table.Members.TryAdd(key, new ConfigMember(default, Value(depth + 1)));
+                }
+
+                return table;
+        }
+    }
+
+    private bool Chance() => _random.Next(2) == 0;
+
+    private T Pick<T>(params T[] choices) => choices[_random.Next(choices.Length)];
+
+    private T? Maybe<T>(Func<T> value)
+        where T : struct => Chance() ? null : value();
+
+    private TimeSpan Seconds() => TimeSpan.FromTicks(_random.NextInt64(TimeSpan.TicksPerMillisecond, 30 * TimeSpan.TicksPerDay));
+
+    private TimeSpan SecondsOrNone() => Chance() ? Timeout.InfiniteTimeSpan : Seconds();
+}

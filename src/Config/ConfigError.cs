@@ -1,0 +1,55 @@
+namespace Serve.Embedded.Config;
+
+/// <summary>One thing that is wrong with what an operator wrote. Line and column start at 1; 0 = the whole source.</summary>
+internal sealed record ConfigError(string Source, int Line, int Column, string Message)
+{
+    /// <summary><c>config.toml:12:3: message</c>, the form that editors and terminals turn into a link.</summary>
+    public override string ToString() => Line > 0 ? $"{Source}:{Line}:{Column}: {Message}" : $"{Source}: {Message}";
+}
+
+/// <summary>Gathers every error of one source, so that an operator mends a file in one go; bounded, whatever the file is.</summary>
+internal sealed class ConfigErrors(string source)
+{
+    public const int MaxShown = 100;
+
+    // More than are shown, because errors are found in the order of the checks and shown in the order of the text.
+    private const int MaxKept = 10_000;
+
+    // A message may quote what was written, and that may be anything.
+    private const int MaxMessage = 1_000;
+
+    private readonly List<(TextPlace Place, string Message)> _errors = [];
+
+    public int Count { get; private set; }
+
+    public void Add(TextPlace place, string message)
+    {
+        Count++;
+        if (_errors.Count < MaxKept)
+        {
+            _errors.Add((place, OneLine(message)));
+        }
+    }
+
+    /// <summary>In the order of the text; the last of a long list says how many more there are.</summary>
+    public IReadOnlyList<ConfigError> ToList()
+    {
+        List<ConfigError> list = _errors
+            .OrderBy(error => error.Place)
+            .Take(MaxShown)
+            .Select(error => new ConfigError(source, error.Place.Line, error.Place.Column, error.Message))
+            .ToList();
+        if (Count > list.Count)
+        {
+            list.Add(new ConfigError(source, 0, 0, $"and {Count - list.Count} more errors"));
+        }
+
+        return list;
+    }
+
+    private static string OneLine(string message)
+    {
+        string text = message.Length <= MaxMessage ? message : string.Concat(message.AsSpan(0, MaxMessage), "...");
+        return text.Any(char.IsControl) ? string.Concat(text.Select(c => char.IsControl(c) ? ' ' : c)) : text;
+    }
+}

@@ -1,0 +1,57 @@
+namespace Serve.Embedded.Config;
+
+/// <summary>
+/// From what an operator wrote to a <see cref="ServeConfig"/>, or to every error in it at once. Never throws for bad input,
+/// so that start, reload and <c>serve check</c> share it.
+/// </summary>
+internal static class ConfigReader
+{
+    /// <summary>A TOML file. Errors name the path as it is given.</summary>
+    public static ConfigResult ReadFile(string path, ConfigCatalog catalog)
+    {
+        ConfigErrors errors = new(path);
+        return ConfigFile.ReadText(path, errors) is string text
+            ? Judge(TomlConfigReader.Read(text, errors), catalog, errors)
+            : ConfigResult.Invalid(errors);
+    }
+
+    /// <summary>TOML text; errors name <paramref name="sourceName"/>.</summary>
+    public static ConfigResult ReadText(string text, string sourceName, ConfigCatalog catalog)
+    {
+        ConfigErrors errors = new(sourceName);
+        return Judge(TomlConfigReader.Read(text, errors), catalog, errors);
+    }
+
+    /// <summary>The same configuration as a JSON document in UTF-8, as REST and <c>serve config --json</c> have it.</summary>
+    public static ConfigResult ReadJson(ReadOnlySpan<byte> utf8, string sourceName, ConfigCatalog catalog)
+    {
+        ConfigErrors errors = new(sourceName);
+        if (utf8.Length > ConfigFile.MaxBytes)
+        {
+            ConfigFile.AddTooLarge(errors);
+            return ConfigResult.Invalid(errors);
+        }
+
+        return ConfigFile.Decode(utf8, errors) is string text
+            ? Judge(JsonConfigReader.Read(text, errors), catalog, errors)
+            : ConfigResult.Invalid(errors);
+    }
+
+    private static ConfigResult Judge(ConfigNode? root, ConfigCatalog catalog, ConfigErrors errors)
+    {
+        if (root is null)
+        {
+            return ConfigResult.Invalid(errors);
+        }
+
+        if (root.Kind != ConfigNodeKind.Table)
+        {
+            errors.Add(root.Place, $"a configuration is a table (in JSON an object), not {TomlText.Quote(root)}");
+            return ConfigResult.Invalid(errors);
+        }
+
+        ServeConfig config = ConfigKeys.Root.Bind(ConfigKeys.Root.Create(), root, errors);
+        new ConfigRules(catalog, errors).Check(root);
+        return errors.Count == 0 ? ConfigResult.Valid(config) : ConfigResult.Invalid(errors);
+    }
+}
