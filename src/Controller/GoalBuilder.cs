@@ -14,7 +14,7 @@ internal static class GoalBuilder
         Name = written.Name,
         ImportPath = written.ImportPath,
         RoutePrefix = written.RoutePrefix,
-        RequestTimeout = written.RequestTimeout ?? http.RequestTimeout,
+        RequestTimeout = (written.RequestTimeout ?? http.RequestTimeout) is { Ticks: > 0 } timeout ? timeout : null,
         StreamTimeout = http.StreamTimeout,
         Deployments = [.. code.Deployments.Select(d => Build(written.Deployments.FirstOrDefault(w => w.Name == d.Name), d))],
     };

@@ -13,7 +13,7 @@ internal sealed record ServingSnapshot(IReadOnlyList<ServedApplication> Applicat
 /// <param name="Ingress">The deployment that answers HTTP.</param>
 /// <param name="Handle">The proxy's own handle to it.</param>
 /// <param name="RequestTimeout">End to end; <see langword="null"/> = none.</param>
-/// <param name="StreamTimeout">Replaces the request timeout once a streamed body has begun; <see langword="null"/> = it goes on.</param>
+/// <param name="StreamTimeout">Replaces the request timeout once a streamed body has begun; <see langword="null"/> = it goes on, infinite = none from there.</param>
 /// <param name="IsStarting">Replicas are on their way, so that an ingress without one is not out of order.</param>
 internal sealed record ServedApplication(
     string Name,

@@ -13,7 +13,7 @@ namespace Serve.Embedded.Proxy;
 /// The request ends when its handler has ended, not when its response has: a handler that goes on after its 408 keeps its permit, its request and its
 /// connection, so that it can harm nobody else's.
 /// </remarks>
-internal sealed class Exchange
+internal sealed class Exchange : IHttpRequestLifetimeFeature
 {
     private readonly ProxyApplication _proxy;
     private readonly RequestScope _scope = new();
@@ -43,6 +43,15 @@ internal sealed class Exchange
 
     /// <summary>The client, while its leaving matters.</summary>
     private IHttpRequestLifetimeFeature? Client => RequestHeaders.OutlivesClient(_request.Headers) ? null : _lifetime;
+
+    /// <summary>What a handler sees as its request's life: it ends with the client, and with the request's time too.</summary>
+    CancellationToken IHttpRequestLifetimeFeature.RequestAborted
+    {
+        get => _watch.Token;
+        set => throw new NotSupportedException("The token of a request cannot be replaced; link another to it.");
+    }
+
+    void IHttpRequestLifetimeFeature.Abort() => _lifetime.Abort();
 
     /// <summary>Takes the next request of the connection.</summary>
     public void Begin(IFeatureCollection features)
@@ -114,7 +123,7 @@ internal sealed class Exchange
         CloseConnectionIfDraining();
         if (streamed && _application.StreamTimeout is { } timeout)
         {
-            _watch.RestartTimeout(timeout);
+            _watch.RestartTimeout(timeout > TimeSpan.Zero ? timeout : null);
         }
     }
 
@@ -135,6 +144,7 @@ internal sealed class Exchange
         _timeout = RequestHeaders.Timeout(_request.Headers, application.RequestTimeout);
         _watch.SetTimeout(_startedAt, _timeout);
         _guard.Enter(_features, _response, _body);
+        _features.Set<IHttpRequestLifetimeFeature>(this);
     }
 
     private Task AdmitAsync()
@@ -329,7 +339,6 @@ internal sealed class Exchange
             _context.Initialize(_features);
         }
 
-        _context.RequestAborted = _watch.Token;
         return _context;
     }
 

@@ -1,3 +1,4 @@
+using System.Net.Sockets;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Connections.Features;
 
@@ -18,9 +19,20 @@ internal sealed class ServingConnection(ConnectionContext connection, TimeProvid
     public bool IsIdleFor(TimeSpan idle)
     {
         long since = Volatile.Read(ref _idleSince);
-        return since != Busy &&
-            time.GetElapsedTime(since) >= idle &&
-            connection.Features.Get<IConnectionSocketFeature>()?.Socket.Available is null or 0;
+        return since != Busy && time.GetElapsedTime(since) >= idle && !HasArrived();
+    }
+
+    private bool HasArrived()
+    {
+        try
+        {
+            return connection.Features.Get<IConnectionSocketFeature>()?.Socket.Available > 0;
+        }
+        catch (Exception exception) when (exception is ObjectDisposedException or SocketException)
+        {
+            // It has just been closed from the other side.
+            return false;
+        }
     }
 
     /// <summary>Asks the server to close it as soon as it serves nothing.</summary>

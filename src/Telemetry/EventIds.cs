@@ -27,5 +27,19 @@ internal static class EventIds
     public const int ApplicationRemoved = 4001;
     public const int RevisionFailed = 4002;
 
-    // Config: 5000, Hosting: 6000, Admin: 7000
+    // Config: 5000
+    public const int ConfigChanged = 5000;
+    public const int ConfigNeedsRestart = 5001;
+    public const int ConfigError = 5002;
+
+    // Hosting: 6000
+    public const int ReloadRefused = 6000;
+    public const int Reloaded = 6001;
+    public const int DeployFailed = 6002;
+    public const int Ready = 6003;
+    public const int Stopping = 6004;
+    public const int Stopped = 6005;
+    public const int ShutdownDeadline = 6006;
+
+    // Admin: 7000
 }

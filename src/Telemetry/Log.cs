@@ -41,4 +41,34 @@ internal static partial class Log
 
     [LoggerMessage(EventIds.RevisionFailed, LogLevel.Error, "Application '{Application}' could not go to {ImportPath} and stays with {Stays}: {Reason}")]
     public static partial void RevisionFailed(ILogger logger, string application, string importPath, string stays, string reason);
+
+    [LoggerMessage(EventIds.ConfigChanged, LogLevel.Information, "Changed {Change} ({Update})")]
+    public static partial void ConfigChanged(ILogger logger, string change, string update);
+
+    [LoggerMessage(EventIds.ConfigNeedsRestart, LogLevel.Warning, "Not changed {Change}: it takes effect when the server is started again")]
+    public static partial void ConfigNeedsRestart(ILogger logger, string change);
+
+    [LoggerMessage(EventIds.ConfigError, LogLevel.Error, "{Error}")]
+    public static partial void ConfigError(ILogger logger, string error);
+
+    [LoggerMessage(EventIds.ReloadRefused, LogLevel.Error, "Reload refused: {Path} has {Count} error(s), so nothing was changed. Mend them and send SIGHUP again")]
+    public static partial void ReloadRefused(ILogger logger, string path, int count);
+
+    [LoggerMessage(EventIds.Reloaded, LogLevel.Information, "Reloaded {Path}: {Count} change(s)")]
+    public static partial void Reloaded(ILogger logger, string path, int count);
+
+    [LoggerMessage(EventIds.DeployFailed, LogLevel.Error, "{Reason}")]
+    public static partial void DeployFailed(ILogger logger, string reason);
+
+    [LoggerMessage(EventIds.Ready, LogLevel.Information, "Ready: serving on {Addresses}, admin on {AdminAddresses}")]
+    public static partial void Ready(ILogger logger, string addresses, string adminAddresses);
+
+    [LoggerMessage(EventIds.Stopping, LogLevel.Information, "{Signal}: finishing what has arrived, then ending. A second signal ends at once")]
+    public static partial void Stopping(ILogger logger, string signal);
+
+    [LoggerMessage(EventIds.Stopped, LogLevel.Information, "Stopped")]
+    public static partial void Stopped(ILogger logger);
+
+    [LoggerMessage(EventIds.ShutdownDeadline, LogLevel.Error, "Not everything had ended within {Seconds} s, the longest graceful_shutdown_timeout_s: it is cut off")]
+    public static partial void ShutdownDeadline(ILogger logger, string seconds);
 }

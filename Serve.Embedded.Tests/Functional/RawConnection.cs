@@ -1,0 +1,51 @@
+using System.Net.Sockets;
+using System.Text;
+
+namespace Serve.Embedded.Tests.Functional;
+
+/// <summary>Bytes over a socket, for what no HTTP client would send.</summary>
+internal sealed class RawConnection(Socket socket) : IDisposable
+{
+    private readonly byte[] _buffer = new byte[64 * 1024];
+
+    public async Task SendAsync(string text) => await socket.SendAsync(Encoding.ASCII.GetBytes(text), TestServer.Deadline);
+
+    /// <summary>Reads until the text has come; returns all that was read by then.</summary>
+    public async Task<string> ReadUntilAsync(string text)
+    {
+        StringBuilder read = new();
+        while (!read.ToString().Contains(text, StringComparison.Ordinal))
+        {
+            int count = await socket.ReceiveAsync(_buffer, TestServer.Deadline);
+            if (count == 0)
+            {
+                throw new InvalidOperationException($"The connection ended before '{text}' came; read: {read}");
+            }
+
+            read.Append(Encoding.UTF8.GetString(_buffer, 0, count));
+        }
+
+        return read.ToString();
+    }
+
+    /// <summary>Reads until the other side closes; a reset counts as closed.</summary>
+    public async Task<string> ReadToEndAsync()
+    {
+        StringBuilder read = new();
+        try
+        {
+            int count;
+            while ((count = await socket.ReceiveAsync(_buffer, TestServer.Deadline)) > 0)
+            {
+                read.Append(Encoding.UTF8.GetString(_buffer, 0, count));
+            }
+        }
+        catch (SocketException)
+        {
+        }
+
+        return read.ToString();
+    }
+
+    public void Dispose() => socket.Dispose();
+}

@@ -1,0 +1,117 @@
+using System.Net.Sockets;
+using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Logging.Testing;
+using Serve.Embedded.Config;
+using Serve.Embedded.Controller;
+using Serve.Embedded.Deployments;
+using Serve.Embedded.Hosting;
+using Serve.Embedded.Telemetry;
+using Serve.Embedded.Tests.Fakes;
+
+namespace Serve.Embedded.Tests.Functional;
+
+/// <summary>A whole server in this process on free ports, with a client. What it logs can be asked for.</summary>
+internal sealed class TestServer : IAsyncDisposable
+{
+    private readonly LoggerFactory _loggers;
+    private bool _stopped;
+
+    private readonly ManualTimeProvider? _time;
+
+    private TestServer(Server server, ApplyOutcome outcome, FakeLogCollector logs, LoggerFactory loggers, ManualTimeProvider? time)
+    {
+        _time = time;
+        Server = server;
+        Outcome = outcome;
+        Logs = logs;
+        _loggers = loggers;
+        Address = new(server.Addresses[0]);
+        Client = NewClient();
+    }
+
+    public Server Server { get; }
+
+    public ApplyOutcome Outcome { get; }
+
+    public FakeLogCollector Logs { get; }
+
+    public Uri Address { get; }
+
+    public HttpClient Client { get; }
+
+    /// <summary>Requests that wait in all deployments.</summary>
+    public int Waiting => Server.Status.Applications.SelectMany(a => a.Deployments).Sum(d => d.Served.Gate.Waiting);
+
+    public static CancellationToken Deadline => TestContext.Current.CancellationToken;
+
+    public static async Task<TestServer> StartAsync(DeploymentRegistry registry, ServeConfig config, TimeProvider? time = null)
+    {
+        FakeLogCollector logs = FakeLogCollector.Create(new() { FilteredLevels = new HashSet<LogLevel> { LogLevel.Information, LogLevel.Warning, LogLevel.Error } });
+        LoggerFactory loggers = new([new FakeLoggerProvider(logs)]);
+        ServeEnvironment environment = new(time ?? TimeProvider.System, new SeededRandom(1), ServeEnvironment.ResumeOnThreadPool, loggers);
+        (Server server, ApplyOutcome outcome) = await Server.StartAsync(
+            config with { Http = config.Http with { Port = 0 }, Admin = config.Admin with { Port = 0 } }, registry, environment, new(new()));
+        return new(server, outcome, logs, loggers, time as ManualTimeProvider);
+    }
+
+    /// <summary>A client with its own connections.</summary>
+    public HttpClient NewClient() => new(new SocketsHttpHandler { UseProxy = false, AllowAutoRedirect = false }) { BaseAddress = Address };
+
+    /// <summary>A connection on which a test says what it likes.</summary>
+    public async Task<RawConnection> ConnectAsync()
+    {
+        Socket socket = new(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp) { NoDelay = true };
+        await socket.ConnectAsync(Address.Host, Address.Port, Deadline);
+        return new(socket);
+    }
+
+    public Task<ApplyOutcome> ApplyAsync(ServeConfig config) =>
+        Server.ApplyAsync(config with { Http = config.Http with { Port = 0 }, Admin = config.Admin with { Port = 0 } });
+
+    public IEnumerable<FakeLogRecord> LogsOf(int eventId) => Logs.GetSnapshot().Where(r => r.Id.Id == eventId);
+
+    /// <summary>The first line under this id, once it is written.</summary>
+    public async Task<FakeLogRecord> LogAsync(int eventId)
+    {
+        while (true)
+        {
+            if (LogsOf(eventId).FirstOrDefault() is { } record)
+            {
+                return record;
+            }
+
+            Deadline.ThrowIfCancellationRequested();
+            await Task.Yield();
+        }
+    }
+
+    public async Task StopAsync()
+    {
+        _stopped = true;
+        await PassTimeUntilAsync(Server.StopAsync());
+    }
+
+    /// <summary>Lets a manual clock run until this is done.</summary>
+    public async Task PassTimeUntilAsync(Task done)
+    {
+        while (_time is not null && !done.IsCompleted)
+        {
+            _time.Advance(TimeSpan.FromMilliseconds(50));
+            await Task.Yield();
+        }
+
+        await done;
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        Client.Dispose();
+        if (!_stopped)
+        {
+            await StopAsync();
+        }
+
+        await Server.DisposeAsync();
+        _loggers.Dispose();
+    }
+}

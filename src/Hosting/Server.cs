@@ -1,0 +1,170 @@
+using System.Globalization;
+using System.Net;
+using Microsoft.Extensions.Logging;
+using Serve.Embedded.Admin;
+using Serve.Embedded.Config;
+using Serve.Embedded.Controller;
+using Serve.Embedded.Deployments;
+using Serve.Embedded.Handles;
+using Serve.Embedded.Proxy;
+using Serve.Embedded.Telemetry;
+
+namespace Serve.Embedded.Hosting;
+
+/// <summary>The whole server in one object: makes its rooms, starts them in order, changes them with the configuration, and takes them down callers first.</summary>
+internal sealed class Server : IAsyncDisposable
+{
+    private readonly DeploymentRegistry _registry;
+    private readonly ServeEnvironment _environment;
+    private readonly LiveLogSettings _logSettings;
+    private readonly ILogger _logger;
+    private readonly ProxyServer _proxy;
+    private readonly AdminServer _admin;
+    private readonly Controller.Controller _controller;
+    private readonly Task _control;
+    private ServeConfig _config;
+
+    private Server(
+        ServeConfig config,
+        DeploymentRegistry registry,
+        ServeEnvironment environment,
+        LiveLogSettings logSettings,
+        IReadOnlyList<IPEndPoint> data,
+        IReadOnlyList<IPEndPoint> admin)
+    {
+        _config = config;
+        _registry = registry;
+        _environment = environment;
+        _logSettings = logSettings;
+        _logger = environment.Loggers.CreateLogger(LogCategories.Server);
+        ServingState serving = new();
+        _controller = new(registry, serving, environment);
+        _proxy = new(new(serving, environment, new(environment.Loggers, logSettings), SettingsOf(config.Http)), data);
+        _admin = new(admin, environment.Loggers, () => new(_config, _controller.Status, _proxy.IsDraining, _proxy.ConnectionCount));
+        _control = _controller.RunAsync();
+    }
+
+    /// <summary>The configuration in force, with the values of keys that wait for a restart.</summary>
+    public ServeConfig Config => Volatile.Read(ref _config);
+
+    /// <summary>What runs and how it is doing.</summary>
+    public ControllerStatus Status => _controller.Status;
+
+    /// <summary>Where the data port really listens.</summary>
+    public IReadOnlyList<string> Addresses => _proxy.Addresses;
+
+    public IReadOnlyList<string> AdminAddresses => _admin.Addresses;
+
+    /// <summary>Listens, then deploys. A request that comes in between waits in its deployment's queue.</summary>
+    /// <exception cref="StartException">An address cannot be had; nothing was started.</exception>
+    public static async Task<(Server Server, ApplyOutcome Outcome)> StartAsync(
+        ServeConfig config, DeploymentRegistry registry, ServeEnvironment environment, LiveLogSettings logSettings)
+    {
+        Server server = new(
+            config,
+            registry,
+            environment,
+            logSettings,
+            await Endpoints.ResolveAsync("http_options", config.Http.Host, config.Http.Port),
+            await Endpoints.ResolveAsync("admin_options", config.Admin.Host, config.Admin.Port));
+        try
+        {
+            await ListenAsync("http_options", config.Http.Host, config.Http.Port, server._proxy.StartAsync);
+            await ListenAsync("admin_options", config.Admin.Host, config.Admin.Port, server._admin.StartAsync);
+        }
+        catch (StartException)
+        {
+            await server.DisposeAsync();
+            throw;
+        }
+
+        return (server, await server._controller.ApplyAsync(GoalBuilder.Build(config, registry)));
+    }
+
+    /// <summary>Puts a new configuration into force as far as that needs no restart of the server, and says what has changed.</summary>
+    public async Task<ApplyOutcome> ApplyAsync(ServeConfig config)
+    {
+        foreach (ConfigChange change in ConfigDiff.Compare(Config, config))
+        {
+            if (change.Update == UpdateKind.Restart)
+            {
+                Log.ConfigNeedsRestart(_logger, change.ToString());
+            }
+            else
+            {
+                Log.ConfigChanged(_logger, change.ToString(), change.Update.ToString().ToLowerInvariant());
+            }
+        }
+
+        ServeConfig before = Config;
+        config = config with
+        {
+            Http = config.Http with { Host = before.Http.Host, Port = before.Http.Port },
+            Admin = before.Admin,
+        };
+        _logSettings.Current = SettingsOf(config.Logging);
+        _proxy.Apply(SettingsOf(config.Http));
+        Volatile.Write(ref _config, config);
+        return await _controller.ApplyAsync(GoalBuilder.Build(config, _registry));
+    }
+
+    /// <summary>
+    /// The way out: what has arrived is answered, then replicas end, then the admin port closes. The longest
+    /// <c>graceful_shutdown_timeout_s</c> is the deadline of it all.
+    /// </summary>
+    public async Task StopAsync()
+    {
+        TimeSpan grace = _controller.Status.Applications
+            .SelectMany(a => a.Deployments)
+            .Select(d => d.Goal.GracefulShutdownTimeout)
+            .Append(TimeSpan.FromSeconds(1))
+            .Max() + Config.Http.ShutdownDelay;
+        using CancellationTokenSource deadline = new(grace, _environment.Time);
+        await _proxy.DrainAsync(deadline.Token);
+        try
+        {
+            await _controller.ShutdownAsync().WaitAsync(deadline.Token);
+            await _control.WaitAsync(deadline.Token);
+        }
+        catch (OperationCanceledException)
+        {
+            Log.ShutdownDeadline(_logger, grace.TotalSeconds.ToString(CultureInfo.InvariantCulture));
+        }
+
+        await _admin.StopAsync();
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        await _proxy.DisposeAsync();
+        await _admin.DisposeAsync();
+    }
+
+    public static LogSettings SettingsOf(LoggingConfig config) => new()
+    {
+        Json = config.Encoding == LogEncoding.Json,
+        MinimumLevel = config.Level,
+        AccessLog = config.EnableAccessLog,
+    };
+
+    private static ProxySettings SettingsOf(HttpOptionsConfig http) => new()
+    {
+        KeepAliveTimeout = http.KeepAliveTimeout,
+        MaxConnections = http.MaxConnections,
+        MaxRequestBodyBytes = http.MaxRequestBodyBytes,
+        ShutdownDelay = http.ShutdownDelay,
+    };
+
+    private static async Task ListenAsync(string section, string host, int port, Func<CancellationToken, Task> start)
+    {
+        try
+        {
+            await start(CancellationToken.None);
+        }
+        catch (Exception exception) when (exception is IOException or System.Net.Sockets.SocketException or UnauthorizedAccessException)
+        {
+            throw new StartException(
+                $"Cannot listen on {host}:{port} ({section}): {(exception.InnerException ?? exception).Message}. Stop what listens there, or choose another {section}.port.", exception);
+        }
+    }
+}
