@@ -1,0 +1,195 @@
+using System.Net;
+using Microsoft.AspNetCore.Http;
+using Serve.Embedded.Config;
+using Serve.Embedded.Deployments;
+using Serve.Embedded.Telemetry;
+
+namespace Serve.Embedded.Tests.Functional;
+
+public sealed class RoutingTests
+{
+    [Theory]
+    [InlineData("/", "root")]
+    [InlineData("/anything/else", "root")]
+    [InlineData("/helloworld", "root")]
+    [InlineData("/hello", "hello")]
+    [InlineData("/hello/", "hello")]
+    [InlineData("/hello/a", "hello")]
+    [InlineData("/hello/world", "world")]
+    [InlineData("/hello/world/", "world")]
+    [InlineData("/hello/worlds", "hello")]
+    [InlineData("/hello/world/again", "again")]
+    [InlineData("/hello/world/again/and/again/and/again", "again")]
+    public async Task Get_SeveralPrefixes_GoesToTheLongestThatEndsAtASegment(string path, string application)
+    {
+        await using TestServer server = await TestServer.StartAsync(
+            Names(), Apps(("root", "/"), ("hello", "/hello"), ("world", "/hello/world"), ("again", "/hello/world/again")));
+
+        Assert.Equal(application, await server.Client.GetStringAsync(path, TestServer.Deadline));
+    }
+
+    [Fact]
+    public async Task Get_NoApplicationHasThePath_Answers404InRaysWords()
+    {
+        await using TestServer server = await TestServer.StartAsync(Names(), Apps(("hello", "/hello")));
+
+        using HttpResponseMessage response = await server.Client.GetAsync("/nothing/here", TestServer.Deadline);
+
+        Assert.Equal(HttpStatusCode.NotFound, response.StatusCode);
+        Assert.Equal("Path '/nothing/here' not found. Ping http://.../-/routes for available routes.", await response.Content.ReadAsStringAsync(TestServer.Deadline));
+    }
+
+    [Fact]
+    public async Task Get_UnderAPrefix_HandlerSeesThePathBelowIt()
+    {
+        Probe probe = new();
+        ServeConfig config = Probe.Config();
+        await using TestServer server = await TestServer.StartAsync(probe.Register(), config with { Applications = [config.Applications[0] with { RoutePrefix = "/a/b" }] });
+
+        Task<HttpResponseMessage> running = server.Client.GetAsync("/a/b/c?d=e", TestServer.Deadline);
+        ProbeCall call = await probe.NextAsync();
+        call.Return("ok");
+        await running;
+
+        Assert.Equal("/a/b", call.PathBase);
+        Assert.Equal("/c", call.Path);
+    }
+
+    [Fact]
+    public async Task BuiltInPaths_NothingExposedYet_SayThatTheRouteTableIsEmpty()
+    {
+        await using TestServer server = await TestServer.StartAsync(Names(), Apps(("hidden", null)));
+
+        foreach (string path in new[] { "/-/healthz", "/-/readyz", "/-/routes" })
+        {
+            using HttpResponseMessage response = await server.Client.GetAsync(path, TestServer.Deadline);
+            Assert.Equal(HttpStatusCode.ServiceUnavailable, response.StatusCode);
+            Assert.Equal("Route table is not populated yet.", await response.Content.ReadAsStringAsync(TestServer.Deadline));
+        }
+    }
+
+    [Fact]
+    public async Task BuiltInPaths_Serving_AnswerAndStayAliveWhenNothingIsExposedAnyMore()
+    {
+        await using TestServer server = await TestServer.StartAsync(Names(), Apps(("root", "/"), ("hello", "/hello")));
+        Assert.Equal("success", await server.Client.GetStringAsync("/-/healthz", TestServer.Deadline));
+        Assert.Equal("success", await server.Client.GetStringAsync("/-/readyz", TestServer.Deadline));
+        Assert.Equal("""{"/":"root","/hello":"hello"}""", await server.Client.GetStringAsync("/-/routes", TestServer.Deadline));
+
+        await server.ApplyAsync(new());
+
+        Assert.Equal("success", await server.Client.GetStringAsync("/-/healthz", TestServer.Deadline));
+        Assert.Equal("{}", await server.Client.GetStringAsync("/-/routes", TestServer.Deadline));
+        Assert.Equal(HttpStatusCode.NotFound, (await server.Client.GetAsync("/", TestServer.Deadline)).StatusCode);
+        Assert.DoesNotContain(server.LogsOf(EventIds.RequestHandled), r => r.Message.Contains("/-/", StringComparison.Ordinal));
+    }
+
+    [Fact]
+    public async Task Get_HandlerThrows_Answers500AndLogsWhy()
+    {
+        Probe probe = new();
+        await using TestServer server = await TestServer.StartAsync(probe.Register(), Probe.Config());
+        Task<HttpResponseMessage> running = server.Client.GetAsync("/", TestServer.Deadline);
+        (await probe.NextAsync()).Throw(new InvalidOperationException("the model is on fire"));
+
+        using HttpResponseMessage response = await running;
+
+        Assert.Equal(HttpStatusCode.InternalServerError, response.StatusCode);
+        Assert.Equal("Internal Server Error", await response.Content.ReadAsStringAsync(TestServer.Deadline));
+        Assert.Equal("the model is on fire", (await server.LogAsync(EventIds.RequestFailed)).Exception!.Message);
+    }
+
+    [Fact]
+    public async Task Get_WithoutAnId_GetsAUuid4()
+    {
+        await using TestServer server = await TestServer.StartAsync(Names(), Apps(("root", "/")));
+
+        using HttpResponseMessage response = await server.Client.GetAsync("/", TestServer.Deadline);
+
+        Guid id = Guid.Parse(Assert.Single(response.Headers.GetValues("X-Request-ID")));
+        Assert.Equal(4, id.Version);
+        Assert.InRange(id.Variant, 8, 11);
+    }
+
+    [Theory]
+    [InlineData("mine", true)]
+    [InlineData("", false)]
+    [InlineData("two words!", true)]
+    public async Task Get_WithAnId_IsEchoedWhereItCanBe(string id, bool echoed)
+    {
+        await using TestServer server = await TestServer.StartAsync(Names(), Apps(("root", "/")));
+        using HttpRequestMessage request = new(HttpMethod.Get, "/");
+        request.Headers.TryAddWithoutValidation("X-Request-ID", id);
+
+        using HttpResponseMessage response = await server.Client.SendAsync(request, TestServer.Deadline);
+
+        Assert.Equal(echoed, Assert.Single(response.Headers.GetValues("X-Request-ID")) == id);
+    }
+
+    [Fact]
+    public async Task Post_TwentyAtOnceUnderOneIdOverThreeReplicas_EachGetsItsOwnBodyBack()
+    {
+        DeploymentRegistry registry = new DeploymentRegistry().AddBuiltIn();
+        await using TestServer server = await TestServer.StartAsync(registry, new()
+        {
+            Applications = [new() { ImportPath = "builtin:echo", Deployments = [new() { Name = "Echo", NumReplicas = 3 }] }],
+        });
+
+        string[] answers = await Task.WhenAll(Enumerable.Range(0, 20).Select(async i =>
+        {
+            using HttpRequestMessage request = new(HttpMethod.Post, "/") { Content = new StringContent($"body {i}") };
+            request.Headers.Add("X-Request-ID", "the same");
+            using HttpResponseMessage response = await server.Client.SendAsync(request, TestServer.Deadline);
+            Assert.Equal("the same", Assert.Single(response.Headers.GetValues("X-Request-ID")));
+            return await response.Content.ReadAsStringAsync(TestServer.Deadline);
+        }));
+
+        Assert.Equal(Enumerable.Range(0, 20).Select(i => $"body {i}"), answers);
+    }
+
+    [Fact]
+    public async Task Post_BodyLargerThanAllowed_Answers413WhetherItSaysItsLengthOrNot()
+    {
+        DeploymentRegistry registry = new DeploymentRegistry().AddBuiltIn();
+        await using TestServer server = await TestServer.StartAsync(
+            registry, new() { Http = new() { MaxRequestBodyBytes = 10 }, Applications = [new() { ImportPath = "builtin:echo" }] });
+        using RawConnection known = await server.ConnectAsync();
+        using RawConnection chunked = await server.ConnectAsync();
+
+        await known.SendAsync("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 11\r\n\r\n");
+        await chunked.SendAsync("POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nb\r\nhello world\r\n0\r\n\r\n");
+
+        Assert.StartsWith("HTTP/1.1 413 ", await known.ReadUntilAsync("max_request_body_bytes = 10"), StringComparison.Ordinal);
+        Assert.StartsWith("HTTP/1.1 413 ", await chunked.ReadUntilAsync("\r\n\r\n"), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Connect_MoreThanMaxConnections_IsToldWhyAndClosed()
+    {
+        await using TestServer server = await TestServer.StartAsync(Names(), Apps(("root", "/")) with { Http = new() { MaxConnections = 1 } });
+        using RawConnection first = await server.ConnectAsync();
+        await first.SendAsync("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+        await first.ReadUntilAsync("root");
+        using RawConnection second = await server.ConnectAsync();
+        await second.SendAsync("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+
+        string refused = await second.ReadToEndAsync();
+
+        Assert.StartsWith("HTTP/1.1 503 ", refused, StringComparison.Ordinal);
+        Assert.Contains("http_options.max_connections", refused, StringComparison.Ordinal);
+        await first.SendAsync("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+        await first.ReadUntilAsync("root");
+    }
+
+    /// <summary>Each application answers with its name.</summary>
+    private static DeploymentRegistry Names() =>
+        new DeploymentRegistry().AddApplication("test:name", app => app.Add<HttpRequest, string>("Name", c => new Name(c.Application)));
+
+    private static ServeConfig Apps(params (string Name, string? Prefix)[] applications) =>
+        new() { Applications = [.. applications.Select(a => new ApplicationConfig { Name = a.Name, RoutePrefix = a.Prefix, ImportPath = "test:name" })] };
+
+    private sealed class Name(string application) : IDeployment<HttpRequest, string>
+    {
+        public ValueTask<string> HandleAsync(HttpRequest request, CancellationToken cancellationToken) => new(application);
+    }
+}
