@@ -106,6 +106,14 @@ public sealed class ConfigReaderTests
     }
 
     [Fact]
+    public void BadInputs_Always_HaveEveryKey()
+    {
+        string told = string.Join("\n", BadInputs.Select(row => row.Data.Item2));
+
+        Assert.All(Leaves(ConfigKeys.Root.Keys), key => Assert.Contains($": {key.Name} must ", told, StringComparison.Ordinal));
+    }
+
+    [Fact]
     public void ReadText_SmallestFile_HasEveryDefault()
     {
         ServeConfig config = TestCatalog.ReadValid(App);
@@ -214,4 +222,7 @@ public sealed class ConfigReaderTests
             body:3:3: unknown key applicatoins in the file's top level; did you mean 'applications'?
             """, TestCatalog.Lines(result));
     }
+
+    private static IEnumerable<ConfigKey> Leaves(IEnumerable<ConfigKey> keys) =>
+        keys.SelectMany(key => key.Children.Count > 0 ? Leaves(key.Children) : [key]);
 }

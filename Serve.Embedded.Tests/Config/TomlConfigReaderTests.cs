@@ -72,4 +72,31 @@ public sealed class TomlConfigReaderTests
         Assert.Equal((line, column), (error.Line, error.Column));
         Assert.Contains("nested more than 64 deep", error.Message, StringComparison.Ordinal);
     }
+
+    [Theory]
+    [InlineData("the quick brown fox\n", "t:1:5: not TOML: expected `=` after key but was `quick`.")]
+    [InlineData("))))", "t:1:1: not TOML: unexpected token `)` while parsing TOML document.")]
+    [InlineData("# a comment\n", "t: more than 1000000 keys, values and lines, which no configuration has; is it the right one?")]
+    [InlineData("[[a]]\nb = 1\n", "t: more than 1000000 keys, values and lines, which no configuration has; is it the right one?")]
+    public void Read_LargeAndNoConfiguration_IsRefusedCheaply(string repeated, string expected)
+    {
+        string text = string.Concat(Enumerable.Repeat(repeated, 15_000_000 / repeated.Length));
+        ConfigErrors errors = new("t");
+        long before = GC.GetAllocatedBytesForCurrentThread();
+
+        Assert.Null(TomlConfigReader.Read(text, errors));
+
+        Assert.Equal(expected, Assert.Single(errors.ToList()).ToString());
+        Assert.InRange(GC.GetAllocatedBytesForCurrentThread() - before, 0, 16 * 1024 * 1024);
+    }
+
+    [Fact]
+    public void Read_LargeConfiguration_IsRead()
+    {
+        string text = string.Concat(Enumerable.Range(0, 5_000).Select(i => $"[[applications]]\nname = \"application-{i}\"\nroute_prefix = \"/{i}\"\n"));
+        Assert.True(text.Length > TomlBounds.SmallText);
+        ConfigErrors errors = new("t");
+
+        Assert.Equal(5_000, TomlConfigReader.Read(text, errors)!.Find("applications")!.Items.Count);
+    }
 }

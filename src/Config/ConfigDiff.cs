@@ -6,10 +6,15 @@ namespace Serve.Embedded.Config;
 /// </summary>
 internal sealed record ConfigChange(string Path, string? Before, string? After, UpdateKind Update)
 {
+    // A user_config may be long, and this is for one line of the log.
+    private const int MaxShown = 200;
+
     public override string ToString() =>
         Before is null ? $"{Path}: added"
         : After is null ? $"{Path}: removed"
-        : $"{Path}: {Before} -> {After}";
+        : $"{Path}: {Shorten(Before)} -> {Shorten(After)}";
+
+    private static string Shorten(string value) => value.Length <= MaxShown ? value : string.Concat(value.AsSpan(0, MaxShown), "...");
 }
 
 /// <summary>What a reload changes, key by key. It compares what the writer would write, so it knows every key that the table knows.</summary>
@@ -20,10 +25,17 @@ internal static class ConfigDiff
         List<ConfigChange> changes = [];
         if (before != after)
         {
-            CompareTables(ConfigKeys.Root.Keys, "", ConfigKeys.Root.ToNode(before), ConfigKeys.Root.ToNode(after), changes);
+            CompareTables(ConfigKeys.Root.Keys, "", ToNode(before, after), ToNode(after, before), changes);
         }
 
         return changes;
+    }
+
+    // A reload changes few of perhaps a thousand applications: those that are equal need not be taken apart.
+    private static ConfigNode ToNode(ServeConfig config, ServeConfig other)
+    {
+        HashSet<ApplicationConfig> same = [.. other.Applications];
+        return ConfigKeys.Root.ToNode(config with { Applications = [.. config.Applications.Where(application => !same.Contains(application))] });
     }
 
     private static void CompareTables(IReadOnlyList<ConfigKey> keys, string prefix, ConfigNode before, ConfigNode after, List<ConfigChange> changes)

@@ -54,6 +54,7 @@ internal abstract class ConfigKey<TRecord> : ConfigKey
     public abstract ConfigNode? ToNode(TRecord record);
 }
 
+/// <summary>A key with one value.</summary>
 internal sealed class ValueKey<TRecord, TValue>(ConfigType<TValue> type, Func<TRecord, TValue> get, Func<TRecord, TValue, TRecord> set)
     : ConfigKey<TRecord>
 {
@@ -63,6 +64,7 @@ internal sealed class ValueKey<TRecord, TValue>(ConfigType<TValue> type, Func<TR
     public override ConfigNode? ToNode(TRecord record) => type.ToNode(get(record));
 }
 
+/// <summary>A key that holds a table, with a header or in braces.</summary>
 internal sealed class TableKey<TRecord, TChild>(KeyTable<TChild> table, Func<TRecord, TChild?> get, Func<TRecord, TChild, TRecord> set)
     : ConfigKey<TRecord>
     where TChild : class
@@ -81,6 +83,7 @@ internal sealed class TableKey<TRecord, TChild>(KeyTable<TChild> table, Func<TRe
     public override ConfigNode? ToNode(TRecord record) => get(record) is TChild child ? table.ToNode(child) : null;
 }
 
+/// <summary>A key that holds a list of tables, at most <paramref name="max"/>.</summary>
 internal sealed class ListKey<TRecord, TChild>(
     KeyTable<TChild> table, int max, Func<TRecord, EquatableList<TChild>> get, Func<TRecord, EquatableList<TChild>, TRecord> set)
     : ConfigKey<TRecord>

@@ -15,7 +15,6 @@ internal sealed class ConfigRules(ConfigCatalog catalog, ConfigErrors errors)
     {
         if (root.Find("applications") is not ConfigNode applications)
         {
-            // A table that is there but null or empty is as good as none.
             errors.Add(root.Place, $"no applications; the smallest file that serves is: [[applications]] import_path = {TomlText.Quote(AnyImportPath())}; applications = [] starts with none");
             return;
         }

@@ -35,6 +35,7 @@ internal sealed class OptionalType<T>(ConfigType<T> type) : ConfigType<T?>
     public override ConfigNode? ToNode(T? value) => value is T some ? type.ToNode(some) : null;
 }
 
+/// <summary>A switch.</summary>
 internal sealed class BooleanType : ConfigType<bool>
 {
     public override string Expected => "true or false";

@@ -3,6 +3,7 @@ using System.Numerics;
 
 namespace Serve.Embedded.Config;
 
+/// <summary>A whole number in a range; <paramref name="note"/> names the values with a meaning of their own.</summary>
 internal sealed class IntegerType<T>(T min, T max, string note = "") : ConfigType<T>
     where T : struct, IBinaryInteger<T>
 {

@@ -10,7 +10,7 @@ namespace Serve.Embedded.Config;
 /// </summary>
 internal sealed class TomlConfigReader
 {
-    private static readonly TomlSerializerOptions Options = new() { MaxDepth = ConfigNode.MaxDepth };
+    public static readonly TomlSerializerOptions Options = new() { MaxDepth = ConfigNode.MaxDepth };
 
     private readonly Dictionary<ConfigNode, TableOrigin> _origins = [];
     private readonly ConfigErrors _errors;
@@ -37,11 +37,16 @@ internal sealed class TomlConfigReader
         DocumentSyntax document;
         try
         {
+            if (!TomlBounds.Allow(text, errors))
+            {
+                return null;
+            }
+
             document = SyntaxParser.Parse(text, Options, validate: false);
         }
         catch (TomlException)
         {
-            // The only thing that the parser throws for; it does not say where.
+            // The only thing without a place that either of them throws for.
             errors.Add(TomlDepth.FindTooDeep(text), $"lists and tables are nested more than {ConfigNode.MaxDepth} deep");
             return null;
         }
