@@ -1,0 +1,79 @@
+using Serve.Embedded.Controller;
+using static Serve.Embedded.Controller.DeploymentEvent;
+using static Serve.Embedded.Controller.DeploymentStatus;
+
+namespace Serve.Embedded.Tests.Controller;
+
+public sealed class StatusesTests
+{
+    /// <summary>The table beside the code, cell by cell: from, event, to and its trigger; no trigger = nothing changes.</summary>
+    private static readonly (DeploymentStatus From, DeploymentEvent Event, DeploymentStatus To, StatusTrigger? Trigger)[] Table =
+    [
+        (Updating, BecomesHealthy, Healthy, StatusTrigger.ConfigUpdateCompleted),
+        (Updating, NewConfig, Updating, StatusTrigger.ConfigUpdateStarted),
+        (Updating, ScaledUp, Updating, null),
+        (Updating, ScaledDown, Updating, null),
+        (Updating, StartFails, DeployFailed, StatusTrigger.ReplicaStartupFailed),
+        (Updating, ConfigRefused, DeployFailed, StatusTrigger.ConfigUpdateFailed),
+        (Upscaling, BecomesHealthy, Healthy, StatusTrigger.UpscaleCompleted),
+        (Upscaling, NewConfig, Updating, StatusTrigger.ConfigUpdateStarted),
+        (Upscaling, ScaledUp, Upscaling, StatusTrigger.ConfigUpdateStarted),
+        (Upscaling, ScaledDown, Downscaling, StatusTrigger.ConfigUpdateStarted),
+        (Upscaling, StartFails, Unhealthy, StatusTrigger.ReplicaStartupFailed),
+        (Upscaling, ConfigRefused, DeployFailed, StatusTrigger.ConfigUpdateFailed),
+        (Downscaling, BecomesHealthy, Healthy, StatusTrigger.DownscaleCompleted),
+        (Downscaling, NewConfig, Updating, StatusTrigger.ConfigUpdateStarted),
+        (Downscaling, ScaledUp, Upscaling, StatusTrigger.ConfigUpdateStarted),
+        (Downscaling, ScaledDown, Downscaling, StatusTrigger.ConfigUpdateStarted),
+        (Downscaling, StartFails, Unhealthy, StatusTrigger.ReplicaStartupFailed),
+        (Downscaling, ConfigRefused, DeployFailed, StatusTrigger.ConfigUpdateFailed),
+        (Healthy, BecomesHealthy, Healthy, null),
+        (Healthy, NewConfig, Updating, StatusTrigger.ConfigUpdateStarted),
+        (Healthy, ScaledUp, Upscaling, StatusTrigger.ConfigUpdateStarted),
+        (Healthy, ScaledDown, Downscaling, StatusTrigger.ConfigUpdateStarted),
+        (Healthy, StartFails, Healthy, null),
+        (Healthy, ConfigRefused, DeployFailed, StatusTrigger.ConfigUpdateFailed),
+        (Unhealthy, BecomesHealthy, Healthy, StatusTrigger.Unspecified),
+        (Unhealthy, NewConfig, Updating, StatusTrigger.ConfigUpdateStarted),
+        (Unhealthy, ScaledUp, Unhealthy, null),
+        (Unhealthy, ScaledDown, Unhealthy, null),
+        (Unhealthy, StartFails, Unhealthy, null),
+        (Unhealthy, ConfigRefused, DeployFailed, StatusTrigger.ConfigUpdateFailed),
+        (DeployFailed, BecomesHealthy, Healthy, StatusTrigger.Unspecified),
+        (DeployFailed, NewConfig, Updating, StatusTrigger.ConfigUpdateStarted),
+        (DeployFailed, ScaledUp, DeployFailed, null),
+        (DeployFailed, ScaledDown, DeployFailed, null),
+        (DeployFailed, StartFails, DeployFailed, null),
+        (DeployFailed, ConfigRefused, DeployFailed, null),
+    ];
+
+    [Fact]
+    public void Next_EveryCell_IsAsTheTableSays()
+    {
+        foreach ((DeploymentStatus from, DeploymentEvent happened, DeploymentStatus to, StatusTrigger? trigger) in Table)
+        {
+            Assert.Equal((to, trigger ?? StatusTrigger.Deleting), Statuses.Next(from, StatusTrigger.Deleting, happened));
+        }
+
+        Assert.Equal(
+            Enum.GetValues<DeploymentStatus>().Length * (Enum.GetValues<DeploymentEvent>().Length - 1),
+            Table.Select(t => (t.From, t.Event)).Distinct().Count());
+    }
+
+    [Fact]
+    public void Next_Deleted_IsUpdatingFromAnywhere() =>
+        Assert.All(Enum.GetValues<DeploymentStatus>(), from => Assert.Equal((Updating, StatusTrigger.Deleting), Statuses.Next(from, StatusTrigger.Unspecified, Deleted)));
+
+    [Fact]
+    public void Next_HealthyWithTheOldConfigAfterARefusal_StaysFailedSoThatItIsSeen() =>
+        Assert.Equal((DeployFailed, StatusTrigger.ConfigUpdateFailed), Statuses.Next(DeployFailed, StatusTrigger.ConfigUpdateFailed, BecomesHealthy));
+
+    [Fact]
+    public void Of_Application_IsAsItsWorstDeployment()
+    {
+        Assert.Equal((ApplicationStatus.Running, ""), Statuses.Of([("a", Healthy)]));
+        Assert.Equal((ApplicationStatus.Deploying, ""), Statuses.Of([("a", Healthy), ("b", Upscaling)]));
+        Assert.Equal((ApplicationStatus.Unhealthy, "The deployments ['c'] are UNHEALTHY."), Statuses.Of([("a", Updating), ("c", Unhealthy)]));
+        Assert.Equal((ApplicationStatus.DeployFailed, "Failed to update the deployments ['b', 'd']."), Statuses.Of([("c", Unhealthy), ("b", DeployFailed), ("d", DeployFailed)]));
+    }
+}
