@@ -26,8 +26,11 @@ internal sealed class ReplicaLife(ServeEnvironment environment, ILogger logger, 
         try
         {
             // Constructors may be slow: never on the loop.
-            await Task.Run(() => replica.StartAsync(
-                new(application, deployment.Name, replica.Id, environment.Time, _replicaLog, handles), userConfig));
+            await Task.Run(() =>
+            {
+                ScopeOf(deployment, replica).Enter();
+                return replica.StartAsync(new(application, deployment.Name, replica.Id, environment.Time, _replicaLog, handles), userConfig);
+            });
             replica.OnDisposed(handles);
             tell(new ControllerMessage.Started(deployment, replica, userConfig));
         }
@@ -44,7 +47,11 @@ internal sealed class ReplicaLife(ServeEnvironment environment, ILogger logger, 
     {
         try
         {
-            await Task.Run(() => replica.ReconfigureAsync(userConfig));
+            await Task.Run(() =>
+            {
+                ScopeOf(deployment, replica).Enter();
+                return replica.ReconfigureAsync(userConfig);
+            });
             tell(new ControllerMessage.Reconfigured(deployment, replica, userConfig));
         }
 #pragma warning disable CA1031 // Whatever reconfigure throws refuses the value.
@@ -99,6 +106,10 @@ internal sealed class ReplicaLife(ServeEnvironment environment, ILogger logger, 
             await Task.Delay(LookAgain, environment.Time);
         }
     }
+
+    /// <summary>What a handler logs outside requests is its replica's too.</summary>
+    private static RequestScope ScopeOf(DeploymentState deployment, Replica replica) =>
+        new() { Application = deployment.Served.Application, Deployment = deployment.Name, Replica = replica.Id };
 
     private async Task<bool> IsIdleAsync(Replica replica, TimeSpan within)
     {

@@ -56,12 +56,17 @@ internal sealed class Exchange : IHttpRequestLifetimeFeature
     /// <summary>Takes the next request of the connection.</summary>
     public void Begin(IFeatureCollection features)
     {
-        _features = features;
-        _request = features.GetRequiredFeature<IHttpRequestFeature>();
-        _response = features.GetRequiredFeature<IHttpResponseFeature>();
-        _body = features.GetRequiredFeature<IHttpResponseBodyFeature>();
-        _lifetime = features.GetRequiredFeature<IHttpRequestLifetimeFeature>();
-        _connection ??= features.Get<ServingConnection>();
+        if (_features != features)
+        {
+            // A connection's requests share these objects; to ask for each of them at every request was measurable.
+            _features = features;
+            _request = features.GetRequiredFeature<IHttpRequestFeature>();
+            _response = features.GetRequiredFeature<IHttpResponseFeature>();
+            _body = features.GetRequiredFeature<IHttpResponseBodyFeature>();
+            _lifetime = features.GetRequiredFeature<IHttpRequestLifetimeFeature>();
+            _connection = features.Get<ServingConnection>();
+        }
+
         _connection?.RequestBegins();
         _startedAt = _proxy.Environment.Time.GetTimestamp();
     }
@@ -144,7 +149,7 @@ internal sealed class Exchange : IHttpRequestLifetimeFeature
         _timeout = RequestHeaders.Timeout(_request.Headers, application.RequestTimeout);
         _watch.SetTimeout(_startedAt, _timeout);
         _guard.Enter(_features, _response, _body);
-        _features.Set<IHttpRequestLifetimeFeature>(this);
+        _features[typeof(IHttpRequestLifetimeFeature)] = this;
     }
 
     private Task AdmitAsync()

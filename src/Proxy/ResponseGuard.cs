@@ -95,12 +95,13 @@ internal sealed class ResponseGuard(Exchange exchange) : PipeWriter, IHttpRespon
             _headers = [];
         }
 
-        features.Set<IHttpResponseFeature>(this);
-        features.Set<IHttpResponseBodyFeature>(this);
-        _upgrade = features.Get<IHttpUpgradeFeature>();
+        // By type and not by type argument, since a generic virtual call costs more than the whole rest of this method.
+        features[typeof(IHttpResponseFeature)] = this;
+        features[typeof(IHttpResponseBodyFeature)] = this;
+        _upgrade = (IHttpUpgradeFeature?)features[typeof(IHttpUpgradeFeature)];
         if (_upgrade is { IsUpgradableRequest: true })
         {
-            features.Set<IHttpUpgradeFeature>(this);
+            features[typeof(IHttpUpgradeFeature)] = this;
         }
     }
 
