@@ -1,21 +1,79 @@
+using System.Diagnostics;
+using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Hosting.Server;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Http.Features;
+using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Logging;
+using Serve.Embedded.Telemetry;
 
 namespace Serve.Embedded.Admin;
 
-internal sealed class AdminApplication(ILoggerFactory loggers, Func<AdminView> view) : IHttpApplication<HttpContext>
+/// <summary>The admin port's requests, through the framework's endpoint routing, which is built when the first of them comes: a cold start does not pay for it.</summary>
+internal sealed class AdminApplication : IHttpApplication<HttpContext>
 {
+    private readonly ILogger _logger;
+    private readonly AdminHosts _hosts;
+    private readonly Lazy<RequestDelegate> _pipeline;
+
+    public AdminApplication(ILoggerFactory loggers, AdminHosts hosts, Func<AdminView> view)
+    {
+        _logger = loggers.CreateLogger(LogCategories.Server);
+        _hosts = hosts;
+        _pipeline = new(() => Build(loggers, new(view)));
+    }
+
     public HttpContext CreateContext(IFeatureCollection contextFeatures) => new DefaultHttpContext(contextFeatures);
 
-    public Task ProcessRequestAsync(HttpContext context)
+    public async Task ProcessRequestAsync(HttpContext context)
     {
-        _ = loggers;
-        return context.Response.WriteAsync(view().Status.Applications.Count.ToString(System.Globalization.CultureInfo.InvariantCulture));
+        if (!_hosts.IsOurs(context.Request.Host.Host))
+        {
+            await AdminJson.WriteErrorAsync(
+                context.Response,
+                StatusCodes.Status403Forbidden,
+                "The admin port answers under its own address only, so that no web page can reach it under a name of its own. Use an IP address or localhost, or set admin_options.host to the name.");
+            return;
+        }
+
+        try
+        {
+            await _pipeline.Value(context);
+        }
+#pragma warning disable CA1031 // The admin port's last line: say it, and serve on.
+        catch (Exception exception)
+#pragma warning restore CA1031
+        {
+            Log.AdminRequestFailed(_logger, context.Request.Method, context.Request.Path.ToString(), exception);
+            if (!context.Response.HasStarted)
+            {
+                await AdminJson.WriteErrorAsync(context.Response, StatusCodes.Status500InternalServerError, "The request failed; the server's log says why.");
+            }
+        }
     }
 
     public void DisposeContext(HttpContext context, Exception? exception)
     {
+    }
+
+    private static RequestDelegate Build(ILoggerFactory loggers, AdminEndpoints endpoints)
+    {
+        ServiceCollection services = new();
+        services.AddSingleton(loggers);
+        services.AddLogging();
+        services.AddRoutingCore();
+        DiagnosticListener listener = new("Microsoft.AspNetCore");
+        services.AddSingleton(listener);
+        services.AddSingleton<DiagnosticSource>(listener);
+        ServiceProvider provider = services.BuildServiceProvider();
+        Microsoft.AspNetCore.Builder.ApplicationBuilder application = new(provider);
+        application.Use(next => context =>
+        {
+            context.RequestServices = provider;
+            return next(context);
+        });
+        application.UseRouting();
+        application.UseEndpoints(endpoints.Map);
+        return application.Build();
     }
 }

@@ -13,9 +13,9 @@ internal sealed class AdminServer : IAsyncDisposable
     private readonly KestrelServer _server;
     private readonly AdminApplication _application;
 
-    public AdminServer(IReadOnlyList<IPEndPoint> endpoints, ILoggerFactory loggers, Func<AdminView> view)
+    public AdminServer(IReadOnlyList<IPEndPoint> endpoints, string host, ILoggerFactory loggers, Func<AdminView> view)
     {
-        _application = new(loggers, view);
+        _application = new(loggers, new(host), view);
         KestrelServerOptions options = new() { AddServerHeader = false };
         options.Limits.MaxConcurrentConnections = 256;
         options.Limits.MaxRequestBodySize = 16 << 20;

@@ -40,7 +40,7 @@ internal sealed class Server : IAsyncDisposable
         ServingState serving = new();
         _controller = new(registry, serving, environment);
         _proxy = new(new(serving, environment, new(environment.Loggers, logSettings), SettingsOf(config.Http)), data);
-        _admin = new(admin, environment.Loggers, () => new(_config, _controller.Status, _proxy.IsDraining, _proxy.ConnectionCount));
+        _admin = new(admin, config.Admin.Host, environment.Loggers, () => new(_config, _controller.Status, _proxy.IsDraining, _proxy.ConnectionCount));
         _control = _controller.RunAsync();
     }
 

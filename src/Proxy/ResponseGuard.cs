@@ -15,7 +15,7 @@ internal sealed class ResponseGuard(Exchange exchange) : PipeWriter, IHttpRespon
     private const int Handler = 1;
     private const int Proxy = 2;
 
-    private HeaderDictionary _headers = [];
+    private readonly HeaderDictionary _headers = [];
     private IHttpResponseFeature _response = null!;
     private IHttpResponseBodyFeature _body = null!;
     private IHttpUpgradeFeature? _upgrade;
@@ -90,9 +90,10 @@ internal sealed class ResponseGuard(Exchange exchange) : PipeWriter, IHttpRespon
         _statusCode = StatusCodes.Status200OK;
         _reasonPhrase = null;
         _owner = Nobody;
-        if (_headers.Count > 0 || _headers.IsReadOnly)
+        _headers.IsReadOnly = false;
+        if (_headers.Count > 0)
         {
-            _headers = [];
+            _headers.Clear();
         }
 
         // By type and not by type argument, since a generic virtual call costs more than the whole rest of this method.

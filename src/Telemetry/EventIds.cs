@@ -42,4 +42,5 @@ internal static class EventIds
     public const int ShutdownDeadline = 6006;
 
     // Admin: 7000
+    public const int AdminRequestFailed = 7000;
 }

@@ -71,4 +71,7 @@ internal static partial class Log
 
     [LoggerMessage(EventIds.ShutdownDeadline, LogLevel.Error, "Not everything had ended within {Seconds} s, the longest graceful_shutdown_timeout_s: it is cut off")]
     public static partial void ShutdownDeadline(ILogger logger, string seconds);
+
+    [LoggerMessage(EventIds.AdminRequestFailed, LogLevel.Error, "The admin request {Method} {Path} failed")]
+    public static partial void AdminRequestFailed(ILogger logger, string method, string path, Exception exception);
 }

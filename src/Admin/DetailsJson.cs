@@ -1,0 +1,136 @@
+using System.Text.Json;
+using Serve.Embedded.Controller;
+using Serve.Embedded.Handles;
+using Serve.Embedded.Replicas;
+
+namespace Serve.Embedded.Admin;
+
+/// <summary>The details document in Ray Serve's shape, with the counts of this instant added as <c>requests</c>.</summary>
+internal static class DetailsJson
+{
+    public static void Write(Utf8JsonWriter json, AdminView view)
+    {
+        json.WriteStartObject();
+        json.WriteString("deploy_mode", "MULTI_APP");
+        json.WriteString("proxy_location", "HeadOnly");
+        json.WriteStartObject("http_options");
+        json.WriteString("host", view.Config.Http.Host);
+        json.WriteNumber("port", view.Config.Http.Port);
+        WriteSeconds(json, "request_timeout_s", view.Config.Http.RequestTimeout);
+        json.WriteNumber("keep_alive_timeout_s", view.Config.Http.KeepAliveTimeout.TotalSeconds);
+        json.WriteEndObject();
+        json.WriteStartObject("proxies");
+        json.WriteStartObject("head");
+        json.WriteString("status", view.IsDraining ? "DRAINING" : "HEALTHY");
+        json.WriteNumber("connections", view.Connections);
+        json.WriteEndObject();
+        json.WriteEndObject();
+        json.WriteStartObject("applications");
+        foreach (ApplicationReport application in view.Status.Applications)
+        {
+            Write(json, application);
+        }
+
+        json.WriteEndObject();
+        json.WriteNull("target_capacity");
+        json.WriteEndObject();
+    }
+
+    private static void Write(Utf8JsonWriter json, ApplicationReport application)
+    {
+        json.WriteStartObject(application.Name);
+        json.WriteString("name", application.Name);
+        json.WriteString("route_prefix", application.RoutePrefix);
+        json.WriteString("import_path", application.ImportPath);
+        json.WriteString("status", Ray(application.Status.ToString()));
+        json.WriteString("message", application.Message);
+        json.WriteNumber("last_deployed_time_s", application.DeployedAt.ToUnixTimeMilliseconds() / 1000.0);
+        json.WriteString("source", "declarative");
+        json.WriteStartObject("deployments");
+        foreach (DeploymentReport deployment in application.Deployments)
+        {
+            Write(json, deployment);
+        }
+
+        json.WriteEndObject();
+        json.WriteEndObject();
+    }
+
+    private static void Write(Utf8JsonWriter json, DeploymentReport deployment)
+    {
+        json.WriteStartObject(deployment.Goal.Name);
+        json.WriteString("name", deployment.Goal.Name);
+        json.WriteString("status", Ray(deployment.Status.ToString()));
+        json.WriteString("status_trigger", Ray(deployment.Trigger.ToString()));
+        json.WriteString("message", deployment.Message);
+        json.WriteNumber("target_num_replicas", deployment.Goal.NumReplicas);
+        json.WriteStartObject("deployment_config");
+        json.WriteNumber("num_replicas", deployment.Goal.NumReplicas);
+        json.WriteNumber("max_ongoing_requests", deployment.Goal.MaxOngoingRequests);
+        json.WriteNumber("max_queued_requests", deployment.Goal.MaxQueuedRequests);
+        WriteSeconds(json, "max_queue_wait_s", deployment.Goal.MaxQueueWait);
+        json.WriteNumber("graceful_shutdown_timeout_s", deployment.Goal.GracefulShutdownTimeout.TotalSeconds);
+        json.WritePropertyName("user_config");
+        if (deployment.Goal.UserConfig is { } userConfig)
+        {
+            json.WriteRawValue(userConfig);
+        }
+        else
+        {
+            json.WriteNullValue();
+        }
+
+        json.WriteEndObject();
+        WriteRequests(json, deployment.Served.Gate);
+        json.WriteStartObject("replica_states");
+        foreach (IGrouping<ReplicaState, Replica> state in deployment.Replicas.GroupBy(r => r.State))
+        {
+            json.WriteNumber(Ray(state.Key.ToString()), state.Count());
+        }
+
+        json.WriteEndObject();
+        json.WriteStartArray("replicas");
+        foreach (Replica replica in deployment.Replicas)
+        {
+            json.WriteStartObject();
+            json.WriteString("replica_id", replica.Id);
+            json.WriteString("state", Ray(replica.State.ToString()));
+            json.WriteNumber("pid", Environment.ProcessId);
+            json.WriteNumber("ongoing_requests", replica.Permits.Ongoing);
+            json.WriteNumber("threads", replica.ThreadCount);
+            json.WriteEndObject();
+        }
+
+        json.WriteEndArray();
+        json.WriteEndObject();
+    }
+
+    private static void WriteRequests(Utf8JsonWriter json, AdmissionGate gate)
+    {
+        json.WriteStartObject("requests");
+        json.WriteNumber("ongoing", gate.Replicas.Sum(r => r.Permits.Ongoing));
+        json.WriteNumber("queued", gate.Waiting);
+        json.WriteNumber("arrived", gate.Handles.Sum(h => h.Counts.Arrived));
+        json.WriteNumber("shed", gate.Handles.Sum(h => h.Counts.Shed));
+        json.WriteNumber("completed", gate.Handles.Sum(h => h.Counts.Completed));
+        json.WriteNumber("failed", gate.Handles.Sum(h => h.Counts.Failed));
+        json.WriteNumber("cancelled", gate.Handles.Sum(h => h.Counts.Cancelled));
+        json.WriteNumber("timed_out", gate.Handles.Sum(h => h.Counts.TimedOut));
+        json.WriteEndObject();
+    }
+
+    private static void WriteSeconds(Utf8JsonWriter json, string name, TimeSpan? time)
+    {
+        if (time is { Ticks: > 0 } set)
+        {
+            json.WriteNumber(name, set.TotalSeconds);
+        }
+        else
+        {
+            json.WriteNull(name);
+        }
+    }
+
+    /// <summary>Our names as Ray writes them: <c>DeployFailed</c> is <c>DEPLOY_FAILED</c>.</summary>
+    private static string Ray(string name) => JsonNamingPolicy.SnakeCaseUpper.ConvertName(name);
+}

@@ -1,0 +1,72 @@
+using System.Text.Json;
+using Serve.Embedded.Config;
+using Serve.Embedded.Hosting;
+
+namespace Serve.Embedded.Cli;
+
+/// <summary><c>serve check CONFIG</c>.</summary>
+internal sealed class CheckCommand : Command
+{
+    public override string Name => "check";
+
+    public override string Arguments => "CONFIG";
+
+    public override string Summary => "Say everything that is wrong with a configuration file.";
+
+    public override string Details => "Nothing is started. Exit code 1 if there is an error.";
+
+    public override int MostArguments => 1;
+
+    public override IReadOnlyList<CliOption> Options { get; } = [Json];
+
+    public override async Task<int> RunAsync(CliArguments arguments, CliContext context)
+    {
+        if (arguments.Positional.Count == 0)
+        {
+            throw new UsageException("Which file? Write: serve check CONFIG");
+        }
+
+        string file = arguments.Positional[0];
+        ConfigResult result = ConfigSource.ReadFile(file, context.Registry);
+        if (arguments.Has(Json.Name))
+        {
+            await context.Out.WriteLineAsync(ToJson(result));
+        }
+        else if (result.IsValid)
+        {
+            int deployments = result.Config.Applications.Sum(a => context.Registry.Applications[a.ImportPath].Deployments.Count);
+            await context.Out.WriteLineAsync($"{file} is valid: {result.Config.Applications.Count} application(s), {deployments} deployment(s).");
+        }
+        else
+        {
+            await ConfigSource.WriteErrorsAsync(result, context.Error);
+        }
+
+        return result.IsValid ? Done : Failed;
+    }
+
+    private static string ToJson(ConfigResult result)
+    {
+        using MemoryStream stream = new();
+        using (Utf8JsonWriter json = new(stream))
+        {
+            json.WriteStartObject();
+            json.WriteBoolean("valid", result.IsValid);
+            json.WriteStartArray("errors");
+            foreach (ConfigError error in result.Errors)
+            {
+                json.WriteStartObject();
+                json.WriteString("source", error.Source);
+                json.WriteNumber("line", error.Line);
+                json.WriteNumber("column", error.Column);
+                json.WriteString("message", error.Message);
+                json.WriteEndObject();
+            }
+
+            json.WriteEndArray();
+            json.WriteEndObject();
+        }
+
+        return System.Text.Encoding.UTF8.GetString(stream.ToArray());
+    }
+}

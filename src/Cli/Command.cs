@@ -1,0 +1,41 @@
+namespace Serve.Embedded.Cli;
+
+/// <summary>One command of the executable.</summary>
+internal abstract class Command
+{
+    public const int Done = 0;
+    public const int Failed = 1;
+    public const int WrongUsage = 2;
+
+    public static readonly CliOption Json = new("--json", null, "Write JSON, for programs.");
+    public static readonly CliOption Address = new(
+        "--address", "URL", $"The admin address of the server. Default: {AdminClient.AddressVariable}, else {AdminClient.DefaultAddress}.");
+
+    public abstract string Name { get; }
+
+    /// <summary>What its positional arguments are called in help.</summary>
+    public virtual string Arguments => string.Empty;
+
+    /// <summary>One line for the list of commands.</summary>
+    public abstract string Summary { get; }
+
+    /// <summary>What else somebody needs to know to use it.</summary>
+    public virtual string Details => string.Empty;
+
+    public virtual int MostArguments => 0;
+
+    public abstract IReadOnlyList<CliOption> Options { get; }
+
+    /// <summary>Does it. Returns the exit code.</summary>
+    /// <exception cref="UsageException">The arguments make no sense together.</exception>
+    public abstract Task<int> RunAsync(CliArguments arguments, CliContext context);
+}
+
+/// <summary>What commands work with, so that a test needs no process.</summary>
+/// <param name="Registry">The applications that are compiled in.</param>
+/// <param name="Out">For what was asked for.</param>
+/// <param name="Error">For what went wrong.</param>
+/// <param name="Environment">Reads an environment variable.</param>
+/// <param name="Colour">Whether <paramref name="Out"/> is a terminal that likes colour.</param>
+internal sealed record CliContext(
+    DeploymentRegistry Registry, TextWriter Out, TextWriter Error, Func<string, string?> Environment, bool Colour);

@@ -1,0 +1,137 @@
+using System.Globalization;
+using System.Text.Json;
+
+namespace Serve.Embedded.Cli;
+
+/// <summary><c>serve status</c>.</summary>
+internal sealed class StatusCommand : Command
+{
+    private static readonly CliOption Application = new("--name", "APP", "Only this application.");
+
+    private static readonly string[] Columns = ["APPLICATION", "ROUTE", "DEPLOYMENT", "STATUS", "REPLICAS", "ONGOING", "QUEUED", "SHED", "MESSAGE"];
+
+    public override string Name => "status";
+
+    public override string Summary => "Show how the applications of a running server are doing.";
+
+    public override IReadOnlyList<CliOption> Options { get; } = [Address, Application, Json];
+
+    public override async Task<int> RunAsync(CliArguments arguments, CliContext context)
+    {
+        using AdminClient client = AdminClient.Create(arguments, context);
+        using JsonDocument details = await client.GetJsonAsync("/api/serve/applications/");
+        JsonElement applications = details.RootElement.GetProperty("applications");
+        string? only = arguments.Value(Application.Name);
+        if (only is not null && !applications.TryGetProperty(only, out _))
+        {
+            string known = string.Join(", ", applications.EnumerateObject().Select(a => a.Name));
+            await context.Error.WriteLineAsync($"There is no application '{only}'. There are: {(known.Length == 0 ? "none" : known)}.");
+            return Failed;
+        }
+
+        IEnumerable<JsonProperty> shown = applications.EnumerateObject().Where(a => only is null || a.Name == only);
+        await context.Out.WriteLineAsync(arguments.Has(Json.Name) ? ToJson(details.RootElement, shown) : ToTable(shown, context.Colour));
+        return Done;
+    }
+
+    /// <summary>Ray Serve's shape of a status.</summary>
+    private static string ToJson(JsonElement details, IEnumerable<JsonProperty> applications)
+    {
+        using MemoryStream stream = new();
+        using (Utf8JsonWriter json = new(stream, new() { Indented = true }))
+        {
+            json.WriteStartObject();
+            json.WriteStartObject("proxies");
+            foreach (JsonProperty proxy in details.GetProperty("proxies").EnumerateObject())
+            {
+                json.WriteString(proxy.Name, proxy.Value.GetProperty("status").GetString());
+            }
+
+            json.WriteEndObject();
+            json.WriteStartObject("applications");
+            foreach (JsonProperty application in applications)
+            {
+                json.WriteStartObject(application.Name);
+                Copy(json, application.Value, "status", "message", "last_deployed_time_s");
+                json.WriteStartObject("deployments");
+                foreach (JsonProperty deployment in application.Value.GetProperty("deployments").EnumerateObject())
+                {
+                    json.WriteStartObject(deployment.Name);
+                    Copy(json, deployment.Value, "status", "status_trigger", "replica_states", "message");
+                    json.WriteEndObject();
+                }
+
+                json.WriteEndObject();
+                json.WriteEndObject();
+            }
+
+            json.WriteEndObject();
+            json.WriteNull("target_capacity");
+            json.WriteEndObject();
+        }
+
+        return System.Text.Encoding.UTF8.GetString(stream.ToArray());
+    }
+
+    private static void Copy(Utf8JsonWriter json, JsonElement from, params ReadOnlySpan<string> names)
+    {
+        foreach (string name in names)
+        {
+            json.WritePropertyName(name);
+            from.GetProperty(name).WriteTo(json);
+        }
+    }
+
+    private static string ToTable(IEnumerable<JsonProperty> applications, bool colour)
+    {
+        List<string[]> rows = [Columns];
+        foreach (JsonProperty application in applications)
+        {
+            foreach (JsonProperty deployment in application.Value.GetProperty("deployments").EnumerateObject())
+            {
+                JsonElement requests = deployment.Value.GetProperty("requests");
+                string message = deployment.Value.GetProperty("message").GetString()!;
+                rows.Add(
+                [
+                    application.Name,
+                    application.Value.GetProperty("route_prefix").GetString() ?? "-",
+                    deployment.Name,
+                    deployment.Value.GetProperty("status").GetString()!,
+                    $"{Running(deployment.Value)}/{deployment.Value.GetProperty("target_num_replicas").GetInt32()}",
+                    Number(requests, "ongoing"),
+                    Number(requests, "queued"),
+                    Number(requests, "shed"),
+                    message.Length > 0 ? message : application.Value.GetProperty("message").GetString()!,
+                ]);
+            }
+        }
+
+        return rows.Count == 1 ? "Nothing is deployed." : Align(rows, colour);
+    }
+
+    private static int Running(JsonElement deployment) =>
+        deployment.GetProperty("replica_states").TryGetProperty("RUNNING", out JsonElement running) ? running.GetInt32() : 0;
+
+    private static string Number(JsonElement requests, string name) => requests.GetProperty(name).GetInt64().ToString(CultureInfo.InvariantCulture);
+
+    private static string Align(List<string[]> rows, bool colour)
+    {
+        int[] widths = [.. Enumerable.Range(0, Columns.Length - 1).Select(c => rows.Max(r => r[c].Length))];
+        return string.Join('\n', rows.Select((row, i) => string.Concat(row.Select((cell, c) =>
+        {
+            string padded = c < widths.Length ? cell.PadRight(widths[c] + 2) : cell;
+            return colour && i > 0 && c == 3 ? Coloured(cell, padded) : padded;
+        })).TrimEnd()));
+    }
+
+    private static string Coloured(string status, string text)
+    {
+        int code = status switch
+        {
+            "HEALTHY" => 32,
+            "DEPLOY_FAILED" or "UNHEALTHY" => 31,
+            _ => 33,
+        };
+        return $"\e[{code}m{text}\e[0m";
+    }
+}
