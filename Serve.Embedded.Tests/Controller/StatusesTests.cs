@@ -45,6 +45,30 @@ public sealed class StatusesTests
         (DeployFailed, ScaledDown, DeployFailed, null),
         (DeployFailed, StartFails, DeployFailed, null),
         (DeployFailed, ConfigRefused, DeployFailed, null),
+        (Updating, AutoscaledUp, Upscaling, StatusTrigger.Autoscaling),
+        (Updating, AutoscaledDown, Downscaling, StatusTrigger.Autoscaling),
+        (Updating, HealthCheckFails, DeployFailed, StatusTrigger.HealthCheckFailed),
+        (Updating, InternalError, Unhealthy, StatusTrigger.InternalError),
+        (Upscaling, AutoscaledUp, Upscaling, StatusTrigger.Autoscaling),
+        (Upscaling, AutoscaledDown, Downscaling, StatusTrigger.Autoscaling),
+        (Upscaling, HealthCheckFails, Unhealthy, StatusTrigger.HealthCheckFailed),
+        (Upscaling, InternalError, Unhealthy, StatusTrigger.InternalError),
+        (Downscaling, AutoscaledUp, Upscaling, StatusTrigger.Autoscaling),
+        (Downscaling, AutoscaledDown, Downscaling, StatusTrigger.Autoscaling),
+        (Downscaling, HealthCheckFails, Unhealthy, StatusTrigger.HealthCheckFailed),
+        (Downscaling, InternalError, Unhealthy, StatusTrigger.InternalError),
+        (Healthy, AutoscaledUp, Upscaling, StatusTrigger.Autoscaling),
+        (Healthy, AutoscaledDown, Downscaling, StatusTrigger.Autoscaling),
+        (Healthy, HealthCheckFails, Unhealthy, StatusTrigger.HealthCheckFailed),
+        (Healthy, InternalError, Unhealthy, StatusTrigger.InternalError),
+        (Unhealthy, AutoscaledUp, Unhealthy, null),
+        (Unhealthy, AutoscaledDown, Unhealthy, null),
+        (Unhealthy, HealthCheckFails, Unhealthy, null),
+        (Unhealthy, InternalError, Unhealthy, StatusTrigger.InternalError),
+        (DeployFailed, AutoscaledUp, DeployFailed, null),
+        (DeployFailed, AutoscaledDown, DeployFailed, null),
+        (DeployFailed, HealthCheckFails, DeployFailed, null),
+        (DeployFailed, InternalError, Unhealthy, StatusTrigger.InternalError),
     ];
 
     [Fact]
@@ -65,15 +89,18 @@ public sealed class StatusesTests
         Assert.All(Enum.GetValues<DeploymentStatus>(), from => Assert.Equal((Updating, StatusTrigger.Deleting), Statuses.Next(from, StatusTrigger.Unspecified, Deleted)));
 
     [Fact]
-    public void Next_HealthyWithTheOldConfigAfterARefusal_StaysFailedSoThatItIsSeen() =>
-        Assert.Equal((DeployFailed, StatusTrigger.ConfigUpdateFailed), Statuses.Next(DeployFailed, StatusTrigger.ConfigUpdateFailed, BecomesHealthy));
-
-    [Fact]
     public void Of_Application_IsAsItsWorstDeployment()
     {
-        Assert.Equal((ApplicationStatus.Running, ""), Statuses.Of([("a", Healthy)]));
-        Assert.Equal((ApplicationStatus.Deploying, ""), Statuses.Of([("a", Healthy), ("b", Upscaling)]));
-        Assert.Equal((ApplicationStatus.Unhealthy, "The deployments ['c'] are UNHEALTHY."), Statuses.Of([("a", Updating), ("c", Unhealthy)]));
-        Assert.Equal((ApplicationStatus.DeployFailed, "Failed to update the deployments ['b', 'd']."), Statuses.Of([("c", Unhealthy), ("b", DeployFailed), ("d", DeployFailed)]));
+        Assert.Equal((ApplicationStatus.Running, ""), Of(("a", Healthy)));
+        Assert.Equal((ApplicationStatus.Deploying, ""), Of(("a", Healthy), ("b", Upscaling)));
+        Assert.Equal((ApplicationStatus.Unhealthy, "The deployments ['c'] are UNHEALTHY."), Of(("a", Updating), ("c", Unhealthy)));
+        Assert.Equal((ApplicationStatus.DeployFailed, "Failed to update the deployments ['b', 'd']."), Of(("c", Unhealthy), ("b", DeployFailed), ("d", DeployFailed)));
+
+        static (ApplicationStatus, string) Of(params (string Name, DeploymentStatus Status)[] deployments) =>
+            Statuses.Of([.. deployments.Select(d => (d.Name, d.Status, StatusTrigger.ConfigUpdateStarted))]);
     }
+
+    [Fact]
+    public void Of_ScalesByLoad_IsRunning() =>
+        Assert.Equal((ApplicationStatus.Running, ""), Statuses.Of([("a", Healthy, StatusTrigger.Unspecified), ("b", Upscaling, StatusTrigger.Autoscaling)]));
 }

@@ -151,7 +151,7 @@ public sealed class ReloadTests
     }
 
     [Fact]
-    public async Task Apply_AnotherImportPath_NewReplicasTakeOverAndTheOldFinish()
+    public async Task Apply_AnotherImportPath_NewReplicasTakeOverWhoWaitsAndTheOldFinishWhatTheyHave()
     {
         Probe old = new();
         Probe next = new();
@@ -160,13 +160,16 @@ public sealed class ReloadTests
         await using TestServer server = await TestServer.StartAsync(registry, config);
         (Task<HttpResponseMessage> running, ProbeCall call, Task<HttpResponseMessage> waiting) = await SheddingTests.FillAsync(server, old);
 
-        await server.ApplyAsync(config with { Applications = [config.Applications[0] with { ImportPath = "test:next" }] });
-        await ReplicaOfAsync(server, next, "/");
-        call.Return("one");
-        (await old.NextAsync()).Return("two");
-
-        Assert.Equal("one", await (await running).Content.ReadAsStringAsync(TestServer.Deadline));
+        Task<ApplyOutcome> applied = server.ApplyAsync(config with { Applications = [config.Applications[0] with { ImportPath = "test:next" }] });
+        (await next.NextAsync()).Return("two");
         Assert.Equal("two", await (await waiting).Content.ReadAsStringAsync(TestServer.Deadline));
+        await ReplicaOfAsync(server, next, "/");
+
+        Assert.False(applied.IsCompleted);
+        call.Return("one");
+        Assert.Equal("one", await (await running).Content.ReadAsStringAsync(TestServer.Deadline));
+        Assert.Empty((await applied).Failures);
+        Assert.Equal(1, old.Disposed);
     }
 
     [Fact]

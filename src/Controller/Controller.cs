@@ -2,14 +2,13 @@ using System.Threading.Channels;
 using Microsoft.Extensions.Logging;
 using Serve.Embedded.Deployments;
 using Serve.Embedded.Handles;
-using Serve.Embedded.Replicas;
 using Serve.Embedded.Telemetry;
 
 namespace Serve.Embedded.Controller;
 
 /// <summary>
-/// The single writer of goal and running state. One loop takes messages in order: it changes the goal or what is known of a replica, asks the
-/// <see cref="Planner"/> what to do now, starts doing it, and publishes what is served. What takes time runs beside the loop and reports back.
+/// The single writer of goal and running state. One loop takes messages in order and, when it has taken all there are, looks at every application that something
+/// has happened to: <see cref="Reconciler"/> asks the <see cref="Planner"/> what to do now and starts doing it. What takes time runs beside the loop and reports back.
 /// </summary>
 internal sealed class Controller
 {
@@ -17,23 +16,29 @@ internal sealed class Controller
     private readonly ServeEnvironment _environment;
     private readonly ServingState _serving;
     private readonly ILogger _logger;
-    private readonly ReplicaLife _life;
+    private readonly Reconciler _reconciler;
     private readonly Channel<ControllerMessage> _messages = Channel.CreateUnbounded<ControllerMessage>(new() { SingleReader = true });
-    private readonly List<ApplicationState> _applications = [];
-
-    /// <summary>Revisions that are out of service and still have replicas.</summary>
-    private readonly List<Revision> _retired = [];
-    private readonly List<TaskCompletionSource<ApplyOutcome>> _settling = [];
+    private readonly Dictionary<string, ApplicationState> _applications = new(StringComparer.Ordinal);
+    private readonly List<Departure> _departures = [];
+    private readonly List<Apply> _applies = [];
+    private readonly ITimer _timer;
+    private IReadOnlyList<string> _order = [];
     private ControllerStatus _status = ControllerStatus.Empty;
     private TaskCompletionSource? _shutdown;
 
-    public Controller(DeploymentRegistry registry, ServingState serving, ServeEnvironment environment)
+    /// <param name="registry">The applications that are compiled in.</param>
+    /// <param name="serving">Where to publish what is served.</param>
+    /// <param name="environment">Clock, chance, logs.</param>
+    /// <param name="acts">Makes what acts on replicas, given where it tells how it ended; <see langword="null"/> = the real ones.</param>
+    public Controller(DeploymentRegistry registry, ServingState serving, ServeEnvironment environment, Func<Action<ControllerMessage>, IReplicaActs>? acts = null)
     {
         _registry = registry;
         _environment = environment;
         _serving = serving;
         _logger = environment.Loggers.CreateLogger(LogCategories.Controller);
-        _life = new(environment, _logger, message => _messages.Writer.TryWrite(message));
+        _reconciler = new(environment, _logger, (acts ?? (tell => new ReplicaActs(environment, _logger, tell)))(Tell));
+        _timer = environment.Time.CreateTimer(
+            static controller => ((Controller)controller!).Tell(new ControllerMessage.Tick()), this, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
     }
 
     public ControllerStatus Status => Volatile.Read(ref _status);
@@ -41,330 +46,356 @@ internal sealed class Controller
     /// <summary>Runs the loop until it is shut down.</summary>
     public async Task RunAsync()
     {
-        await foreach (ControllerMessage message in _messages.Reader.ReadAllAsync())
+        while (await _messages.Reader.WaitToReadAsync())
         {
-            Handle(message);
-            Reconcile();
-            Publish();
-            CompleteSettled();
-            if (_shutdown is not null && _retired.Count == 0)
+            if (Step())
             {
-                _shutdown.TrySetResult();
                 return;
             }
         }
     }
 
-    /// <summary>Makes this the goal. Completes when everything runs as asked, or has failed to.</summary>
-    public Task<ApplyOutcome> ApplyAsync(IReadOnlyList<ApplicationGoal> goal)
+    /// <summary>Takes every message that has come, and does what follows. <see langword="true"/> when it is shut down and nothing runs any more.</summary>
+    public bool Step()
     {
-        TaskCompletionSource<ApplyOutcome> settled = new(TaskCreationOptions.RunContinuationsAsynchronously);
-        _messages.Writer.TryWrite(new ControllerMessage.Apply(goal, settled));
-        return settled.Task;
+        while (_messages.Reader.TryRead(out ControllerMessage? message))
+        {
+            Take(message);
+        }
+
+        long now = _environment.Time.GetTimestamp();
+        do
+        {
+            foreach (ApplicationState application in _applications.Values)
+            {
+                Look(application, now);
+            }
+
+            _departures.RemoveAll(_reconciler.HasLeft);
+        }
+        while (CompleteSettled());
+
+        Publish();
+        SetTimer();
+        if (_shutdown is null || _departures.Count > 0)
+        {
+            return false;
+        }
+
+        _timer.Dispose();
+        _shutdown.TrySetResult();
+        return true;
+    }
+
+    /// <summary>Makes this the goal. Completes when everything runs as asked, or has failed to.</summary>
+    public Task<ApplyOutcome> ApplyAsync(ApplyRequest request)
+    {
+        Tell(new ControllerMessage.Apply(request));
+        return request.Settled;
     }
 
     /// <summary>Takes everything out of service and ends every replica.</summary>
     public Task ShutdownAsync()
     {
         TaskCompletionSource done = new(TaskCreationOptions.RunContinuationsAsynchronously);
-        _messages.Writer.TryWrite(new ControllerMessage.Shutdown(done));
+        Tell(new ControllerMessage.Shutdown(done));
         return done.Task;
     }
 
-    private void Handle(ControllerMessage message)
+    private void Tell(ControllerMessage message) => _messages.Writer.TryWrite(message);
+
+    private void Take(ControllerMessage message)
     {
         switch (message)
         {
             case ControllerMessage.Apply apply:
-                TakeGoal(apply.Goal);
-                _settling.Add(apply.Settled);
-                break;
-            case ControllerMessage.Started started:
-                Started(started);
-                break;
-            case ControllerMessage.StartFailed failed:
-                failed.Replica.MoveTo(ReplicaState.Failed);
-                failed.Deployment.Remove(failed.Replica);
-                failed.Deployment.StartFailed(failed.Error.Message);
-                Log.ReplicaStartFailed(_logger, failed.Replica.Id, failed.Deployment.Name, failed.Deployment.Served.Application, failed.Error);
-                break;
-            case ControllerMessage.Reconfigured done:
-                Updated(done.Deployment, done.Replica);
-                done.Deployment.ReplicaTook(done.Replica, done.UserConfig);
-                break;
-            case ControllerMessage.ReconfigureFailed refused:
-                Updated(refused.Deployment, refused.Replica);
-                refused.Deployment.ConfigRefused(refused.Error.Message);
-                Log.UserConfigRefused(_logger, refused.Replica.Id, refused.Deployment.Name, refused.Deployment.Served.Application, refused.Error.Message);
-                break;
-            case ControllerMessage.Stopped stopped:
-                stopped.Deployment.Remove(stopped.Replica);
-                break;
-            case ControllerMessage.End end:
-                end.Deployment.BeginEnd();
+                _applies.Add(TakeGoal(apply.Request));
                 break;
             case ControllerMessage.Shutdown shutdown:
                 _shutdown = shutdown.Done;
-                TakeGoal([]);
+                TakeGoal(new([]));
+                break;
+            case ControllerMessage.Tick:
+                break;
+            default:
+                MarkDirty(_reconciler.Take(message));
                 break;
         }
     }
 
-    private void TakeGoal(IReadOnlyList<ApplicationGoal> goal)
+    private void MarkDirty(DeploymentState deployment)
     {
-        foreach (ApplicationState gone in _applications.Where(a => goal.All(g => g.Name != a.Goal.Name)).ToList())
+        if (_applications.TryGetValue(deployment.Served.Application, out ApplicationState? application))
         {
-            _applications.Remove(gone);
-            Retire(gone.Serving);
-            Retire(gone.Coming);
-            Log.ApplicationRemoved(_logger, gone.Goal.Name);
+            application.IsDirty = true;
+        }
+    }
+
+    private Apply TakeGoal(ApplyRequest request)
+    {
+        Apply apply = new(request);
+        HashSet<string> wanted = [.. request.Goals.Select(g => g.Name)];
+        foreach (ApplicationState gone in _applications.Values.Where(a => !wanted.Contains(a.Name)).ToList())
+        {
+            // All or nothing: what is to go goes when what is to come has come.
+            if (request.Atomic)
+            {
+                apply.Removed.Add(gone.Name);
+            }
+            else
+            {
+                Remove(gone);
+            }
         }
 
-        foreach (ApplicationGoal wanted in goal)
+        foreach (ApplicationGoal goal in request.Goals)
         {
-            ApplicationState? application = _applications.FirstOrDefault(a => a.Goal.Name == wanted.Name);
-            if (application is null)
+            ApplicationState? application = _applications.GetValueOrDefault(goal.Name);
+            apply.Before[goal.Name] = application?.Good;
+            TakeGoal(application, goal, request.Force);
+        }
+
+        _order = [.. request.Goals.Select(g => g.Name).Concat(apply.Removed)];
+        return apply;
+    }
+
+    private void TakeGoal(ApplicationState? application, ApplicationGoal goal, bool force)
+    {
+        ApplicationDefinition definition = _registry.Applications[goal.Code.ImportPath];
+        if (application is null)
+        {
+            _applications[goal.Name] = new(goal, new(goal, definition, _environment), _environment.Time.GetUtcNow());
+            return;
+        }
+
+        application.IsDirty = true;
+        if (application.Wanted != goal || force)
+        {
+            application.Want(goal, _environment.Time.GetUtcNow());
+            Pursue(application, definition, rollsBack: false);
+        }
+        else if (application.Failure is { } failure)
+        {
+            Log.NotTriedAgain(_logger, goal.Name, failure);
+        }
+        else if (application.Serving.HasFailed)
+        {
+            // The operator asks again: perhaps what was missing is there now.
+            foreach (DeploymentState deployment in application.Serving.Deployments)
             {
-                _applications.Add(new(wanted, new(wanted, _registry.Applications[wanted.ImportPath], _environment), _environment.Time.GetUtcNow()));
-            }
-            else if (application.Goal != wanted)
-            {
-                Change(application, wanted);
+                deployment.RetryNow();
             }
         }
     }
 
-    private void Change(ApplicationState application, ApplicationGoal wanted)
+    /// <summary>Sets out for the application's goal.</summary>
+    private void Pursue(ApplicationState application, ApplicationDefinition definition, bool rollsBack)
     {
-        application.Goal = wanted;
-        application.Failure = null;
-        application.DeployedAt = _environment.Time.GetUtcNow();
-        if (application.Serving.ImportPath == wanted.ImportPath)
+        ApplicationGoal goal = application.Goal;
+        if (application.Serving.CanBecome(definition))
         {
-            Retire(application.Coming);
+            Depart(application.Coming);
             application.Coming = null;
-            application.Serving.Take(wanted);
+            application.Leaving.AddRange(application.Serving.Take(goal, definition, rollsBack));
         }
-        else if (application.Coming?.ImportPath == wanted.ImportPath)
+        else if (application.Coming?.CanBecome(definition) == true)
         {
-            application.Coming.Take(wanted);
+            application.Coming.Take(goal, definition, rollsBack);
         }
         else
         {
-            Retire(application.Coming);
-            application.Coming = new(wanted, _registry.Applications[wanted.ImportPath], _environment);
+            Depart(application.Coming);
+            application.Coming = new(goal, definition, _environment);
         }
     }
 
-    private void Started(ControllerMessage.Started started)
+    /// <summary>What follows from a look may call for another: a revision that takes over, a way back.</summary>
+    private void Look(ApplicationState application, long now)
     {
-        (DeploymentState deployment, Replica replica, string? userConfig) = started;
-        replica.MoveTo(ReplicaState.Running);
-        deployment.ReplicaTook(replica, userConfig);
-        deployment.Served.Gate.SetUnavailable(false);
-        deployment.Served.Gate.AddReplica(replica, deployment.Goal.MaxOngoingRequests);
-        Log.ReplicaStarted(_logger, replica.Id, deployment.Name, deployment.Served.Application);
-    }
-
-    /// <summary>A reconfigure has ended, well or not. The replica may have been told to stop meanwhile.</summary>
-    private static void Updated(DeploymentState deployment, Replica replica)
-    {
-        if (replica.State == ReplicaState.Updating)
+        while (application.IsDirty || application.LookAgainAt <= now)
         {
-            replica.MoveTo(ReplicaState.Running);
+            application.IsDirty = false;
+            LookOnce(application, now);
+            application.Report = StatusReport.Of(application);
         }
     }
 
-    private void Reconcile()
+    private void LookOnce(ApplicationState application, long now)
     {
-        foreach (ApplicationState application in _applications)
+        try
         {
-            Reconcile(application.Serving);
-            if (application.Coming is { } coming)
+            application.LookAgainAt = _reconciler.Look(application, now);
+            Promote(application);
+            if (application.MustRollBack)
             {
-                Reconcile(coming);
-                Promote(application, coming);
+                RollBack(application, Reconciler.WhyFailed(application));
+            }
+            else if (application.IsAtGoal)
+            {
+                Reconciler.Settle(application);
+                Depart(application.Leaving);
+                application.Leaving.Clear();
             }
         }
-
-        foreach (Revision revision in _retired.ToList())
+#pragma warning disable CA1031 // One application's trouble is not the others'.
+        catch (Exception exception)
+#pragma warning restore CA1031
         {
-            EndReplicas(revision);
-            if (revision.Deployments.All(d => d.HasEnded))
-            {
-                _retired.Remove(revision);
-            }
+            Log.ControllerFailed(_logger, application.Name, exception);
+            application.Serving.Ingress.Failed(exception.Message);
+            application.LookAgainAt = now + _environment.Time.TimestampFrequency;
         }
     }
 
-    /// <summary>Ends what a retired revision still runs, where its turn has come; a replica that was still starting ends when it is up.</summary>
-    private void EndReplicas(Revision revision)
+    /// <summary>A revision that is up takes over, and the old one finishes what it has admitted.</summary>
+    private void Promote(ApplicationState application)
     {
-        foreach (DeploymentState deployment in revision.Deployments.Where(d => d.IsEnding))
-        {
-            foreach (ReplicaEntry entry in deployment.Replicas.Where(r => r.Replica.State.TakesRequests()).ToList())
-            {
-                Stop(deployment, entry.Replica);
-            }
-
-            deployment.CompleteEnd();
-        }
-    }
-
-    private void Reconcile(Revision revision)
-    {
-        foreach (DeploymentState deployment in revision.Deployments)
-        {
-            foreach (ReplicaAction action in Planner.Plan(deployment.Goal, deployment.Observe()))
-            {
-                Act(revision, deployment, action);
-            }
-
-            if (deployment.IsAtGoal)
-            {
-                deployment.BecameHealthy();
-            }
-            else if (deployment.GivenUp && !deployment.HasRunning && !deployment.IsStarting)
-            {
-                deployment.Served.Gate.SetUnavailable(true);
-            }
-        }
-    }
-
-    private void Act(Revision revision, DeploymentState deployment, ReplicaAction action)
-    {
-        switch (action)
-        {
-            case ReplicaAction.Start:
-                Replica replica = new(_life.NewId(), deployment.Served.Definition, _environment.Time);
-                deployment.Add(replica);
-                _ = _life.StartAsync(deployment, replica, deployment.Goal.UserConfig, revision.ByName());
-                break;
-            case ReplicaAction.Stop stop:
-                Stop(deployment, deployment.Find(stop.Id).Replica);
-                break;
-            case ReplicaAction.Resize resize:
-                deployment.Served.Gate.Resize(deployment.Find(resize.Id).Replica, deployment.Goal.MaxOngoingRequests);
-                break;
-            case ReplicaAction.Reconfigure reconfigure:
-                Replica changed = deployment.Find(reconfigure.Id).Replica;
-                changed.MoveTo(ReplicaState.Updating);
-                _ = _life.ReconfigureAsync(deployment, changed, deployment.Goal.UserConfig!);
-                break;
-        }
-    }
-
-    private void Stop(DeploymentState deployment, Replica replica)
-    {
-        replica.MoveTo(ReplicaState.Draining);
-        deployment.Served.Gate.RemoveReplica(replica);
-        _ = _life.StopAsync(deployment, replica, deployment.Goal.GracefulShutdownTimeout);
-    }
-
-    /// <summary>A revision that is up takes over; one that cannot come up goes, and the old one stays.</summary>
-    private void Promote(ApplicationState application, Revision coming)
-    {
-        if (coming.IsAtGoal)
-        {
-            Revision old = application.Serving;
-            application.Serving = coming;
-            application.Coming = null;
-            Retire(old);
-        }
-        else if (coming.IsFailed)
-        {
-            application.Failure = string.Join(" ", coming.Deployments.Where(d => d.Status == DeploymentStatus.DeployFailed).Select(d => $"{d.Name}: {d.Message}"));
-            application.Coming = null;
-            Retire(coming);
-            Log.RevisionFailed(_logger, application.Goal.Name, coming.ImportPath, application.Serving.ImportPath, application.Failure);
-        }
-    }
-
-    /// <summary>Takes a revision out of service: who was admitted is served, then its replicas end, callers before callees.</summary>
-    private void Retire(Revision? revision)
-    {
-        if (revision is null)
+        if (application.Coming is not { } coming || (!coming.IsAtGoal && application.Good is not null))
         {
             return;
         }
 
-        _retired.Add(revision);
-        foreach (DeploymentState deployment in revision.Deployments)
-        {
-            deployment.Delete();
-        }
-
-        _ = RetireAsync(revision);
+        Depart(application.Serving);
+        application.Serving = coming;
+        application.Coming = null;
+        application.IsDirty = true;
     }
 
-    private async Task RetireAsync(Revision revision)
+    private void RollBack(ApplicationState application, string failure)
     {
-        foreach (DeploymentState deployment in revision.Deployments)
+        ApplicationGoal good = application.Good!;
+        Log.RevisionFailed(_logger, application.Name, good.Code.ImportPath, failure);
+        application.RollBack(failure);
+        Pursue(application, _registry.Applications[good.Code.ImportPath], rollsBack: true);
+    }
+
+    private void Remove(ApplicationState application)
+    {
+        _applications.Remove(application.Name);
+        Depart(application.Serving);
+        Depart(application.Coming);
+        Depart(application.Leaving);
+        Log.ApplicationRemoved(_logger, application.Name);
+    }
+
+    private void Depart(Revision? revision)
+    {
+        if (revision is not null)
         {
-            await _life.WaitersAsync(deployment, deployment.Goal.GracefulShutdownTimeout);
-            _messages.Writer.TryWrite(new ControllerMessage.End(deployment));
-            await deployment.Ended;
+            Depart(revision.Deployments);
+        }
+    }
+
+    /// <summary>Takes deployments out of service: who was admitted is served, then their replicas end, callers before callees.</summary>
+    private void Depart(IReadOnlyList<DeploymentState> deployments)
+    {
+        if (deployments.Count > 0)
+        {
+            _departures.Add(new([.. deployments]));
+        }
+    }
+
+    /// <summary>Completes what was applied once nothing more will happen by itself. <see langword="true"/> if that has changed a goal.</summary>
+    private bool CompleteSettled()
+    {
+        if (_applies.Count == 0 || !_applications.Values.All(a => a.IsSettled))
+        {
+            return false;
+        }
+
+        List<string> failures = [.. _order.Select(n => _applications.GetValueOrDefault(n)).OfType<ApplicationState>().SelectMany(Reconciler.Failures)];
+        bool changed = false;
+        foreach (Apply apply in _applies.Where(a => a.Request.Atomic && !a.WasUndone))
+        {
+            changed = true;
+            apply.WasUndone = true;
+            if (failures.Count > 0)
+            {
+                Undo(apply, failures);
+            }
+            else
+            {
+                apply.Removed.Select(n => _applications.GetValueOrDefault(n)).OfType<ApplicationState>().ToList().ForEach(Remove);
+            }
+        }
+
+        if (changed)
+        {
+            return true;
+        }
+
+        foreach (Apply apply in _applies)
+        {
+            apply.Request.Complete(apply.Failures ?? failures);
+        }
+
+        _applies.Clear();
+        return false;
+    }
+
+    /// <summary>One application has failed, so all go back to where they were.</summary>
+    private void Undo(Apply apply, List<string> failures)
+    {
+        apply.Failures = failures;
+        foreach ((string name, ApplicationGoal? before) in apply.Before)
+        {
+            if (!_applications.TryGetValue(name, out ApplicationState? application))
+            {
+                continue;
+            }
+
+            if (before is null)
+            {
+                Remove(application);
+            }
+            else if (application.Goal != before)
+            {
+                application.Undo(before, $"Another application of the same atomic deploy failed. {string.Join(" ", failures)}");
+                Pursue(application, _registry.Applications[before.Code.ImportPath], rollsBack: true);
+            }
         }
     }
 
     private void Publish()
     {
-        List<ServedApplication> served = [.. _applications.Select(a => new ServedApplication(
-            a.Goal.Name,
-            a.Goal.RoutePrefix,
-            a.Serving.Ingress.Served,
-            a.Serving.Handle,
-            a.Goal.RequestTimeout,
-            a.Goal.StreamTimeout,
-            a.Serving.Ingress.IsStarting))];
+        List<ApplicationState> applications = [.. _order.Select(n => _applications.GetValueOrDefault(n)).OfType<ApplicationState>()];
+        List<ServedApplication> served = [.. applications.Select(StatusReport.ServedOf)];
         if (!served.SequenceEqual(_serving.Current.Applications))
         {
             _serving.Publish(new(served));
         }
 
-        Volatile.Write(ref _status, new([.. _applications.Select(Report)]));
+        Volatile.Write(ref _status, new(
+            [.. applications.Select(a => a.Report ??= StatusReport.Of(a)), .. _departures.Where(d => !_applications.ContainsKey(d.Application)).DistinctBy(d => d.Application).Select(StatusReport.Of)]));
     }
 
-    private static ApplicationReport Report(ApplicationState application)
+    private void SetTimer()
     {
-        (ApplicationStatus status, string message) = Statuses.Of([.. application.Serving.Deployments.Select(d => (d.Name, d.Status))]);
-        if (application.Failure is { } failure)
-        {
-            (status, message) = (ApplicationStatus.DeployFailed, failure);
-        }
-        else if (application.Coming is not null)
-        {
-            status = ApplicationStatus.Deploying;
-        }
-
-        return new(
-            application.Goal.Name,
-            application.Goal.RoutePrefix,
-            application.Serving.ImportPath,
-            status,
-            message,
-            application.DeployedAt,
-            [.. application.Serving.Deployments.Select(d => new DeploymentReport(d.Goal, d.Status, d.Trigger, d.Message, d.Served, [.. d.Replicas.Select(r => r.Replica)]))]);
+        long at = _applications.Values.Select(a => a.LookAgainAt).DefaultIfEmpty(long.MaxValue).Min();
+        TimeSpan wait = at == long.MaxValue ? Timeout.InfiniteTimeSpan
+            : TimeSpan.FromMilliseconds(Math.Max(0, Math.Ceiling(_environment.Time.GetElapsedTime(_environment.Time.GetTimestamp(), at).TotalMilliseconds)));
+        _timer.Change(wait, Timeout.InfiniteTimeSpan);
     }
 
-    private void CompleteSettled()
+    /// <summary>A goal that was applied, until everything has settled.</summary>
+    private sealed class Apply(ApplyRequest request)
     {
-        if (_settling.Count == 0 || !_applications.All(a => a.Coming is null && a.Serving.IsSettled))
-        {
-            return;
-        }
+        public ApplyRequest Request => request;
 
-        List<string> failures = [.. _applications
-            .Where(a => a.Failure is not null)
-            .Select(a => $"Application '{a.Goal.Name}': {a.Failure}")
-            .Concat(_applications.SelectMany(a => a.Serving.Deployments
-                .Where(d => d.Status is DeploymentStatus.DeployFailed or DeploymentStatus.Unhealthy)
-                .Select(d => $"Deployment '{d.Name}' of application '{a.Goal.Name}': {d.Message}")))];
-        foreach (TaskCompletionSource<ApplyOutcome> settled in _settling)
-        {
-            settled.TrySetResult(new(failures));
-        }
+        /// <summary>The last good goal of each application when this one was applied; <see langword="null"/> = it had none.</summary>
+        public Dictionary<string, ApplicationGoal?> Before { get; } = new(StringComparer.Ordinal);
 
-        _settling.Clear();
+        /// <summary>Applications that go when all others have come.</summary>
+        public List<string> Removed { get; } = [];
+
+        public bool WasUndone { get; set; }
+
+        public IReadOnlyList<string>? Failures { get; set; }
     }
+}
+
+/// <summary>Deployments of one application on their way out, callers before callees.</summary>
+internal sealed record Departure(IReadOnlyList<DeploymentState> Deployments)
+{
+    public string Application => Deployments[0].Served.Application;
 }

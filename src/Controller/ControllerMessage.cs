@@ -5,8 +5,8 @@ namespace Serve.Embedded.Controller;
 /// <summary>What the controller's loop is told. Everything that changes goal or running state arrives here and is decided in order.</summary>
 internal abstract record ControllerMessage
 {
-    /// <summary>A new goal; <paramref name="Settled"/> completes when everything runs as asked, or has failed to.</summary>
-    internal sealed record Apply(IReadOnlyList<ApplicationGoal> Goal, TaskCompletionSource<ApplyOutcome> Settled) : ControllerMessage;
+    /// <summary>A new goal.</summary>
+    internal sealed record Apply(ApplyRequest Request) : ControllerMessage;
 
     internal sealed record Started(DeploymentState Deployment, Replica Replica, string? UserConfig) : ControllerMessage;
 
@@ -16,13 +16,36 @@ internal abstract record ControllerMessage
 
     internal sealed record ReconfigureFailed(DeploymentState Deployment, Replica Replica, string UserConfig, Exception Error) : ControllerMessage;
 
+    /// <summary>A health check has ended; <paramref name="Error"/> is <see langword="null"/> when all is well.</summary>
+    internal sealed record Checked(DeploymentState Deployment, Replica Replica, string? Error) : ControllerMessage;
+
+    /// <summary>A handler ignores its cancellation: nobody waits for it any more.</summary>
+    internal sealed record Abandoned(DeploymentState Deployment, Replica Replica) : ControllerMessage;
+
     internal sealed record Stopped(DeploymentState Deployment, Replica Replica) : ControllerMessage;
 
     /// <summary>Nobody waits for a retired deployment any more, or their time is over: its replicas end.</summary>
-    internal sealed record End(DeploymentState Deployment) : ControllerMessage;
+    internal sealed record WaitersGone(DeploymentState Deployment) : ControllerMessage;
+
+    /// <summary>Time has come to look at what is due.</summary>
+    internal sealed record Tick : ControllerMessage;
 
     /// <summary>Stop everything; <paramref name="Done"/> completes when nothing runs.</summary>
     internal sealed record Shutdown(TaskCompletionSource Done) : ControllerMessage;
+}
+
+/// <summary>A goal for all applications, and how it is to be reached.</summary>
+/// <param name="Goals">Every application that shall run. One that runs and is not here is removed.</param>
+/// <param name="Force">Try also what has failed already and is unchanged.</param>
+/// <param name="Atomic">If one application fails, all go back.</param>
+internal sealed record ApplyRequest(IReadOnlyList<ApplicationGoal> Goals, bool Force = false, bool Atomic = false)
+{
+    private readonly TaskCompletionSource<ApplyOutcome> _settled = new(TaskCreationOptions.RunContinuationsAsynchronously);
+
+    /// <summary>Completes when everything runs as asked, or has failed to.</summary>
+    public Task<ApplyOutcome> Settled => _settled.Task;
+
+    public void Complete(IReadOnlyList<string> failures) => _settled.TrySetResult(new(failures));
 }
 
 /// <summary>How an applied goal ended.</summary>

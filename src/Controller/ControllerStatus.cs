@@ -22,6 +22,7 @@ internal sealed record ApplicationReport(
 /// <param name="Status">How it is doing.</param>
 /// <param name="Trigger">What caused the status.</param>
 /// <param name="Message">In words; may be empty.</param>
+/// <param name="LogTail">The last log lines of the replica that failed last.</param>
 /// <param name="Served">For the counts of this instant.</param>
 /// <param name="Replicas">All that have not ended.</param>
 internal sealed record DeploymentReport(
@@ -29,5 +30,6 @@ internal sealed record DeploymentReport(
     DeploymentStatus Status,
     StatusTrigger Trigger,
     string Message,
+    IReadOnlyList<string> LogTail,
     ServedDeployment Served,
     IReadOnlyList<Replica> Replicas);

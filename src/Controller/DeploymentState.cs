@@ -1,3 +1,4 @@
+using Serve.Embedded.Deployments;
 using Serve.Embedded.Handles;
 using Serve.Embedded.Replicas;
 
@@ -6,25 +7,32 @@ namespace Serve.Embedded.Controller;
 /// <summary>One deployment as it runs: its goal, its replicas and its status. Only the controller's loop touches it.</summary>
 internal sealed class DeploymentState
 {
-    /// <summary>Failed starts per wanted replica after which no more are tried; and the most in all.</summary>
+    /// <summary>Failed starts per wanted replica after which a deployment counts as failed.</summary>
     private const int StartsPerReplica = 3;
-    private const int MostStarts = 20;
 
     private readonly List<ReplicaEntry> _replicas = [];
-    private readonly TaskCompletionSource _ended = new(TaskCreationOptions.RunContinuationsAsynchronously);
-    private int _failedStarts;
+    private readonly BackOff _backOff = new();
+    private int _failures;
 
-    public DeploymentState(ServedDeployment served, DeploymentGoal goal)
+    public DeploymentState(ServedDeployment served, DeploymentDefinition definition, ApplicationCode code, DeploymentGoal goal)
     {
         Served = served;
+        Definition = definition;
+        Code = code;
         Goal = goal;
+        Floor = goal.NumReplicas;
     }
 
     public ServedDeployment Served { get; }
 
     public string Name => Served.Name;
 
-    /// <summary>As it shall be; a refused <c>user_config</c> is put back here to the one before.</summary>
+    /// <summary>Makes the replicas of the wanted code.</summary>
+    public DeploymentDefinition Definition { get; private set; }
+
+    /// <summary>The wanted code.</summary>
+    public ApplicationCode Code { get; private set; }
+
     public DeploymentGoal Goal { get; private set; }
 
     public DeploymentStatus Status { get; private set; } = DeploymentStatus.Updating;
@@ -35,94 +43,165 @@ internal sealed class DeploymentState
 
     public IReadOnlyList<ReplicaEntry> Replicas => _replicas;
 
-    /// <summary>The last <c>user_config</c> that a replica took: where a refused one goes back to.</summary>
-    public string? GoodUserConfig { get; private set; }
+    /// <summary>The last log lines of the replica that failed last.</summary>
+    public IReadOnlyList<string> LogTail { get; private set; } = [];
 
-    public bool GivenUp => _failedStarts >= Math.Min(MostStarts, StartsPerReplica * Goal.NumReplicas);
+    /// <summary>Replicas whose handlers would not end.</summary>
+    public int Abandoned { get; set; }
 
-    public bool HasRunning => _replicas.Any(r => r.Replica.State.TakesRequests());
+    /// <summary>Replicas that keep serving until there are enough of the wanted code.</summary>
+    public int Floor { get; private set; }
+
+    /// <summary>The <c>user_config</c> that a running replica refused, so that nobody else is asked.</summary>
+    public string? RefusedUserConfig { get; private set; }
+
+    private int MostFailures => Math.Min(Goal.MaxConstructorRetryCount, StartsPerReplica * Math.Max(1, Goal.NumReplicas));
+
+    /// <summary>So much has failed that the attempt counts as failed. Starts go on, further and further apart.</summary>
+    public bool HasFailed => _failures >= MostFailures || (RefusedUserConfig is not null && RefusedUserConfig == Goal.UserConfig);
+
+    public bool IsServing => _replicas.Any(r => r.Replica.State.TakesRequests());
 
     public bool IsStarting => _replicas.Any(r => r.Replica.State == ReplicaState.Starting);
+
+    /// <summary>Replicas of another code still serve.</summary>
+    public bool HasOldServing => _replicas.Any(r => r.Code != Code && r.Replica.State.TakesRequests());
+
+    /// <summary>Enough replicas of the wanted code serve.</summary>
+    public bool HasEnough => _replicas.Count(r => r.Code == Code && r.Replica.State.TakesRequests()) >= Goal.NumReplicas;
+
+    /// <summary>The first replicas of the wanted code are up: it can be trusted with requests.</summary>
+    public bool FirstWaveIsUp =>
+        Goal.Replaces ||
+        _replicas.Count(r => r.Code == Code && (r.IsReady || r.Replica.State.TakesRequests())) >= Math.Min(Goal.NumReplicas, Planner.Wave(Goal.RollingUpdatePercentage, Goal.NumReplicas));
 
     /// <summary>Everything is as the goal wants it and nothing is on its way.</summary>
     public bool IsAtGoal =>
         _replicas.Count == Goal.NumReplicas &&
-        _replicas.All(r => r.Replica.State == ReplicaState.Running &&
+        _replicas.All(r => r.Code == Code &&
+            r.Replica.State == ReplicaState.Running &&
             r.Replica.Permits.Limit == Goal.MaxOngoingRequests &&
             (Goal.UserConfig is null || r.UserConfig == Goal.UserConfig));
 
-    /// <summary>Nothing more will happen by itself.</summary>
-    public bool IsSettled => IsAtGoal || (GivenUp && !IsStarting && _replicas.All(r => r.Replica.State == ReplicaState.Running));
+    /// <summary>Where its retirement is.</summary>
+    public Retirement Retirement { get; set; }
 
-    /// <summary>It is retired and its replicas end.</summary>
-    public bool IsEnding { get; private set; }
-
-    public bool HasEnded => _ended.Task.IsCompleted;
-
-    /// <summary>Completes when it is retired and its last replica is gone.</summary>
-    public Task Ended => _ended.Task;
+    public DeploymentTarget Target(bool mayAdmit, int mostSurge) => new()
+    {
+        NumReplicas = Goal.NumReplicas,
+        Floor = Floor,
+        MaxOngoingRequests = Goal.MaxOngoingRequests,
+        UserConfig = RefusedUserConfig is not null && RefusedUserConfig == Goal.UserConfig ? null : Goal.UserConfig,
+        RollingUpdatePercentage = Goal.RollingUpdatePercentage,
+        Replaces = Goal.Replaces || mostSurge == 0,
+        MostSurge = mostSurge,
+        MayAdmit = mayAdmit,
+        StartNotBefore = _backOff.NotBefore,
+    };
 
     public ObservedDeployment Observe() => new(
-        [.. _replicas.Select(r => new ObservedReplica(r.Replica.Id, r.Replica.State, r.Replica.Permits.Limit, r.UserConfig))],
-        GivenUp);
+        [.. _replicas.Select(r => new ObservedReplica(r.Replica.Id, r.Replica.State, r.Code == Code, r.IsReady, r.Replica.Permits.Limit, r.UserConfig, r.CheckAt))],
+        Abandoned,
+        _replicas.Any(r => r.ScalesDown));
 
-    /// <summary>Takes a new goal: the live keys at once, the rest is for the planner.</summary>
-    public void Take(DeploymentGoal goal)
+    /// <summary>Takes a new goal. Its limits come into force when the application's restarts have succeeded, the rest is for the planner.</summary>
+    public void Take(DeploymentGoal goal, ApplicationCode code, DeploymentDefinition definition)
     {
         DeploymentGoal before = Goal;
-        if (goal == before)
+        if (goal == before && code == Code)
         {
             return;
         }
 
+        bool onlyScaled = code == Code && goal with { NumReplicas = before.NumReplicas } == before;
+        Floor = code == Code ? goal.NumReplicas : Math.Max(before.NumReplicas, goal.NumReplicas);
         Goal = goal;
-        _failedStarts = 0;
-        Served.Limits = LimitsOf(goal);
-        bool onlyScaled = goal with { NumReplicas = before.NumReplicas } == before;
+        Code = code;
+        Definition = definition;
+        RefusedUserConfig = null;
+        RetryNow();
         Happened(!onlyScaled ? DeploymentEvent.NewConfig
             : goal.NumReplicas > before.NumReplicas ? DeploymentEvent.ScaledUp
             : DeploymentEvent.ScaledDown);
-        Message = onlyScaled
-            ? $"{(goal.NumReplicas > before.NumReplicas ? "Upscaling" : "Downscaling")} from {before.NumReplicas} to {goal.NumReplicas} replicas."
-            : string.Empty;
+        Message = onlyScaled ? ScaleMessage(before.NumReplicas, goal.NumReplicas) : string.Empty;
     }
 
-    public void Add(Replica replica) => _replicas.Add(new(replica));
+    /// <summary>Goes back to a goal that was good, and stays as it failed, for everybody to see, until there is a new goal.</summary>
+    public void RollBack(DeploymentGoal goal, ApplicationCode code, DeploymentDefinition definition)
+    {
+        Floor = code == Code ? goal.NumReplicas : Math.Max(Goal.NumReplicas, goal.NumReplicas);
+        Goal = goal;
+        Code = code;
+        Definition = definition;
+        RefusedUserConfig = null;
+        RetryNow();
+    }
+
+    /// <summary>Forgets what has failed: there is reason to think that it will not fail again.</summary>
+    public void RetryNow()
+    {
+        _failures = 0;
+        _backOff.Reset();
+    }
+
+    public int LowestFreeRank()
+    {
+        int rank = 0;
+        while (_replicas.Any(r => r.Replica.Rank == rank))
+        {
+            rank++;
+        }
+
+        return rank;
+    }
+
+    public void Add(ReplicaEntry entry) => _replicas.Add(entry);
 
     public ReplicaEntry Find(string id) => _replicas.First(r => r.Replica.Id == id);
 
-    public ReplicaEntry Find(Replica replica) => _replicas.First(r => r.Replica == replica);
+    /// <summary><see langword="null"/> = it has ended meanwhile.</summary>
+    public ReplicaEntry? Find(Replica replica) => _replicas.FirstOrDefault(r => r.Replica == replica);
 
     public void Remove(Replica replica) => _replicas.RemoveAll(r => r.Replica == replica);
 
-    public void ReplicaTook(Replica replica, string? userConfig)
+    /// <summary>A replica of the wanted code did not come up.</summary>
+    public void StartFailed(string error, IReadOnlyList<string> logTail, TimeProvider time, Random random)
     {
-        Find(replica).UserConfig = userConfig;
-        GoodUserConfig = userConfig;
-        _failedStarts = 0;
-    }
-
-    public void StartFailed(string error)
-    {
-        _failedStarts++;
-        if (GivenUp)
+        LogTail = logTail;
+        _failures++;
+        _backOff.Failed(time, random);
+        if (_failures >= MostFailures)
         {
             Happened(DeploymentEvent.StartFails);
-            Message = $"The deployment failed to start {_failedStarts} times in a row. This may be due to a problem with its constructor or its user_config. Error: {error}";
+            Message = $"The deployment failed to start {_failures} times in a row. This may be due to a problem with its constructor, its user_config or its initial health check. Error: {error}";
         }
         else
         {
-            int more = Math.Min(MostStarts, StartsPerReplica * Goal.NumReplicas) - _failedStarts;
-            Message = $"A replica failed to start with exception. Retrying {more} more time(s). Error: {error}";
+            Message = $"A replica failed to start with exception. Retrying {MostFailures - _failures} more time(s). Error: {error}";
         }
     }
 
-    /// <summary>A running replica refused the goal's <c>user_config</c>: the one before stays.</summary>
-    public void ConfigRefused(string error)
+    /// <summary>A replica of the wanted code failed its health check too often and is replaced.</summary>
+    public void HealthFailed(string error, IReadOnlyList<string> logTail)
     {
+        LogTail = logTail;
+        _failures++;
+        Happened(DeploymentEvent.HealthCheckFails);
+        Message = $"A replica's health check failed. This deployment will be UNHEALTHY until the replica recovers or a new deploy happens. Error: {error}";
+    }
+
+    /// <summary>A running replica refused the goal's <c>user_config</c>: the one before stays.</summary>
+    public void ConfigRefused(string userConfig, string error)
+    {
+        RefusedUserConfig = userConfig;
         Happened(DeploymentEvent.ConfigRefused);
         Message = $"The new user_config was refused and the one before stays in force. Error: {error}";
-        Goal = Goal with { UserConfig = GoodUserConfig };
+    }
+
+    public void Failed(string error)
+    {
+        Happened(DeploymentEvent.InternalError);
+        Message = $"The controller failed while it worked on this deployment, and goes on: {error}. This is a fault of the server; its log has the details.";
     }
 
     public void BecameHealthy()
@@ -132,22 +211,16 @@ internal sealed class DeploymentState
         if (Status != before)
         {
             Message = string.Empty;
+            LogTail = [];
         }
     }
 
-    /// <summary>From now on nothing new runs here; who comes late is sent on to what has taken its place.</summary>
-    public void BeginEnd()
+    /// <summary>At its goal nothing is held against it any more, and the floor is what is wanted.</summary>
+    public void Settled()
     {
-        IsEnding = true;
-        Served.Gate.SetUnavailable(true);
-    }
-
-    public void CompleteEnd()
-    {
-        if (_replicas.Count == 0 && _ended.TrySetResult())
-        {
-            Served.Dispose();
-        }
+        _failures = 0;
+        _backOff.Reset();
+        Floor = Goal.NumReplicas;
     }
 
     public void Delete() => Happened(DeploymentEvent.Deleted);
@@ -161,14 +234,23 @@ internal sealed class DeploymentState
         RetryAfterS = goal.RetryAfterS,
     };
 
+    private static string ScaleMessage(int before, int after) => $"{(after > before ? "Upscaling" : "Downscaling")} from {before} to {after} replicas.";
+
     private void Happened(DeploymentEvent happened) => (Status, Trigger) = Statuses.Next(Status, Trigger, happened);
 }
 
-/// <summary>A replica and what the controller knows of it.</summary>
-internal sealed class ReplicaEntry(Replica replica)
+/// <summary>How far a deployment is on its way out.</summary>
+internal enum Retirement
 {
-    public Replica Replica => replica;
+    /// <summary>It is wanted, or it is not yet its turn.</summary>
+    None,
 
-    /// <summary>The <c>user_config</c> that it has taken.</summary>
-    public string? UserConfig { get; set; }
+    /// <summary>Who waits for it is still served.</summary>
+    Waiting,
+
+    /// <summary>Its replicas end; who comes late is refused or sent on.</summary>
+    Ending,
+
+    /// <summary>Nothing of it is left.</summary>
+    Ended,
 }

@@ -7,16 +7,21 @@ internal sealed record ApplicationGoal
 {
     public required string Name { get; init; }
 
-    public required string ImportPath { get; init; }
-
     public required string? RoutePrefix { get; init; }
 
     public required TimeSpan? RequestTimeout { get; init; }
 
     public required TimeSpan? StreamTimeout { get; init; }
 
+    public required ApplicationCode Code { get; init; }
+
     public required EquatableList<DeploymentGoal> Deployments { get; init; }
 }
+
+/// <summary>What a replica is made from. Another code means other replicas: everything else reaches a running one.</summary>
+/// <param name="ImportPath">Which application of the registry.</param>
+/// <param name="Args">Canonical JSON for the factories; <see langword="null"/> = none.</param>
+internal sealed record ApplicationCode(string ImportPath, string? Args);
 
 /// <summary>One deployment as it shall be.</summary>
 internal sealed record DeploymentGoal
@@ -29,14 +34,25 @@ internal sealed record DeploymentGoal
 
     public required int MaxQueuedRequests { get; init; }
 
-    public required TimeSpan? MaxQueueWait { get; init; }
+    public TimeSpan? MaxQueueWait { get; init; }
 
-    public required TimeSpan GracefulShutdownTimeout { get; init; }
+    public TimeSpan GracefulShutdownTimeout { get; init; } = TimeSpan.FromSeconds(20);
 
-    public required int BackpressureStatusCode { get; init; }
+    public int BackpressureStatusCode { get; init; } = 503;
 
-    public required double? RetryAfterS { get; init; }
+    public double? RetryAfterS { get; init; }
 
     /// <summary>Canonical JSON; <see langword="null"/> = none.</summary>
-    public required string? UserConfig { get; init; }
+    public string? UserConfig { get; init; }
+
+    public TimeSpan HealthCheckPeriod { get; init; } = TimeSpan.FromSeconds(10);
+
+    public TimeSpan HealthCheckTimeout { get; init; } = TimeSpan.FromSeconds(30);
+
+    public int MaxConstructorRetryCount { get; init; } = 20;
+
+    public double RollingUpdatePercentage { get; init; } = 0.2;
+
+    /// <summary>Old replicas go before the new are up: for boxes that cannot hold both.</summary>
+    public bool Replaces { get; init; }
 }

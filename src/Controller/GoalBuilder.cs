@@ -12,7 +12,7 @@ internal static class GoalBuilder
     private static ApplicationGoal Build(ApplicationConfig written, HttpOptionsConfig http, ApplicationDefinition code) => new()
     {
         Name = written.Name,
-        ImportPath = written.ImportPath,
+        Code = new(written.ImportPath, Args: null),
         RoutePrefix = written.RoutePrefix,
         RequestTimeout = (written.RequestTimeout ?? http.RequestTimeout) is { Ticks: > 0 } timeout ? timeout : null,
         StreamTimeout = http.StreamTimeout,

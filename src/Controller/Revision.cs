@@ -3,59 +3,92 @@ using Serve.Embedded.Handles;
 
 namespace Serve.Embedded.Controller;
 
-/// <summary>One build of an application: its deployments from one import path. A new import path is a new revision beside the old one.</summary>
+/// <summary>
+/// The deployments of an application that can call each other, and the proxy's handle to the first of them. Another code rolls out inside it, replica by replica, as long as
+/// its deployments take and answer the same types; else callers of the one would meet replicas of the other, and a new revision comes up beside it and takes over as a whole.
+/// </summary>
 internal sealed class Revision
 {
-    public Revision(ApplicationGoal goal, ApplicationDefinition code, ServeEnvironment environment)
+    private readonly ServeEnvironment _environment;
+    private readonly List<DeploymentState> _deployments;
+
+    public Revision(ApplicationGoal goal, ApplicationDefinition definition, ServeEnvironment environment)
     {
-        ImportPath = goal.ImportPath;
-        Deployments =
-        [
-            .. goal.Deployments.Select(d => new DeploymentState(
-                new(goal.Name, code.Deployments.First(c => c.Name == d.Name), DeploymentState.LimitsOf(d), environment),
-                d)),
-        ];
+        _environment = environment;
+        _deployments = [.. goal.Deployments.Select(d => Create(goal, d, definition))];
         Handle = Ingress.Served.OpenHandle();
     }
 
-    public string ImportPath { get; }
+    /// <summary>Callers before callees.</summary>
+    public IReadOnlyList<DeploymentState> Deployments => _deployments;
 
-    public IReadOnlyList<DeploymentState> Deployments { get; }
-
-    public DeploymentState Ingress => Deployments[0];
+    public DeploymentState Ingress => _deployments[0];
 
     /// <summary>The proxy's own handle to the ingress deployment.</summary>
     public Handle Handle { get; }
 
-    public bool IsAtGoal => Deployments.All(d => d.IsAtGoal);
+    public bool IsAtGoal => _deployments.All(d => d.IsAtGoal);
 
-    public bool IsSettled => Deployments.All(d => d.IsSettled);
+    public bool HasFailed => _deployments.Any(d => d.HasFailed);
 
-    public bool IsFailed => IsSettled && !IsAtGoal;
+    /// <summary>Replicas of another code are on their way out, or those of the wanted one not yet in.</summary>
+    public bool Restarts => _deployments.Any(d => d.HasOldServing && !d.HasEnough);
 
-    public IReadOnlyDictionary<string, ServedDeployment> ByName() => Deployments.ToDictionary(d => d.Name, d => d.Served, StringComparer.Ordinal);
+    public bool FirstWavesAreUp => _deployments.All(d => d.FirstWaveIsUp);
 
-    public void Take(ApplicationGoal goal)
+    public IReadOnlyDictionary<string, ServedDeployment> ByName() => _deployments.ToDictionary(d => d.Name, d => d.Served, StringComparer.Ordinal);
+
+    /// <summary>Whether replicas of this code can stand beside those that run.</summary>
+    public bool CanBecome(ApplicationDefinition definition) =>
+        definition.Ingress.Name == Ingress.Name &&
+        _deployments.All(d => !definition.TryFind(d.Name, out DeploymentDefinition? next) || (next.Request == d.Definition.Request && next.Response == d.Definition.Response));
+
+    /// <summary>Takes a new goal. Returns the deployments that are no longer wanted: they go when the others are at their goal.</summary>
+    public IReadOnlyList<DeploymentState> Take(ApplicationGoal goal, ApplicationDefinition definition, bool rollsBack)
     {
-        foreach (DeploymentState deployment in Deployments)
+        List<DeploymentState> gone = [.. _deployments.Where(d => goal.Deployments.All(g => g.Name != d.Name))];
+        _deployments.RemoveAll(gone.Contains);
+        foreach (DeploymentGoal wanted in goal.Deployments)
         {
-            deployment.Take(goal.Deployments.First(d => d.Name == deployment.Name));
+            DeploymentState? deployment = _deployments.FirstOrDefault(d => d.Name == wanted.Name);
+            if (deployment is null)
+            {
+                _deployments.Add(Create(goal, wanted, definition));
+            }
+            else if (rollsBack)
+            {
+                deployment.RollBack(wanted, goal.Code, Definition(definition, wanted));
+            }
+            else
+            {
+                deployment.Take(wanted, goal.Code, Definition(definition, wanted));
+            }
+        }
+
+        _deployments.Sort((a, b) => IndexOf(goal, a).CompareTo(IndexOf(goal, b)));
+        return gone;
+    }
+
+    /// <summary>Brings limits into force.</summary>
+    public void Enforce(ApplicationGoal goal)
+    {
+        foreach (DeploymentState deployment in _deployments)
+        {
+            if (goal.Deployments.FirstOrDefault(d => d.Name == deployment.Name) is { } wanted && DeploymentState.LimitsOf(wanted) is { } limits && limits != deployment.Served.Limits)
+            {
+                deployment.Served.Limits = limits;
+            }
         }
     }
-}
 
-/// <summary>One application as it runs: the revision that serves, and the one that shall replace it.</summary>
-internal sealed class ApplicationState(ApplicationGoal goal, Revision serving, DateTimeOffset deployedAt)
-{
-    public ApplicationGoal Goal { get; set; } = goal;
+    private static int IndexOf(ApplicationGoal goal, DeploymentState deployment) =>
+        goal.Deployments.Select((d, i) => (d.Name, i)).First(d => d.Name == deployment.Name).i;
 
-    public Revision Serving { get; set; } = serving;
+    private static DeploymentDefinition Definition(ApplicationDefinition definition, DeploymentGoal goal) => definition.Deployments.First(d => d.Name == goal.Name);
 
-    /// <summary>On its way up; <see langword="null"/> when none is.</summary>
-    public Revision? Coming { get; set; }
-
-    /// <summary>Why the last revision on its way up never got there.</summary>
-    public string? Failure { get; set; }
-
-    public DateTimeOffset DeployedAt { get; set; } = deployedAt;
+    private DeploymentState Create(ApplicationGoal goal, DeploymentGoal wanted, ApplicationDefinition definition)
+    {
+        DeploymentDefinition code = Definition(definition, wanted);
+        return new(new(goal.Name, code, DeploymentState.LimitsOf(wanted), _environment), code, goal.Code, wanted);
+    }
 }

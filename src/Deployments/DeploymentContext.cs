@@ -1,3 +1,4 @@
+using System.Text.Json;
 using Microsoft.Extensions.Logging;
 
 namespace Serve.Embedded;
@@ -6,15 +7,23 @@ namespace Serve.Embedded;
 public sealed class DeploymentContext
 {
     private readonly IDeploymentCallsFactory _calls;
+    private readonly Func<int> _rank;
 
-    internal DeploymentContext(string application, string deployment, string replicaId, TimeProvider time, ILogger logger, IDeploymentCallsFactory calls)
+    internal DeploymentContext(
+        string application, string deployment, string replicaId, Func<int> rank, string? args, TimeProvider time, ILogger logger, IDeploymentCallsFactory calls)
     {
         Application = application;
         Deployment = deployment;
         ReplicaId = replicaId;
         Time = time;
         Logger = logger;
+        _rank = rank;
         _calls = calls;
+        if (args is not null)
+        {
+            using JsonDocument document = JsonDocument.Parse(args);
+            Args = document.RootElement.Clone();
+        }
     }
 
     /// <summary>The application's name.</summary>
@@ -25,6 +34,15 @@ public sealed class DeploymentContext
 
     /// <summary>The replica's id, unique in this process.</summary>
     public string ReplicaId { get; }
+
+    /// <summary>
+    /// Which of its deployment's replicas it is: the lowest number, from 0, that no other one has. While a rollout or a scale-down goes on there may be gaps; then ranks
+    /// move down to 0 up to the number of replicas less 1, so read it when you need it. Ray Serve's replica rank.
+    /// </summary>
+    public int Rank => _rank();
+
+    /// <summary>The application's <c>args</c> from the configuration, as JSON; <see langword="null"/> = none.</summary>
+    public JsonElement? Args { get; }
 
     /// <summary>The server's clock.</summary>
     public TimeProvider Time { get; }

@@ -51,3 +51,15 @@ public interface IReconfigurable
     /// <exception cref="Exception">Anything thrown refuses the value: the deployment keeps the one before, and the message is shown to the operator.</exception>
     ValueTask ReconfigureAsync(JsonElement userConfig, CancellationToken cancellationToken);
 }
+
+/// <summary>A handler that can say how it is. It is asked once before its first request and then every <c>health_check_period_s</c>.</summary>
+public interface IHealthChecked
+{
+    /// <summary>Returns when all is well. Requests may be running meanwhile.</summary>
+    /// <param name="cancellationToken">Set when the replica must stop now.</param>
+    /// <exception cref="Exception">
+    /// Anything thrown, or no answer within <c>health_check_timeout_s</c>, is a failed check; after three in a row the replica is replaced (Ray Serve's <c>check_health</c>).
+    /// The message is shown to the operator.
+    /// </exception>
+    ValueTask CheckHealthAsync(CancellationToken cancellationToken);
+}

@@ -27,6 +27,7 @@ internal sealed class AdmissionGate(ServeEnvironment environment)
     private int _drains;
     private int _turn;
     private int _unavailable;
+    private TaskCompletionSource? _nobodyWaits;
 
     /// <summary>Requests that wait, in all handles.</summary>
     public int Waiting => Volatile.Read(ref _waiting);
@@ -178,7 +179,23 @@ internal sealed class AdmissionGate(ServeEnvironment environment)
     public void OneFewerWaits(Handle handle)
     {
         handle.ReleasePlace();
-        Interlocked.Decrement(ref _waiting);
+        if (Interlocked.Decrement(ref _waiting) == 0)
+        {
+            Volatile.Read(ref _nobodyWaits)?.TrySetResult();
+        }
+    }
+
+    /// <summary>Completes when nobody waits, at once if nobody does now. For a deployment that is going away: whoever comes later does not count.</summary>
+    public Task WhenNobodyWaits()
+    {
+        TaskCompletionSource created = new(TaskCreationOptions.RunContinuationsAsynchronously);
+        TaskCompletionSource nobody = Interlocked.CompareExchange(ref _nobodyWaits, created, null) ?? created;
+        if (Waiting == 0)
+        {
+            nobody.TrySetResult();
+        }
+
+        return nobody.Task;
     }
 
     /// <summary>Lets the caller of an ended wait go on.</summary>

@@ -78,7 +78,7 @@ internal sealed class Server : IAsyncDisposable
             throw;
         }
 
-        return (server, await server._controller.ApplyAsync(GoalBuilder.Build(config, registry)));
+        return (server, await server._controller.ApplyAsync(new(GoalBuilder.Build(config, registry))));
     }
 
     /// <summary>Puts a new configuration into force as far as that needs no restart of the server, and says what has changed.</summary>
@@ -105,7 +105,7 @@ internal sealed class Server : IAsyncDisposable
         _logSettings.Current = SettingsOf(config.Logging);
         _proxy.Apply(SettingsOf(config.Http));
         Volatile.Write(ref _config, config);
-        return await _controller.ApplyAsync(GoalBuilder.Build(config, _registry));
+        return await _controller.ApplyAsync(new(GoalBuilder.Build(config, _registry)));
     }
 
     /// <summary>

@@ -13,6 +13,8 @@ internal sealed class Replica
     private readonly CancellationTokenSource _stopping = new();
     private object? _handler;
     private IDisposable? _belongings;
+    private Task _healthCheck = Task.CompletedTask;
+    private int _rank;
     private int _state = (int)ReplicaState.Starting;
 
     public Replica(string id, DeploymentDefinition definition, TimeProvider time)
@@ -23,6 +25,19 @@ internal sealed class Replica
     }
 
     public string Id { get; }
+
+    /// <summary>Which of its deployment's replicas it is, from 0; the controller moves it down when others have gone.</summary>
+    public int Rank
+    {
+        get => Volatile.Read(ref _rank);
+        set => Volatile.Write(ref _rank, value);
+    }
+
+    /// <summary>The last lines that its handler has logged outside requests: what an operator needs when it does not come up.</summary>
+    public ReplicaLog Log { get; } = new();
+
+    /// <summary>Whether its handler can say how it is.</summary>
+    public bool HasHealthCheck => _handler is IHealthChecked;
 
     public ReplicaPermits Permits { get; } = new();
 
@@ -57,6 +72,17 @@ internal sealed class Replica
 
         using JsonDocument document = JsonDocument.Parse(userConfig);
         await handler.ReconfigureAsync(document.RootElement.Clone(), _stopping.Token);
+    }
+
+    /// <summary>Asks the handler how it is. A check that still runs is the answer to the next one too, so that a hanging one is never piled upon.</summary>
+    public Task CheckHealthAsync()
+    {
+        if (_handler is IHealthChecked handler && _healthCheck.IsCompleted)
+        {
+            _healthCheck = handler.CheckHealthAsync(_stopping.Token).AsTask();
+        }
+
+        return _healthCheck;
     }
 
     /// <exception cref="InvalidOperationException">The state table has no such move.</exception>

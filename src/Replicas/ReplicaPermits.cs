@@ -25,6 +25,7 @@ internal sealed class ReplicaPermits
 
     private readonly SemaphoreSlim _free = new(0);
     private long _state;
+    private TaskCompletionSource? _idle;
 
     public int Ongoing => OngoingOf(Volatile.Read(ref _state));
 
@@ -75,6 +76,10 @@ internal sealed class ReplicaPermits
                 if (!excess)
                 {
                     _free.Release();
+                }
+                else if (OngoingOf(next) == 0)
+                {
+                    Volatile.Read(ref _idle)?.TrySetResult();
                 }
 
                 return !excess;
@@ -127,6 +132,19 @@ internal sealed class ReplicaPermits
 
         _free.Release();
         return false;
+    }
+
+    /// <summary>Completes when nothing is ongoing. For a replica whose limit is 0: nothing starts any more.</summary>
+    public Task WhenIdle()
+    {
+        TaskCompletionSource created = new(TaskCreationOptions.RunContinuationsAsynchronously);
+        TaskCompletionSource idle = Interlocked.CompareExchange(ref _idle, created, null) ?? created;
+        if (Ongoing == 0)
+        {
+            idle.TrySetResult();
+        }
+
+        return idle.Task;
     }
 
     private static int OngoingOf(long state) => (int)(state & FieldMask);

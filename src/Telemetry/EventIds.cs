@@ -26,6 +26,11 @@ internal static class EventIds
     public const int UserConfigRefused = 4000;
     public const int ApplicationRemoved = 4001;
     public const int RevisionFailed = 4002;
+    public const int ReplicaUnhealthy = 4003;
+    public const int HealthCheckFailed = 4004;
+    public const int ReplicaStartsSlowly = 4005;
+    public const int ControllerFailed = 4006;
+    public const int NotTriedAgain = 4007;
 
     // Config: 5000
     public const int ConfigChanged = 5000;

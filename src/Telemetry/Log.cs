@@ -39,8 +39,23 @@ internal static partial class Log
     [LoggerMessage(EventIds.ApplicationRemoved, LogLevel.Information, "Application '{Application}' is removed: what it has admitted is answered, then its replicas end")]
     public static partial void ApplicationRemoved(ILogger logger, string application);
 
-    [LoggerMessage(EventIds.RevisionFailed, LogLevel.Error, "Application '{Application}' could not go to {ImportPath} and stays with {Stays}: {Reason}")]
-    public static partial void RevisionFailed(ILogger logger, string application, string importPath, string stays, string reason);
+    [LoggerMessage(EventIds.RevisionFailed, LogLevel.Error, "Application '{Application}' goes back to its last good configuration ({ImportPath}). It is not tried again until it changes, or is forced. {Reason}")]
+    public static partial void RevisionFailed(ILogger logger, string application, string importPath, string reason);
+
+    [LoggerMessage(EventIds.HealthCheckFailed, LogLevel.Warning, "Replica {Replica} of deployment '{Deployment}' in application '{Application}' failed its health check, {Strikes} of {Most} in a row: {Error}")]
+    public static partial void HealthCheckFailed(ILogger logger, string replica, string deployment, string application, int strikes, int most, string error);
+
+    [LoggerMessage(EventIds.ReplicaUnhealthy, LogLevel.Error, "Replica {Replica} of deployment '{Deployment}' in application '{Application}' is unhealthy: it finishes what it has, and another takes its place")]
+    public static partial void ReplicaUnhealthy(ILogger logger, string replica, string deployment, string application);
+
+    [LoggerMessage(EventIds.ReplicaStartsSlowly, LogLevel.Warning, "Replica {Replica} of deployment '{Deployment}' in application '{Application}' has been starting for {Seconds:F0} s: its constructor, its first user_config or its first health check still runs")]
+    public static partial void ReplicaStartsSlowly(ILogger logger, string replica, string deployment, string application, double seconds);
+
+    [LoggerMessage(EventIds.ControllerFailed, LogLevel.Critical, "The controller failed while it worked on application '{Application}', and goes on. This is a fault of the server: please report it")]
+    public static partial void ControllerFailed(ILogger logger, string application, Exception exception);
+
+    [LoggerMessage(EventIds.NotTriedAgain, LogLevel.Warning, "Application '{Application}' is not tried again: its configuration has not changed since it failed. Change it, or force it. {Reason}")]
+    public static partial void NotTriedAgain(ILogger logger, string application, string reason);
 
     [LoggerMessage(EventIds.ConfigChanged, LogLevel.Information, "Changed {Change} ({Update})")]
     public static partial void ConfigChanged(ILogger logger, string change, string update);

@@ -1,0 +1,344 @@
+using Microsoft.Extensions.Logging;
+using Serve.Embedded.Deployments;
+using Serve.Embedded.Replicas;
+using Serve.Embedded.Telemetry;
+
+namespace Serve.Embedded.Controller;
+
+/// <summary>Carries one application on towards its goal: takes in what its replicas report, asks the planner, and acts. Runs on the controller's loop.</summary>
+internal sealed class Reconciler(ServeEnvironment environment, ILogger logger, IReplicaActs acts)
+{
+    private static readonly TimeSpan SlowStart = TimeSpan.FromSeconds(30);
+
+    /// <summary>Takes in what a replica, or whoever acts on it, reports. Returns the deployment that it is about.</summary>
+    public DeploymentState Take(ControllerMessage message)
+    {
+        switch (message)
+        {
+            case ControllerMessage.Started started:
+                Started(started);
+                return started.Deployment;
+            case ControllerMessage.StartFailed failed:
+                StartFailed(failed);
+                return failed.Deployment;
+            case ControllerMessage.Reconfigured done:
+                Updated(done.Deployment, done.Replica, done.UserConfig);
+                return done.Deployment;
+            case ControllerMessage.ReconfigureFailed refused:
+                Updated(refused.Deployment, refused.Replica, took: null);
+                if (refused.Deployment.Goal.UserConfig == refused.UserConfig)
+                {
+                    refused.Deployment.ConfigRefused(refused.UserConfig, refused.Error.Message);
+                }
+
+                Log.UserConfigRefused(logger, refused.Replica.Id, refused.Deployment.Name, refused.Deployment.Served.Application, refused.Error.Message);
+                return refused.Deployment;
+            case ControllerMessage.Checked check:
+                Checked(check);
+                return check.Deployment;
+            case ControllerMessage.Abandoned abandoned:
+                abandoned.Replica.MoveTo(ReplicaState.Abandoned);
+                abandoned.Deployment.Remove(abandoned.Replica);
+                abandoned.Deployment.Abandoned++;
+                return abandoned.Deployment;
+            case ControllerMessage.Stopped stopped:
+                Stopped(stopped);
+                return stopped.Deployment;
+            case ControllerMessage.WaitersGone gone:
+                gone.Deployment.Retirement = Retirement.Ending;
+                gone.Deployment.Served.Gate.SetUnavailable(true);
+                return gone.Deployment;
+            default:
+                throw new ArgumentOutOfRangeException(nameof(message), message, "The reconciler does not know this message.");
+        }
+    }
+
+    /// <summary>Does what is to be done now. Returns when to look again though nothing has happened; a timestamp.</summary>
+    public long Look(ApplicationState application, long now)
+    {
+        long lookAgainAt = long.MaxValue;
+        foreach (Revision revision in application.Coming is { } coming ? (Revision[])[application.Serving, coming] : [application.Serving])
+        {
+            bool mayAdmit = application.MayAdmit |= revision.FirstWavesAreUp;
+            foreach (DeploymentState deployment in revision.Deployments)
+            {
+                lookAgainAt = Math.Min(lookAgainAt, Look(revision, deployment, mayAdmit, now));
+            }
+        }
+
+        if (application.Coming is null && !application.Serving.Restarts && application.InForce != application.Goal)
+        {
+            application.InForce = application.Goal;
+            application.Serving.Enforce(application.Goal);
+        }
+
+        return lookAgainAt;
+    }
+
+    /// <summary>The goal is reached.</summary>
+    public static void Settle(ApplicationState application)
+    {
+        application.Reached();
+        foreach (DeploymentState deployment in application.Serving.Deployments)
+        {
+            deployment.Settled();
+            CompactRanks(deployment);
+            if (application.Failure is null)
+            {
+                deployment.BecameHealthy();
+            }
+        }
+    }
+
+    /// <summary>Carries what is on its way out on. <see langword="true"/> when nothing of it is left.</summary>
+    public bool HasLeft(Departure departure)
+    {
+        foreach (DeploymentState deployment in departure.Deployments)
+        {
+            if (deployment.Retirement == Retirement.None)
+            {
+                deployment.Delete();
+                deployment.Retirement = Retirement.Waiting;
+                acts.AwaitWaiters(deployment, deployment.Goal.GracefulShutdownTimeout);
+            }
+
+            if (deployment.Retirement == Retirement.Ending)
+            {
+                foreach (ReplicaEntry entry in deployment.Replicas.Where(r => r.IsReady || r.Replica.State.TakesRequests()).ToList())
+                {
+                    Stop(deployment, entry);
+                }
+
+                if (deployment.Replicas.Count == 0)
+                {
+                    deployment.Retirement = Retirement.Ended;
+                    deployment.Served.Dispose();
+                }
+            }
+
+            if (deployment.Retirement != Retirement.Ended)
+            {
+                // Callees wait for their callers.
+                return false;
+            }
+        }
+
+        return true;
+    }
+
+    /// <summary>Why an application's goal was given up, in words for the operator.</summary>
+    public static string WhyFailed(ApplicationState application) => string.Join(" ", (application.Coming ?? application.Serving).Deployments
+        .Where(d => d.HasFailed)
+        .Select(d => $"Deployment '{d.Name}': {d.Message}{(d.LogTail.Count == 0 ? "" : $" Its last log lines: {string.Join(" | ", d.LogTail)}")}"));
+
+    public static IEnumerable<string> Failures(ApplicationState application) =>
+        application.Failure is { } failure ? [$"Application '{application.Name}': {failure}"]
+        : application.Serving.HasFailed ? [$"Application '{application.Name}': {WhyFailed(application)}"]
+        : [];
+
+    private long Look(Revision revision, DeploymentState deployment, bool mayAdmit, long now)
+    {
+        DeploymentPlan plan = Planner.Plan(deployment.Target(mayAdmit, int.MaxValue), deployment.Observe(), now);
+        foreach (ReplicaAction action in plan.Actions)
+        {
+            Act(revision, deployment, action, now);
+        }
+
+        if (deployment.HasFailed && !deployment.IsServing)
+        {
+            deployment.Served.Gate.SetUnavailable(true);
+        }
+
+        return Math.Min(plan.LookAgainAt, WarnOfSlowStarts(deployment, now));
+    }
+
+    private void Act(Revision revision, DeploymentState deployment, ReplicaAction action, long now)
+    {
+        switch (action)
+        {
+            case ReplicaAction.Start:
+                Start(revision, deployment, now);
+                break;
+            case ReplicaAction.Admit admit:
+                Admit(deployment, deployment.Find(admit.Id), now);
+                break;
+            case ReplicaAction.Stop stop:
+                ReplicaEntry stopped = deployment.Find(stop.Id);
+                stopped.ScalesDown = stop.ScalesDown;
+                Stop(deployment, stopped);
+                break;
+            case ReplicaAction.Resize resize:
+                deployment.Served.Gate.Resize(deployment.Find(resize.Id).Replica, deployment.Goal.MaxOngoingRequests);
+                break;
+            case ReplicaAction.Reconfigure reconfigure:
+                Replica changed = deployment.Find(reconfigure.Id).Replica;
+                changed.MoveTo(ReplicaState.Updating);
+                acts.Reconfigure(deployment, changed, deployment.Goal.UserConfig!);
+                break;
+            case ReplicaAction.CheckHealth check:
+                ReplicaEntry asked = deployment.Find(check.Id);
+                asked.CheckAt = 0;
+                asked.CheckedAt = now;
+                acts.CheckHealth(deployment, asked.Replica, deployment.Goal.HealthCheckTimeout);
+                break;
+        }
+    }
+
+    private void Start(Revision revision, DeploymentState deployment, long now)
+    {
+        // Ids are short, since people read them.
+        string id = $"{environment.Random.Next(1 << 16):x4}{environment.Random.Next(1 << 16):x4}";
+        Replica replica = new(id, deployment.Definition, environment.Time) { Rank = deployment.LowestFreeRank() };
+        deployment.Add(new(replica, deployment.Code, now) { WarnAt = now + Timestamps(SlowStart) });
+        acts.Start(deployment, replica, new(deployment.Goal.UserConfig, deployment.Code.Args, deployment.Goal.HealthCheckTimeout), revision.ByName());
+    }
+
+    private void Admit(DeploymentState deployment, ReplicaEntry entry, long now)
+    {
+        entry.IsReady = false;
+        entry.Replica.MoveTo(ReplicaState.Running);
+        deployment.Served.Gate.SetUnavailable(false);
+        deployment.Served.Gate.AddReplica(entry.Replica, deployment.Goal.MaxOngoingRequests);
+        entry.CheckAt = entry.Replica.HasHealthCheck ? NextCheck(deployment, now) : 0;
+        Log.ReplicaStarted(logger, entry.Replica.Id, deployment.Name, deployment.Served.Application);
+    }
+
+    private void Stop(DeploymentState deployment, ReplicaEntry entry)
+    {
+        if (entry.IsReady)
+        {
+            // It never served: there is nothing to drain.
+            entry.IsReady = false;
+            entry.Replica.MoveTo(ReplicaState.Stopped);
+            acts.Stop(deployment, entry.Replica, TimeSpan.Zero);
+            return;
+        }
+
+        entry.Replica.MoveTo(ReplicaState.Draining);
+        deployment.Served.Gate.RemoveReplica(entry.Replica);
+        acts.Stop(deployment, entry.Replica, deployment.Goal.GracefulShutdownTimeout);
+    }
+
+    private static void Started(ControllerMessage.Started started)
+    {
+        if (started.Deployment.Find(started.Replica) is { } entry)
+        {
+            entry.IsReady = true;
+            entry.UserConfig = started.UserConfig;
+        }
+    }
+
+    private void StartFailed(ControllerMessage.StartFailed failed)
+    {
+        (DeploymentState deployment, Replica replica, Exception error) = failed;
+        ReplicaEntry? entry = deployment.Find(replica);
+        replica.MoveTo(ReplicaState.Failed);
+        deployment.Remove(replica);
+        if (entry?.Code == deployment.Code)
+        {
+            deployment.StartFailed(error.Message, replica.Log.Tail, environment.Time, environment.Random);
+        }
+
+        Log.ReplicaStartFailed(logger, replica.Id, deployment.Name, deployment.Served.Application, error);
+    }
+
+    /// <summary>A reconfigure has ended, well or not. The replica may have been told to stop meanwhile.</summary>
+    private static void Updated(DeploymentState deployment, Replica replica, string? took)
+    {
+        if (replica.State == ReplicaState.Updating)
+        {
+            replica.MoveTo(ReplicaState.Running);
+        }
+
+        if (took is not null && deployment.Find(replica) is { } entry)
+        {
+            entry.UserConfig = took;
+        }
+    }
+
+    private void Checked(ControllerMessage.Checked check)
+    {
+        (DeploymentState deployment, Replica replica, string? error) = check;
+        if (deployment.Find(replica) is not { } entry || !replica.State.TakesRequests())
+        {
+            return;
+        }
+
+        entry.CheckAt = Math.Max(NextCheck(deployment, entry.CheckedAt), environment.Time.GetTimestamp());
+        entry.Strikes = error is null ? 0 : entry.Strikes + 1;
+        if (error is null)
+        {
+            return;
+        }
+
+        Log.HealthCheckFailed(logger, replica.Id, deployment.Name, deployment.Served.Application, entry.Strikes, ReplicaEntry.MostStrikes, error);
+        if (entry.Strikes < ReplicaEntry.MostStrikes)
+        {
+            return;
+        }
+
+        Log.ReplicaUnhealthy(logger, replica.Id, deployment.Name, deployment.Served.Application);
+        if (entry.Code == deployment.Code)
+        {
+            deployment.HealthFailed(error, replica.Log.Tail);
+        }
+
+        if (replica.State == ReplicaState.Updating)
+        {
+            // Its reconfigure is left to itself.
+            replica.MoveTo(ReplicaState.Running);
+        }
+
+        Stop(deployment, entry);
+    }
+
+    private static void Stopped(ControllerMessage.Stopped stopped)
+    {
+        (DeploymentState deployment, Replica replica) = stopped;
+        if (replica.State == ReplicaState.Abandoned)
+        {
+            deployment.Abandoned--;
+        }
+
+        if (replica.State != ReplicaState.Stopped)
+        {
+            replica.MoveTo(ReplicaState.Stopped);
+        }
+
+        deployment.Remove(replica);
+    }
+
+    /// <summary>With nothing on its way, ranks are 0 up to the number of replicas less 1; who has one of these keeps it.</summary>
+    private static void CompactRanks(DeploymentState deployment)
+    {
+        Queue<int> free = new(Enumerable.Range(0, deployment.Replicas.Count).Except(deployment.Replicas.Select(r => r.Replica.Rank)));
+        foreach (ReplicaEntry entry in deployment.Replicas.Where(r => r.Replica.Rank >= deployment.Replicas.Count))
+        {
+            entry.Replica.Rank = free.Dequeue();
+        }
+    }
+
+    private long WarnOfSlowStarts(DeploymentState deployment, long now)
+    {
+        long next = long.MaxValue;
+        foreach (ReplicaEntry entry in deployment.Replicas.Where(r => r.Replica.State == ReplicaState.Starting && !r.IsReady))
+        {
+            if (entry.WarnAt <= now)
+            {
+                entry.WarnAt = now + Timestamps(SlowStart);
+                Log.ReplicaStartsSlowly(
+                    logger, entry.Replica.Id, deployment.Name, deployment.Served.Application, environment.Time.GetElapsedTime(entry.StartedAt, now).TotalSeconds);
+            }
+
+            next = Math.Min(next, entry.WarnAt);
+        }
+
+        return next;
+    }
+
+    /// <summary>A period after the last check began, a tenth more or less, so that replicas are not all asked at once.</summary>
+    private long NextCheck(DeploymentState deployment, long from) =>
+        from + (long)(Timestamps(deployment.Goal.HealthCheckPeriod) * (0.9 + (0.2 * environment.Random.NextDouble())));
+
+    private long Timestamps(TimeSpan time) => (long)(time.TotalSeconds * environment.Time.TimestampFrequency);
+}

@@ -1,0 +1,147 @@
+using Microsoft.Extensions.Logging;
+using Serve.Embedded.Deployments;
+using Serve.Embedded.Handles;
+using Serve.Embedded.Replicas;
+using Serve.Embedded.Telemetry;
+
+namespace Serve.Embedded.Controller;
+
+/// <summary>The acts on replicas whose handlers are compiled in. Handlers' code runs on the thread pool, never on the controller's loop.</summary>
+internal sealed class ReplicaActs(ServeEnvironment environment, ILogger logger, Action<ControllerMessage> tell) : IReplicaActs
+{
+    /// <summary>What a handler has, after it was cancelled, before it is left to itself.</summary>
+    private static readonly TimeSpan CancelTime = TimeSpan.FromSeconds(1);
+
+    private readonly ILogger _replicaLog = environment.Loggers.CreateLogger(LogCategories.Replica);
+
+    public void Start(DeploymentState deployment, Replica replica, ReplicaStart start, IReadOnlyDictionary<string, ServedDeployment> siblings) =>
+        Run(deployment, replica, async () =>
+        {
+            string application = deployment.Served.Application;
+            ReplicaHandles handles = new(application, siblings);
+            try
+            {
+                DeploymentContext context = new(application, deployment.Name, replica.Id, () => replica.Rank, start.Args, environment.Time, replica.Log.Around(_replicaLog), handles);
+                await replica.StartAsync(context, start.UserConfig);
+                await CheckAsync(replica, start.HealthCheckTimeout);
+                replica.OnDisposed(handles);
+                tell(new ControllerMessage.Started(deployment, replica, start.UserConfig));
+            }
+#pragma warning disable CA1031 // Whatever a constructor throws is a failed start.
+            catch (Exception exception)
+#pragma warning restore CA1031
+            {
+                await DisposeAsync(deployment, replica);
+                handles.Dispose();
+                tell(new ControllerMessage.StartFailed(deployment, replica, exception));
+            }
+        });
+
+    public void Reconfigure(DeploymentState deployment, Replica replica, string userConfig) =>
+        Run(deployment, replica, async () =>
+        {
+            try
+            {
+                await replica.ReconfigureAsync(userConfig);
+                tell(new ControllerMessage.Reconfigured(deployment, replica, userConfig));
+            }
+#pragma warning disable CA1031 // Whatever reconfigure throws refuses the value.
+            catch (Exception exception)
+#pragma warning restore CA1031
+            {
+                tell(new ControllerMessage.ReconfigureFailed(deployment, replica, userConfig, exception));
+            }
+        });
+
+    public void CheckHealth(DeploymentState deployment, Replica replica, TimeSpan timeout) =>
+        Run(deployment, replica, async () =>
+        {
+            string? error = null;
+            try
+            {
+                await CheckAsync(replica, timeout);
+            }
+#pragma warning disable CA1031 // Whatever a check throws is a failed check.
+            catch (Exception exception)
+#pragma warning restore CA1031
+            {
+                error = exception.Message;
+            }
+
+            tell(new ControllerMessage.Checked(deployment, replica, error));
+        });
+
+    public void Stop(DeploymentState deployment, Replica replica, TimeSpan grace) =>
+        Run(deployment, replica, async () =>
+        {
+            if (!await IsIdleAsync(replica, grace))
+            {
+                Log.ReplicaCancels(logger, replica.Id, deployment.Name, deployment.Served.Application, replica.Permits.Ongoing, grace.TotalSeconds);
+                await replica.CancelOngoingAsync();
+                if (!await IsIdleAsync(replica, CancelTime))
+                {
+                    Log.ReplicaAbandoned(logger, replica.Id, deployment.Name, deployment.Served.Application, replica.Permits.Ongoing);
+                    tell(new ControllerMessage.Abandoned(deployment, replica));
+                    await replica.Permits.WhenIdle();
+                }
+            }
+
+            await DisposeAsync(deployment, replica);
+            tell(new ControllerMessage.Stopped(deployment, replica));
+        });
+
+    public void AwaitWaiters(DeploymentState deployment, TimeSpan grace) => _ = AwaitWaitersAsync(deployment, grace);
+
+    private async Task AwaitWaitersAsync(DeploymentState deployment, TimeSpan grace)
+    {
+        await IsDoneAsync(deployment.Served.Gate.WhenNobodyWaits(), grace);
+        tell(new ControllerMessage.WaitersGone(deployment));
+    }
+
+    private async Task CheckAsync(Replica replica, TimeSpan timeout)
+    {
+        Task check = replica.CheckHealthAsync();
+        if (!await IsDoneAsync(check, timeout))
+        {
+            throw new TimeoutException($"The health check did not end within health_check_timeout_s = {timeout.TotalSeconds}.");
+        }
+
+        await check;
+    }
+
+    /// <summary>What a handler logs outside requests is its replica's too.</summary>
+    private static void Run(DeploymentState deployment, Replica replica, Func<Task> act) => _ = Task.Run(() =>
+    {
+        new RequestScope { Application = deployment.Served.Application, Deployment = deployment.Name, Replica = replica.Id }.Enter();
+        return act();
+    });
+
+    private async Task DisposeAsync(DeploymentState deployment, Replica replica)
+    {
+        try
+        {
+            await replica.DisposeHandlerAsync();
+        }
+#pragma warning disable CA1031 // A destructor that throws changes nothing: the replica is gone.
+        catch (Exception exception)
+#pragma warning restore CA1031
+        {
+            Log.ReplicaDisposeFailed(logger, replica.Id, deployment.Name, deployment.Served.Application, exception);
+        }
+    }
+
+    private Task<bool> IsIdleAsync(Replica replica, TimeSpan within) => IsDoneAsync(replica.Permits.WhenIdle(), within);
+
+    private async Task<bool> IsDoneAsync(Task task, TimeSpan within)
+    {
+        if (task.IsCompleted)
+        {
+            return true;
+        }
+
+        using CancellationTokenSource enough = new();
+        Task first = await Task.WhenAny(task, Task.Delay(within, environment.Time, enough.Token));
+        await enough.CancelAsync();
+        return first == task;
+    }
+}

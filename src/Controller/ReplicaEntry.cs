@@ -1,0 +1,38 @@
+using Serve.Embedded.Replicas;
+
+namespace Serve.Embedded.Controller;
+
+/// <summary>A replica and what the controller knows of it.</summary>
+internal sealed class ReplicaEntry(Replica replica, ApplicationCode code, long startedAt)
+{
+    /// <summary>Failed checks in a row that make a replica unhealthy.</summary>
+    public const int MostStrikes = 3;
+
+    public Replica Replica => replica;
+
+    /// <summary>What it is made from.</summary>
+    public ApplicationCode Code => code;
+
+    public long StartedAt => startedAt;
+
+    /// <summary>When to say that it still starts; a timestamp.</summary>
+    public long WarnAt { get; set; }
+
+    /// <summary>It is up and waits to be admitted.</summary>
+    public bool IsReady { get; set; }
+
+    /// <summary>It drains because fewer are wanted.</summary>
+    public bool ScalesDown { get; set; }
+
+    /// <summary>The <c>user_config</c> that it has taken.</summary>
+    public string? UserConfig { get; set; }
+
+    /// <summary>When its health is to be checked; 0 = it has no check, or one runs.</summary>
+    public long CheckAt { get; set; }
+
+    /// <summary>When the last check began; a timestamp.</summary>
+    public long CheckedAt { get; set; }
+
+    /// <summary>Failed checks in a row.</summary>
+    public int Strikes { get; set; }
+}

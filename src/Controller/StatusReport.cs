@@ -1,0 +1,50 @@
+using Serve.Embedded.Handles;
+
+namespace Serve.Embedded.Controller;
+
+/// <summary>What others see of the controller's state: pictures that do not change.</summary>
+internal static class StatusReport
+{
+    public static ServedApplication ServedOf(ApplicationState application) => new(
+        application.Name,
+        application.InForce.RoutePrefix,
+        application.Serving.Ingress.Served,
+        application.Serving.Handle,
+        application.InForce.RequestTimeout,
+        application.InForce.StreamTimeout,
+        application.Serving.Ingress.IsStarting);
+
+    public static ApplicationReport Of(ApplicationState application)
+    {
+        (ApplicationStatus status, string message) = Statuses.Of([.. application.Serving.Deployments.Select(d => (d.Name, d.Status, d.Trigger))]);
+        if (application.Failure is { } failure)
+        {
+            (status, message) = (ApplicationStatus.DeployFailed, failure);
+        }
+        else if (application.Coming is not null)
+        {
+            status = ApplicationStatus.Deploying;
+        }
+
+        return new(
+            application.Name,
+            application.InForce.RoutePrefix,
+            application.Goal.Code.ImportPath,
+            status,
+            message,
+            application.DeployedAt,
+            [.. application.Serving.Deployments.Select(Of)]);
+    }
+
+    public static ApplicationReport Of(Departure departure) => new(
+        departure.Application,
+        RoutePrefix: null,
+        departure.Deployments[0].Code.ImportPath,
+        ApplicationStatus.Deleting,
+        "It finishes what it has admitted.",
+        DeployedAt: default,
+        [.. departure.Deployments.Select(Of)]);
+
+    private static DeploymentReport Of(DeploymentState deployment) =>
+        new(deployment.Goal, deployment.Status, deployment.Trigger, deployment.Message, deployment.LogTail, deployment.Served, [.. deployment.Replicas.Select(r => r.Replica)]);
+}
