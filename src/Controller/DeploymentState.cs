@@ -169,7 +169,7 @@ internal sealed class DeploymentState
     {
         LogTail = logTail;
         _failures++;
-        _backOff.Failed(time, random);
+        _backOff.Failed(HasFailed, time, random);
         if (_failures >= MostFailures)
         {
             Happened(DeploymentEvent.StartFails);

@@ -71,10 +71,10 @@ internal abstract record ReplicaAction
     internal sealed record CheckHealth(string Id) : ReplicaAction;
 }
 
-/// <summary>The steps to take now, and when to ask again though nothing has happened.</summary>
+/// <summary>The steps to take now, and when there will be more although nothing has happened.</summary>
 /// <param name="Actions">In this order.</param>
-/// <param name="LookAgainAt">A timestamp; <see cref="long.MaxValue"/> = only when something has happened.</param>
-internal sealed record DeploymentPlan(IReadOnlyList<ReplicaAction> Actions, long LookAgainAt);
+/// <param name="StartAt">When starts that must wait are due; a timestamp, <see cref="long.MaxValue"/> = none waits.</param>
+internal sealed record DeploymentPlan(IReadOnlyList<ReplicaAction> Actions, long StartAt);
 
 /// <summary>
 /// From the goal, what is, and the time, the steps to take now: a pure function, with no clock, thread or I/O. Asked again whenever something has changed.
@@ -124,7 +124,7 @@ internal static class Planner
             actions.AddRange(Enumerable.Range(0, starts).Select(_ => new ReplicaAction.Start()));
         }
 
-        return new(actions, LookAgainAt(target, observed, starts, now));
+        return new(actions, starts > 0 && target.StartNotBefore > now ? target.StartNotBefore : long.MaxValue);
     }
 
     /// <summary>How many replicas a rollout or a reconfigure works on at the same time.</summary>
@@ -206,19 +206,5 @@ internal static class Planner
             .Where(r => r.State == ReplicaState.Running && r.UserConfig != target.UserConfig)
             .Take(Math.Max(0, most - trying))
             .Select(r => new ReplicaAction.Reconfigure(r.Id)));
-    }
-
-    private static long LookAgainAt(DeploymentTarget target, ObservedDeployment observed, int starts, long now)
-    {
-        long at = starts > 0 && target.StartNotBefore > now ? target.StartNotBefore : long.MaxValue;
-        foreach (ObservedReplica replica in observed.Replicas)
-        {
-            if (replica.CheckAt > now && replica.State.TakesRequests())
-            {
-                at = Math.Min(at, replica.CheckAt);
-            }
-        }
-
-        return at;
     }
 }

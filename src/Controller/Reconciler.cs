@@ -83,7 +83,9 @@ internal sealed class Reconciler(ServeEnvironment environment, ILogger logger, I
         {
             deployment.Settled();
             CompactRanks(deployment);
-            if (application.Failure is null)
+
+            // What made the application go back stays as it failed, for everybody to see.
+            if (application.Failure is null || deployment.Status != DeploymentStatus.DeployFailed)
             {
                 deployment.BecameHealthy();
             }
@@ -149,7 +151,8 @@ internal sealed class Reconciler(ServeEnvironment environment, ILogger logger, I
             deployment.Served.Gate.SetUnavailable(true);
         }
 
-        return Math.Min(plan.LookAgainAt, WarnOfSlowStarts(deployment, now));
+        long nextCheck = deployment.Replicas.Where(r => r.CheckAt != 0).Select(r => r.CheckAt).DefaultIfEmpty(long.MaxValue).Min();
+        return Math.Min(Math.Min(plan.StartAt, nextCheck), WarnOfSlowStarts(deployment, now));
     }
 
     private void Act(Revision revision, DeploymentState deployment, ReplicaAction action, long now)
@@ -214,6 +217,7 @@ internal sealed class Reconciler(ServeEnvironment environment, ILogger logger, I
             return;
         }
 
+        entry.CheckAt = 0;
         entry.Replica.MoveTo(ReplicaState.Draining);
         deployment.Served.Gate.RemoveReplica(entry.Replica);
         acts.Stop(deployment, entry.Replica, deployment.Goal.GracefulShutdownTimeout);
@@ -264,7 +268,7 @@ internal sealed class Reconciler(ServeEnvironment environment, ILogger logger, I
             return;
         }
 
-        entry.CheckAt = Math.Max(NextCheck(deployment, entry.CheckedAt), environment.Time.GetTimestamp());
+        entry.CheckAt = NextCheck(deployment, entry.CheckedAt);
         entry.Strikes = error is null ? 0 : entry.Strikes + 1;
         if (error is null)
         {
