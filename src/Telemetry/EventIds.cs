@@ -31,6 +31,11 @@ internal static class EventIds
     public const int ReplicaStartsSlowly = 4005;
     public const int ControllerFailed = 4006;
     public const int NotTriedAgain = 4007;
+    public const int GenerationsInMemory = 4100;
+    public const int GenerationsSaved = 4101;
+    public const int GenerationSetAside = 4102;
+    public const int GenerationFileIgnored = 4103;
+    public const int GenerationWriteUnfinished = 4104;
 
     // Config: 5000
     public const int ConfigChanged = 5000;
@@ -45,6 +50,10 @@ internal static class EventIds
     public const int Stopping = 6004;
     public const int Stopped = 6005;
     public const int ShutdownDeadline = 6006;
+    public const int SystemdNotTold = 6100;
+    public const int WatchdogHeldBack = 6101;
+    public const int SocketInherited = 6102;
+    public const int SocketIgnored = 6103;
 
     // Admin: 7000
     public const int AdminRequestFailed = 7000;

@@ -57,6 +57,22 @@ internal static partial class Log
     [LoggerMessage(EventIds.NotTriedAgain, LogLevel.Warning, "Application '{Application}' is not tried again: its configuration has not changed since it failed. Change it, or force it. {Reason}")]
     public static partial void NotTriedAgain(ILogger logger, string application, string reason);
 
+    /// <summary><paramref name="trouble"/> is what status says too, word for word.</summary>
+    [LoggerMessage(EventIds.GenerationsInMemory, LogLevel.Warning, "{Trouble}")]
+    public static partial void GenerationsInMemory(ILogger logger, string trouble);
+
+    [LoggerMessage(EventIds.GenerationsSaved, LogLevel.Information, "All generations are in {Folder} again")]
+    public static partial void GenerationsSaved(ILogger logger, string folder);
+
+    [LoggerMessage(EventIds.GenerationSetAside, LogLevel.Warning, "The generation in {File} cannot be used: {Wrong}. The file is kept as {Aside}; delete it when you have seen it")]
+    public static partial void GenerationSetAside(ILogger logger, string file, string wrong, string aside);
+
+    [LoggerMessage(EventIds.GenerationFileIgnored, LogLevel.Warning, "{File} is left alone and not used: {Reason}")]
+    public static partial void GenerationFileIgnored(ILogger logger, string file, string reason);
+
+    [LoggerMessage(EventIds.GenerationWriteUnfinished, LogLevel.Information, "{File} is what an interrupted write left; the generation before it is whole")]
+    public static partial void GenerationWriteUnfinished(ILogger logger, string file);
+
     [LoggerMessage(EventIds.ConfigChanged, LogLevel.Information, "Changed {Change} ({Update})")]
     public static partial void ConfigChanged(ILogger logger, string change, string update);
 
@@ -86,6 +102,18 @@ internal static partial class Log
 
     [LoggerMessage(EventIds.ShutdownDeadline, LogLevel.Error, "Not everything had ended within {Seconds} s, the longest graceful_shutdown_timeout_s: it is cut off")]
     public static partial void ShutdownDeadline(ILogger logger, string seconds);
+
+    [LoggerMessage(EventIds.SystemdNotTold, LogLevel.Warning, "systemd cannot be told {Message}: {Reason}. The server goes on, but systemd may take it for hung or not started; check NOTIFY_SOCKET and NotifyAccess in the unit. Further failures are not logged until one message arrives")]
+    public static partial void SystemdNotTold(ILogger logger, string message, string reason);
+
+    [LoggerMessage(EventIds.WatchdogHeldBack, LogLevel.Error, "The server does not answer itself, so systemd's watchdog is not fed: systemd will end and restart it after {Seconds:F1} s of this")]
+    public static partial void WatchdogHeldBack(ILogger logger, double seconds);
+
+    [LoggerMessage(EventIds.SocketInherited, LogLevel.Information, "systemd handed over {Address} for the {Port} port: host and port of the configuration are not used for it")]
+    public static partial void SocketInherited(ILogger logger, string address, string port);
+
+    [LoggerMessage(EventIds.SocketIgnored, LogLevel.Warning, "The socket that systemd handed over as descriptor {Descriptor} ('{Name}') is not used and closed: {Reason}. Name it http or admin with FileDescriptorName= in its .socket unit")]
+    public static partial void SocketIgnored(ILogger logger, int descriptor, string name, string reason);
 
     [LoggerMessage(EventIds.AdminRequestFailed, LogLevel.Error, "The admin request {Method} {Path} failed")]
     public static partial void AdminRequestFailed(ILogger logger, string method, string path, Exception exception);
