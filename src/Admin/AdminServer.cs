@@ -1,4 +1,5 @@
 using System.Net;
+using System.Net.Sockets;
 using Microsoft.AspNetCore.Hosting.Server.Features;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
 using Microsoft.AspNetCore.Server.Kestrel.Transport.Sockets;
@@ -13,7 +14,12 @@ internal sealed class AdminServer : IAsyncDisposable
     private readonly KestrelServer _server;
     private readonly AdminApplication _application;
 
-    public AdminServer(IReadOnlyList<IPEndPoint> endpoints, string host, ILoggerFactory loggers, Func<AdminView> view)
+    /// <param name="endpoints">Where to listen.</param>
+    /// <param name="host">The name that requests may call it by, as configured.</param>
+    /// <param name="loggers">Where log lines go.</param>
+    /// <param name="view">What there is to tell, now.</param>
+    /// <param name="open">Gives the socket for an endpoint, where some were handed over; else they are made.</param>
+    public AdminServer(IReadOnlyList<IPEndPoint> endpoints, string host, ILoggerFactory loggers, Func<AdminView> view, Func<EndPoint, Socket>? open = null)
     {
         _application = new(loggers, new(host), view);
         KestrelServerOptions options = new() { AddServerHeader = false };
@@ -24,7 +30,8 @@ internal sealed class AdminServer : IAsyncDisposable
             options.Listen(endpoint, listen => listen.Protocols = HttpProtocols.Http1);
         }
 
-        _server = new(Options.Create(options), new SocketTransportFactory(Options.Create(new SocketTransportOptions()), loggers), loggers);
+        SocketTransportOptions transport = new() { CreateBoundListenSocket = open ?? SocketTransportOptions.CreateDefaultBoundListenSocket };
+        _server = new(Options.Create(options), new SocketTransportFactory(Options.Create(transport), loggers), loggers);
     }
 
     /// <summary>Where it really listens, once started.</summary>

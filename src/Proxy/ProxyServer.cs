@@ -2,6 +2,7 @@ using System.Net;
 using System.Net.Sockets;
 using Microsoft.AspNetCore.Hosting.Server.Features;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
+using Microsoft.AspNetCore.Server.Kestrel.Transport.Sockets;
 using Microsoft.Extensions.Options;
 
 namespace Serve.Embedded.Proxy;
@@ -17,10 +18,13 @@ internal sealed class ProxyServer : IAsyncDisposable
     private readonly ServingConnections _connections;
     private readonly KestrelServer _server;
 
-    public ProxyServer(ProxyApplication application, IReadOnlyList<IPEndPoint> endpoints)
+    /// <param name="application">What answers.</param>
+    /// <param name="endpoints">Where to listen.</param>
+    /// <param name="open">Gives the socket for an endpoint, where some were handed over; else they are made.</param>
+    public ProxyServer(ProxyApplication application, IReadOnlyList<IPEndPoint> endpoints, Func<EndPoint, Socket>? open = null)
     {
         _application = application;
-        _listener = new(application.Environment.Loggers);
+        _listener = new(application.Environment.Loggers, open ?? SocketTransportOptions.CreateDefaultBoundListenSocket);
         _connections = new(application);
         KestrelServerOptions options = new() { AddServerHeader = false };
         foreach (IPEndPoint endpoint in endpoints)

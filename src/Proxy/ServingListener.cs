@@ -11,7 +11,9 @@ namespace Serve.Embedded.Proxy;
 /// Kestrel's own transport, but we keep the listening sockets: closing one resets every connection that the kernel has accepted and the server
 /// has not, so they are taken in first.
 /// </summary>
-internal sealed class ServingListener(ILoggerFactory loggers) : IConnectionListenerFactory
+/// <param name="loggers">Kestrel's own log.</param>
+/// <param name="open">Gives the socket that listens on an address: a new one, or one that was handed over.</param>
+internal sealed class ServingListener(ILoggerFactory loggers, Func<EndPoint, Socket> open) : IConnectionListenerFactory
 {
     /// <summary>Under a flood of new connections the backlog never empties; then those behind it are the load balancer's to retry.</summary>
     private const int MostLooks = 10_000;
@@ -23,7 +25,7 @@ internal sealed class ServingListener(ILoggerFactory loggers) : IConnectionListe
         Socket? socket = null;
         SocketTransportOptions options = new()
         {
-            CreateBoundListenSocket = address => socket = SocketTransportOptions.CreateDefaultBoundListenSocket(address),
+            CreateBoundListenSocket = address => socket = open(address),
         };
         IConnectionListener listener = await new SocketTransportFactory(Options.Create(options), loggers).BindAsync(endpoint, cancellationToken);
         _open.Add((listener, socket!));
