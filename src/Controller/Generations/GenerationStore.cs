@@ -276,7 +276,7 @@ internal sealed class GenerationStore : IDisposable
         }
     }
 
-    /// <summary>The generation, or <see langword="null"/> after saying why not. A damaged file is put aside, because its name will not be used again but should not be asked for again either.</summary>
+    /// <summary>The generation, or <see langword="null"/> after saying why not. A damaged file gets another name, so that it is there for whoever wants to look and is not complained of at every start.</summary>
     private Generation? ReadFile(IStateFolder folder, string name, int number, ref bool renamed)
     {
         byte[] bytes = [];
