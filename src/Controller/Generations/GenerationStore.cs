@@ -1,4 +1,3 @@
-using System.Globalization;
 using Microsoft.Extensions.Logging;
 using Serve.Embedded.Config;
 using Serve.Embedded.Telemetry;
@@ -6,9 +5,8 @@ using Serve.Embedded.Telemetry;
 namespace Serve.Embedded.Controller.Generations;
 
 /// <summary>
-/// The goal states that were accepted, newest last: those of this run and, where there is a folder, those of the runs before. Each generation is a file of its own, so that a write can hurt none
-/// but the one that is being written, and a change of one outcome does not write twenty configurations. A file is written beside its place, flushed, renamed into it, and the folder flushed: it is
-/// on the disk whole, or it is the one before. Where the disk takes nothing, the store goes on in memory, says so in <see cref="Trouble"/>, and tries again with each change.
+/// The goal states that were accepted, newest last: those of this run and, where there is a folder, those of the runs before. Where the disk takes nothing,
+/// the store goes on in memory, says so in <see cref="Trouble"/>, and tries again with each change.
 /// </summary>
 /// <remarks>
 /// Safe for all threads: changes take turns under a lock and wait for the disk, so they do not belong on a thread that serves; readers see an immutable list that is swapped whole, and never wait.
@@ -18,12 +16,8 @@ internal sealed class GenerationStore : IDisposable
     /// <summary>How many are kept; the last good one is kept beyond it.</summary>
     public const int Kept = 20;
 
-    private const string Suffix = ".json";
-    private const string TemporarySuffix = ".json.new";
-    private const string DamagedSuffix = ".damaged";
-
     private readonly Lock _lock = new();
-    private readonly IStateFolder? _folder;
+    private readonly GenerationFiles? _files;
     private readonly TimeProvider _time;
     private readonly ILogger _logger;
 
@@ -34,17 +28,13 @@ internal sealed class GenerationStore : IDisposable
     private string? _trouble;
     private int _last;
 
-    /// <summary>The highest number among the files at the start.</summary>
-    private int _lastFound;
-    private bool _isOpen;
-
     /// <summary>What the folder holds is known, and is nobody else's.</summary>
     private bool _isOurs;
     private bool _isDisposed;
 
     private GenerationStore(IStateFolder? folder, TimeProvider time, ILogger logger)
     {
-        _folder = folder;
+        _files = folder is null ? null : new(folder, logger);
         _time = time;
         _logger = logger;
     }
@@ -61,7 +51,7 @@ internal sealed class GenerationStore : IDisposable
     public string? Trouble => Volatile.Read(ref _trouble);
 
     /// <summary>Where they are kept; <see langword="null"/> for nowhere.</summary>
-    public string? Folder => _folder?.Path;
+    public string? Folder => _files?.Path;
 
     /// <param name="folder">What <see cref="StateDirectory.Resolve"/> gave.</param>
     /// <param name="time">Dates generations.</param>
@@ -163,7 +153,7 @@ internal sealed class GenerationStore : IDisposable
 
             Save_NeedsLock();
             _isDisposed = true;
-            _folder?.Close();
+            _files?.Close();
         }
     }
 
@@ -203,18 +193,18 @@ internal sealed class GenerationStore : IDisposable
 
     private void Open_NeedsLock()
     {
-        if (_folder is null)
+        if (_files is null)
         {
             SetTrouble_NeedsLock("no folder for state is known. Set state_dir, STATE_DIRECTORY, XDG_STATE_HOME or HOME");
             return;
         }
 
-        string? trouble = Try(() => OpenFolder_NeedsLock(_folder));
+        string? unwritable = GenerationFiles.Try(_files.Open);
 
         // A disk that cannot be written can still be read, and then there is something to roll back to.
-        string? unread = Try(() => Load_NeedsLock(_folder));
-        _lastFound = _last;
-        if ((trouble ?? unread) is string reason)
+        string? unreadable = GenerationFiles.Try(() => Keep_NeedsLock([.. _files.Load().Select(Ended)]));
+        _last = _files.Last;
+        if ((unwritable ?? unreadable) is string reason)
         {
             SetTrouble_NeedsLock(reason);
         }
@@ -225,100 +215,22 @@ internal sealed class GenerationStore : IDisposable
         }
     }
 
-    private void OpenFolder_NeedsLock(IStateFolder folder)
+    /// <summary>What was pending when its server ended will not be known any more.</summary>
+    private Generation Ended(Generation generation)
     {
-        folder.Open();
-        _isOpen = true;
-    }
-
-    private void Load_NeedsLock(IStateFolder folder)
-    {
-        List<Generation> found = [];
-        bool renamed = false;
-        foreach (string name in folder.List().Order(StringComparer.Ordinal))
-        {
-            int number = NumberOf(name);
-            _last = Math.Max(_last, number);
-            if (name.EndsWith(TemporarySuffix, StringComparison.Ordinal) && number > 0)
-            {
-                // Nobody was told that it is kept.
-                Log.GenerationWriteUnfinished(_logger, Where(folder, name));
-                _ = _isOpen ? Try(() => folder.Delete(name)) : null;
-            }
-            else if (number == 0 || NameOf(number) != name)
-            {
-                if (number == 0 || !name.Contains(DamagedSuffix, StringComparison.Ordinal))
-                {
-                    Log.GenerationFileIgnored(_logger, Where(folder, name), "it is not a file of serve's");
-                }
-            }
-            else if (ReadFile(folder, name, number, ref renamed) is { } generation)
-            {
-                found.Add(generation);
-            }
-        }
-
-        found.Sort((a, b) => a.Number.CompareTo(b.Number));
-        DateTimeOffset now = _time.GetUtcNow();
-        for (int i = 0; i < found.Count; i++)
-        {
-            if (found[i].Outcome == GenerationOutcome.Pending)
-            {
-                found[i] = found[i] with { Outcome = GenerationOutcome.Superseded, Reason = "the server ended before it was known how this one ends", EndedAt = now };
-                _unsaved.Add(found[i].Number);
-            }
-        }
-
-        Keep_NeedsLock(found);
-        if (renamed)
-        {
-            folder.Flush();
-        }
-    }
-
-    /// <summary>The generation, or <see langword="null"/> after saying why not. A damaged file gets another name, so that it is there for whoever wants to look and is not complained of at every start.</summary>
-    private Generation? ReadFile(IStateFolder folder, string name, int number, ref bool renamed)
-    {
-        byte[] bytes = [];
-        if (Try(() => bytes = folder.Read(name)) is string unreadable)
-        {
-            Log.GenerationFileIgnored(_logger, Where(folder, name), unreadable);
-            return null;
-        }
-
-        if (GenerationText.TryRead(bytes, number, out Generation? generation, out string? wrong, out bool otherFormat))
+        if (generation.Outcome != GenerationOutcome.Pending)
         {
             return generation;
         }
 
-        string aside = FreeName(folder, name + DamagedSuffix);
-        if (otherFormat || !_isOpen || Try(() => folder.Rename(name, aside)) is not null)
-        {
-            Log.GenerationFileIgnored(_logger, Where(folder, name), wrong);
-            return null;
-        }
-
-        renamed = true;
-        Log.GenerationSetAside(_logger, Where(folder, name), wrong, aside);
-        return null;
-    }
-
-    private static string FreeName(IStateFolder folder, string name)
-    {
-        IReadOnlyList<string> taken = folder.List();
-        string free = name;
-        for (int i = 2; taken.Contains(free); i++)
-        {
-            free = string.Create(CultureInfo.InvariantCulture, $"{name}.{i}");
-        }
-
-        return free;
+        _unsaved.Add(generation.Number);
+        return generation with { Outcome = GenerationOutcome.Superseded, Reason = "the server ended before it was known how this one ends", EndedAt = _time.GetUtcNow() };
     }
 
     /// <summary>Brings the disk to what the list says; what it does not take stays to be done.</summary>
     private void Save_NeedsLock()
     {
-        if (_folder is null || _unsaved.Count == 0 || _isDisposed)
+        if (_files is null || _unsaved.Count == 0 || _isDisposed)
         {
             return;
         }
@@ -326,7 +238,7 @@ internal sealed class GenerationStore : IDisposable
         string? trouble;
         try
         {
-            trouble = Try(() => Save_NeedsLock(_folder));
+            trouble = GenerationFiles.Try(() => Save_NeedsLock(_files));
         }
         catch (StateLockedException exception)
         {
@@ -336,15 +248,12 @@ internal sealed class GenerationStore : IDisposable
         SetTrouble_NeedsLock(trouble);
     }
 
-    private void Save_NeedsLock(IStateFolder folder)
+    private void Save_NeedsLock(GenerationFiles files)
     {
-        if (!_isOpen)
-        {
-            OpenFolder_NeedsLock(folder);
-        }
+        files.Open();
 
         // A folder that could not be had at first may hold what could not be read then, or what a second server has written since.
-        if (!_isOurs && folder.List().Any(name => NumberOf(name) > _lastFound))
+        if (!_isOurs && files.HoldsMore())
         {
             throw new IOException("it holds generations that this server has not read; start the server again to use them");
         }
@@ -356,41 +265,16 @@ internal sealed class GenerationStore : IDisposable
         {
             if (Find(number) is { } generation)
             {
-                WriteFile(folder, generation);
+                files.Write(generation);
                 _unsaved.Remove(number);
             }
         }
 
-        // Not flushed: what comes back after a loss of power is deleted at the next start.
         foreach (int number in _unsaved.ToArray())
         {
-            folder.Delete(NameOf(number));
+            files.Delete(number);
             _unsaved.Remove(number);
         }
-    }
-
-    private static void WriteFile(IStateFolder folder, Generation generation)
-    {
-        string name = NameOf(generation.Number);
-        string temporary = generation.Number.ToString("D6", CultureInfo.InvariantCulture) + TemporarySuffix;
-        try
-        {
-            using (IStateFile file = folder.Create(temporary))
-            {
-                file.Write(GenerationText.Write(generation));
-                file.Flush();
-            }
-
-            folder.Rename(temporary, name);
-        }
-        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
-        {
-            // On a full disk half a file takes the room that the next try needs.
-            _ = Try(() => folder.Delete(temporary));
-            throw;
-        }
-
-        folder.Flush();
     }
 
     private void SetTrouble_NeedsLock(string? reason)
@@ -399,7 +283,7 @@ internal sealed class GenerationStore : IDisposable
         string? trouble = reason is null
             ? null
             : $"Generations are kept in memory only, and a restart forgets those that are new: {reason.TrimEnd('.')}."
-                + (_folder is null ? "" : $" Make room in {_folder.Path} and let the server write there, or set another state_dir; the next change tries again.");
+                + (_files is null ? "" : $" Make room in {_files.Path} and let the server write there, or set another state_dir; the next change tries again.");
         Volatile.Write(ref _trouble, trouble);
         if (trouble is not null && trouble != before)
         {
@@ -407,32 +291,7 @@ internal sealed class GenerationStore : IDisposable
         }
         else if (trouble is null && before is not null)
         {
-            Log.GenerationsSaved(_logger, _folder!.Path);
+            Log.GenerationsSaved(_logger, _files!.Path);
         }
-    }
-
-    /// <summary>The message of what the disk refused, or <see langword="null"/>.</summary>
-    private static string? Try(Action action)
-    {
-        try
-        {
-            action();
-            return null;
-        }
-        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
-        {
-            return exception.Message;
-        }
-    }
-
-    private static string Where(IStateFolder folder, string name) => Path.Combine(folder.Path, name);
-
-    private static string NameOf(int number) => number.ToString("D6", CultureInfo.InvariantCulture) + Suffix;
-
-    /// <summary>The number that a file of ours begins with, whatever has become of it, so that no number is used again; else 0.</summary>
-    private static int NumberOf(string name)
-    {
-        int dot = name.IndexOf(Suffix, StringComparison.Ordinal);
-        return dot >= 6 && int.TryParse(name.AsSpan(0, dot), NumberStyles.None, CultureInfo.InvariantCulture, out int number) && number < int.MaxValue ? number : 0;
     }
 }
