@@ -18,11 +18,30 @@ public static class ServeCli
     {
         ArgumentNullException.ThrowIfNull(args);
         ArgumentNullException.ThrowIfNull(registry);
+        StandardStreams.Occupy();
         bool colour = !Console.IsOutputRedirected && string.IsNullOrEmpty(Environment.GetEnvironmentVariable("NO_COLOR"));
         return RunAsync(args, new CliContext(registry, Console.Out, Console.Error, Environment.GetEnvironmentVariable, colour));
     }
 
     internal static async Task<int> RunAsync(IReadOnlyList<string> words, CliContext context)
+    {
+        context = context with
+        {
+            Out = new CliOutput(context.Out, isWhatWasAskedFor: true),
+            Error = new CliOutput(context.Error, isWhatWasAskedFor: false),
+        };
+        try
+        {
+            return await ChooseAsync(words, context);
+        }
+        catch (OutputException exception)
+        {
+            await context.Error.WriteLineAsync(exception.Message);
+            return Command.Failed;
+        }
+    }
+
+    private static async Task<int> ChooseAsync(IReadOnlyList<string> words, CliContext context)
     {
         if (words.Count == 0)
         {
