@@ -1,0 +1,159 @@
+using System.Net;
+using System.Text.Json;
+using Serve.Embedded.Config;
+using Serve.Embedded.Deployments;
+using Serve.Embedded.Tests.Cli;
+using Serve.Embedded.Tests.Functional;
+
+namespace Serve.Embedded.Tests.Admin;
+
+/// <summary>The admin port over real sockets: Ray Serve's paths and shapes, and what it says no to.</summary>
+public sealed class AdminServerTests
+{
+    [Fact]
+    public async Task Applications_RunningServer_HaveRaysShape()
+    {
+        await using TestServer server = await StartAsync();
+        using HttpClient admin = ClientOf(server);
+
+        using JsonDocument details = JsonDocument.Parse(await admin.GetStringAsync("/api/serve/applications/", TestServer.Deadline));
+
+        JsonElement root = details.RootElement;
+        Assert.Equal("MULTI_APP", root.GetProperty("deploy_mode").GetString());
+        Assert.Equal("HEALTHY", root.GetProperty("proxies").EnumerateObject().Single().Value.GetProperty("status").GetString());
+        Assert.Equal(JsonValueKind.Null, root.GetProperty("target_capacity").ValueKind);
+        JsonElement application = root.GetProperty("applications").GetProperty("slow");
+        Assert.Equal("slow", application.GetProperty("name").GetString());
+        Assert.Equal("/slow", application.GetProperty("route_prefix").GetString());
+        Assert.Equal("RUNNING", application.GetProperty("status").GetString());
+        Assert.Equal(string.Empty, application.GetProperty("message").GetString());
+        Assert.Equal("declarative", application.GetProperty("source").GetString());
+        Assert.True(application.GetProperty("last_deployed_time_s").GetDouble() > 1_700_000_000);
+        JsonElement deployment = application.GetProperty("deployments").GetProperty("SlowDeployment");
+        Assert.Equal("HEALTHY", deployment.GetProperty("status").GetString());
+        Assert.Equal("CONFIG_UPDATE_COMPLETED", deployment.GetProperty("status_trigger").GetString());
+        Assert.Equal(2, deployment.GetProperty("target_num_replicas").GetInt32());
+        Assert.Equal(3, deployment.GetProperty("deployment_config").GetProperty("max_ongoing_requests").GetInt32());
+        Assert.Equal(0.25, deployment.GetProperty("deployment_config").GetProperty("user_config").GetProperty("delay_s").GetDouble());
+        Assert.Equal(2, deployment.GetProperty("replica_states").GetProperty("RUNNING").GetInt32());
+        List<JsonElement> replicas = [.. deployment.GetProperty("replicas").EnumerateArray()];
+        Assert.Equal(2, replicas.Select(r => r.GetProperty("replica_id").GetString()).Distinct().Count());
+        Assert.All(replicas, r => Assert.Equal("RUNNING", r.GetProperty("state").GetString()));
+        Assert.All(replicas, r => Assert.Equal(Environment.ProcessId, r.GetProperty("pid").GetInt32()));
+    }
+
+    [Fact]
+    public async Task Config_JsonAndToml_AreTheConfigurationInForce()
+    {
+        await using TestServer server = await StartAsync();
+        using HttpClient admin = ClientOf(server);
+
+        using HttpResponseMessage json = await admin.GetAsync("/api/serve/config", TestServer.Deadline);
+        using HttpResponseMessage toml = await admin.GetAsync("/api/serve/config?format=toml", TestServer.Deadline);
+        using HttpResponseMessage wrong = await admin.GetAsync("/api/serve/config?format=yaml", TestServer.Deadline);
+
+        Assert.Equal("application/json", json.Content.Headers.ContentType!.MediaType);
+        using JsonDocument document = JsonDocument.Parse(await json.Content.ReadAsStringAsync(TestServer.Deadline));
+        Assert.Equal("builtin:slow", document.RootElement.GetProperty("applications")[0].GetProperty("import_path").GetString());
+        Assert.Contains("import_path = \"builtin:slow\"", await toml.Content.ReadAsStringAsync(TestServer.Deadline), StringComparison.Ordinal);
+        Assert.Equal(HttpStatusCode.BadRequest, wrong.StatusCode);
+        Assert.Equal("format must be json or toml.", await ErrorOfAsync(wrong));
+    }
+
+    [Theory]
+    [InlineData("/api/ray/version", "serve.embedded-")]
+    [InlineData("/-/healthz", "success")]
+    public async Task Get_KnownPath_Answers(string path, string contains)
+    {
+        await using TestServer server = await StartAsync();
+        using HttpClient admin = ClientOf(server);
+
+        Assert.Contains(contains, await admin.GetStringAsync(path, TestServer.Deadline), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Get_UnknownPath_Is404AndNamesThoseThereAre()
+    {
+        await using TestServer server = await StartAsync();
+        using HttpClient admin = ClientOf(server);
+
+        using HttpResponseMessage response = await admin.GetAsync("/nothing", TestServer.Deadline);
+
+        Assert.Equal(HttpStatusCode.NotFound, response.StatusCode);
+        Assert.Contains("/api/serve/applications/", await ErrorOfAsync(response), StringComparison.Ordinal);
+    }
+
+    /// <summary>A page that has pointed its own name at this machine gets nothing, whichever path it asks for.</summary>
+    [Theory]
+    [InlineData("/api/serve/applications/")]
+    [InlineData("/-/healthz")]
+    [InlineData("/nothing")]
+    public async Task Get_UnderAnotherName_Is403(string path)
+    {
+        await using TestServer server = await StartAsync();
+        using HttpClient admin = ClientOf(server);
+        using HttpRequestMessage request = new(HttpMethod.Get, path);
+        request.Headers.Host = "evil.example";
+
+        using HttpResponseMessage response = await admin.SendAsync(request, TestServer.Deadline);
+
+        Assert.Equal(HttpStatusCode.Forbidden, response.StatusCode);
+        Assert.Contains("admin_options.host", await ErrorOfAsync(response), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task StatusCommand_RunningServer_ShowsATableAndRaysJson()
+    {
+        await using TestServer server = await StartAsync();
+        Dictionary<string, string> environment = new() { ["SERVE_ADDRESS"] = server.Server.AdminAddresses[0] };
+
+        CliRun table = await CliRun.RunAsync(environment, "status");
+        CliRun json = await CliRun.RunAsync(environment, "status", "--json");
+        CliRun config = await CliRun.RunAsync(environment, "config");
+        CliRun unknown = await CliRun.RunAsync(environment, "status", "--name", "other");
+
+        Assert.Equal(0, table.ExitCode);
+        Assert.Contains("slow", table.Out, StringComparison.Ordinal);
+        Assert.Contains("2/2", table.Out, StringComparison.Ordinal);
+        using JsonDocument document = JsonDocument.Parse(json.Out);
+        JsonElement deployment = document.RootElement.GetProperty("applications").GetProperty("slow").GetProperty("deployments").GetProperty("SlowDeployment");
+        Assert.Equal(["status", "status_trigger", "replica_states", "message"], deployment.EnumerateObject().Select(p => p.Name));
+        Assert.Equal("HEALTHY", document.RootElement.GetProperty("proxies").EnumerateObject().Single().Value.GetString());
+        Assert.Contains("import_path = \"builtin:slow\"", config.Out, StringComparison.Ordinal);
+        Assert.Equal(1, unknown.ExitCode);
+        Assert.Equal("There is no application 'other'. There are: slow.", unknown.Error.Trim());
+    }
+
+    [Fact]
+    public async Task StatusAndConfigCommands_DataPortInsteadOfAdmin_SayThatItIsTheWrongOne()
+    {
+        await using TestServer server = await StartAsync();
+
+        CliRun run = await CliRun.RunAsync("status", "--address", server.Address.ToString());
+
+        Assert.Equal(1, run.ExitCode);
+        Assert.Contains("answered 404", run.Error, StringComparison.Ordinal);
+    }
+
+    private static Task<TestServer> StartAsync() => TestServer.StartAsync(new DeploymentRegistry().AddBuiltIn(), new()
+    {
+        Applications =
+        [
+            new()
+            {
+                Name = "slow",
+                RoutePrefix = "/slow",
+                ImportPath = "builtin:slow",
+                Deployments = [new() { Name = "SlowDeployment", NumReplicas = 2, MaxOngoingRequests = 3, UserConfig = "{\"delay_s\":0.25}" }],
+            },
+        ],
+    });
+
+    private static HttpClient ClientOf(TestServer server) => new(new SocketsHttpHandler { UseProxy = false }) { BaseAddress = new(server.Server.AdminAddresses[0]) };
+
+    private static async Task<string> ErrorOfAsync(HttpResponseMessage response)
+    {
+        using JsonDocument document = JsonDocument.Parse(await response.Content.ReadAsStringAsync(TestServer.Deadline));
+        return document.RootElement.GetProperty("error").GetString()!;
+    }
+}
