@@ -57,7 +57,7 @@ public sealed class AdminServerTests
         Assert.Equal("builtin:slow", document.RootElement.GetProperty("applications")[0].GetProperty("import_path").GetString());
         Assert.Contains("import_path = \"builtin:slow\"", await toml.Content.ReadAsStringAsync(TestServer.Deadline), StringComparison.Ordinal);
         Assert.Equal(HttpStatusCode.BadRequest, wrong.StatusCode);
-        Assert.Equal("format must be json or toml.", await ErrorOfAsync(wrong));
+        Assert.Equal("format is 'yaml': it must be json or toml.", await ErrorOfAsync(wrong));
     }
 
     [Theory]

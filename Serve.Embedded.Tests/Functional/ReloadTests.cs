@@ -229,7 +229,7 @@ public sealed class ReloadTests
         Probe probe = new();
         await using TestServer server = await TestServer.StartAsync(probe.Register(), Probe.Config());
 
-        await server.Server.ApplyAsync(Probe.Config() with { Http = new() { Port = 1 }, Admin = new() { Port = 0 } });
+        await server.Server.Apply(Probe.Config() with { Http = new() { Port = 1 }, Admin = new() { Port = 0 } }).Settled;
 
         Assert.Contains("http_options.port: 0 -> 1", Assert.Single(server.LogsOf(EventIds.ConfigNeedsRestart)).Message, StringComparison.Ordinal);
         Assert.Equal(0, server.Server.Config.Http.Port);

@@ -1,8 +1,10 @@
 using System.Net.Sockets;
 using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Logging.Abstractions;
 using Microsoft.Extensions.Logging.Testing;
 using Serve.Embedded.Config;
 using Serve.Embedded.Controller;
+using Serve.Embedded.Controller.Generations;
 using Serve.Embedded.Deployments;
 using Serve.Embedded.Hosting;
 using Serve.Embedded.Telemetry;
@@ -18,10 +20,11 @@ internal sealed class TestServer : IAsyncDisposable
 
     private readonly ManualTimeProvider? _time;
 
-    private TestServer(Server server, ApplyOutcome outcome, FakeLogCollector logs, LoggerFactory loggers, ManualTimeProvider? time)
+    private TestServer(Server server, Deployer deployer, ApplyOutcome outcome, FakeLogCollector logs, LoggerFactory loggers, ManualTimeProvider? time)
     {
         _time = time;
         Server = server;
+        Deployer = deployer;
         Outcome = outcome;
         Logs = logs;
         _loggers = loggers;
@@ -30,6 +33,8 @@ internal sealed class TestServer : IAsyncDisposable
     }
 
     public Server Server { get; }
+
+    public Deployer Deployer { get; }
 
     public ApplyOutcome Outcome { get; }
 
@@ -49,9 +54,17 @@ internal sealed class TestServer : IAsyncDisposable
         FakeLogCollector logs = FakeLogCollector.Create(new() { FilteredLevels = new HashSet<LogLevel> { LogLevel.Information, LogLevel.Warning, LogLevel.Error } });
         LoggerFactory loggers = new([new FakeLoggerProvider(logs)]);
         ServeEnvironment environment = new(time ?? TimeProvider.System, new SeededRandom(1), ServeEnvironment.ResumeOnThreadPool, loggers);
-        (Server server, ApplyOutcome outcome) = await Server.StartAsync(
-            config with { Http = config.Http with { Port = 0 }, Admin = config.Admin with { Port = 0 } }, registry, environment, new(new()));
-        return new(server, outcome, logs, loggers, time as ManualTimeProvider);
+        ConfigSource source = new(path: null, registry, new Dictionary<string, string>(), _ => null);
+        Deployer? deployer = null;
+        config = config with { Http = config.Http with { Port = 0 }, Admin = config.Admin with { Port = 0 } };
+        Server server = await Server.StartAsync(
+            config,
+            registry,
+            environment,
+            new(new()),
+            starting => deployer = new(starting, source, GenerationStore.Open((string?)null, environment.Time, NullLogger.Instance), loggers.CreateLogger(LogCategories.Server), () => { }));
+        ApplyOutcome outcome = await deployer!.Deploy(config, GenerationSource.Code).Settled;
+        return new(server, deployer, outcome, logs, loggers, time as ManualTimeProvider);
     }
 
     /// <summary>A client with its own connections.</summary>
@@ -66,7 +79,7 @@ internal sealed class TestServer : IAsyncDisposable
     }
 
     public Task<ApplyOutcome> ApplyAsync(ServeConfig config) =>
-        Server.ApplyAsync(config with { Http = config.Http with { Port = 0 }, Admin = config.Admin with { Port = 0 } });
+        Deployer.Deploy(config with { Http = config.Http with { Port = 0 }, Admin = config.Admin with { Port = 0 } }, GenerationSource.Code).Settled;
 
     public IEnumerable<FakeLogRecord> LogsOf(int eventId) => Logs.GetSnapshot().Where(r => r.Id.Id == eventId);
 

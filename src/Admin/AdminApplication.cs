@@ -16,11 +16,11 @@ internal sealed class AdminApplication : IHttpApplication<HttpContext>
     private readonly AdminHosts _hosts;
     private readonly Lazy<RequestDelegate> _pipeline;
 
-    public AdminApplication(ILoggerFactory loggers, AdminHosts hosts, Func<AdminView> view)
+    public AdminApplication(ILoggerFactory loggers, AdminHosts hosts, IAdminControl control)
     {
         _logger = loggers.CreateLogger(LogCategories.Server);
         _hosts = hosts;
-        _pipeline = new(() => Build(loggers, new(view)));
+        _pipeline = new(() => Build(loggers, new(control)));
     }
 
     public HttpContext CreateContext(IFeatureCollection contextFeatures) => new DefaultHttpContext(contextFeatures);

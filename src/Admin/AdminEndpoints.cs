@@ -1,42 +1,272 @@
+using System.Globalization;
 using System.Text;
+using System.Text.Json;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Routing;
 using Serve.Embedded.Config;
+using Serve.Embedded.Controller.Generations;
 
 namespace Serve.Embedded.Admin;
 
 /// <summary>What the admin port answers. Paths and shapes are Ray Serve's where it has them.</summary>
-internal sealed class AdminEndpoints(Func<AdminView> view)
+internal sealed class AdminEndpoints(IAdminControl control)
 {
-    private static readonly string[] Paths = ["/api/serve/applications/", "/api/serve/config", "/api/ray/version", "/-/healthz"];
+    private const string Toml = "application/toml";
+
+    private static readonly string[] Paths =
+    [
+        "GET, PUT, DELETE /api/serve/applications/",
+        "GET /api/serve/config",
+        "POST /api/serve/config/diff",
+        "GET /api/serve/generations/",
+        "POST /api/serve/rollback",
+        "POST /api/serve/shutdown",
+        "POST /api/v1/applications/{application}/deployments/{deployment}/scale",
+        "GET /api/ray/version",
+        "GET /-/healthz",
+    ];
 
     public void Map(IEndpointRouteBuilder routes)
     {
         // The framework's patterns match with and without a slash at the end.
         routes.MapGet("/api/serve/applications", Applications);
+        routes.MapPut("/api/serve/applications", DeployAsync);
+        routes.MapDelete("/api/serve/applications", context => AcceptedAsync(context, control.Deploy(control.View.Goal with { Applications = [] }, force: false, atomic: false)));
         routes.MapGet("/api/serve/config", Config);
+        routes.MapPost("/api/serve/config/diff", DiffAsync);
+        routes.MapGet("/api/serve/generations", Generations);
+        routes.MapGet("/api/serve/generations/{number:int}", OneGeneration);
+        routes.MapPost("/api/serve/rollback", RollbackAsync);
+        routes.MapPost("/api/serve/shutdown", Shutdown);
+        routes.MapPost("/api/v1/applications/{application}/deployments/{deployment}/scale", ScaleAsync);
         routes.MapGet("/api/ray/version", Version);
         routes.MapGet("/-/healthz", context => TextAsync(context.Response, "text/plain; charset=utf-8", "success"));
         routes.MapFallback(context => AdminJson.WriteErrorAsync(
-            context.Response,
-            StatusCodes.Status404NotFound,
-            $"There is nothing here. The admin port has: {string.Join(", ", Paths)}."));
+            context.Response, StatusCodes.Status404NotFound, $"There is nothing here. The admin port has: {string.Join(", ", Paths)}."));
     }
 
-    private Task Applications(HttpContext context) =>
-        AdminJson.WriteAsync(context.Response, StatusCodes.Status200OK, json => DetailsJson.Write(json, view()));
+    private Task Applications(HttpContext context)
+    {
+        string type = context.Request.Query["api_type"].ToString();
+        return type is "" or "declarative" or "imperative"
+            ? AdminJson.WriteAsync(context.Response, StatusCodes.Status200OK, json => DetailsJson.Write(json, control.View, withApplications: type != "imperative"))
+            : AdminJson.WriteErrorAsync(context.Response, StatusCodes.Status400BadRequest, $"api_type is '{type}': it must be declarative or imperative.");
+    }
+
+    /// <summary>A whole new goal: JSON as Ray Serve has it, or the text of a configuration file.</summary>
+    private async Task DeployAsync(HttpContext context)
+    {
+        if (await ReadConfigAsync(context) is { } config)
+        {
+            await AcceptedAsync(context, control.Deploy(config, Flag(context, "force"), Flag(context, "atomic")));
+        }
+    }
 
     private Task Config(HttpContext context)
     {
+        AdminView view = control.View;
+        if (context.Request.Query["diff"].ToString() is "running")
+        {
+            return WriteChangesAsync(context.Response, ConfigDiff.Compare(view.Running, view.Goal));
+        }
+
         string format = context.Request.Query["format"].ToString();
         return format switch
         {
-            "" or "json" => TextAsync(context.Response, "application/json", ConfigWriter.ToJson(view().Config)),
-            "toml" => TextAsync(context.Response, "application/toml; charset=utf-8", ConfigWriter.ToToml(view().Config)),
-            _ => AdminJson.WriteErrorAsync(context.Response, StatusCodes.Status400BadRequest, "format must be json or toml."),
+            "" or "json" => TextAsync(context.Response, "application/json", ConfigWriter.ToJson(view.Goal)),
+            "toml" => TextAsync(context.Response, "application/toml; charset=utf-8", ConfigWriter.ToToml(view.Goal)),
+            _ => AdminJson.WriteErrorAsync(context.Response, StatusCodes.Status400BadRequest, $"format is '{format}': it must be json or toml."),
         };
     }
+
+    /// <summary>What a configuration that is sent would change.</summary>
+    private async Task DiffAsync(HttpContext context)
+    {
+        if (await ReadConfigAsync(context) is { } config)
+        {
+            await WriteChangesAsync(context.Response, ConfigDiff.Compare(control.View.Running, config));
+        }
+    }
+
+    private Task Generations(HttpContext context) => AdminJson.WriteAsync(context.Response, StatusCodes.Status200OK, json =>
+    {
+        json.WriteStartObject();
+        json.WriteStartArray("generations");
+        foreach (Generation generation in control.Generations)
+        {
+            Write(json, generation);
+        }
+
+        json.WriteEndArray();
+        json.WriteEndObject();
+    });
+
+    private Task OneGeneration(HttpContext context)
+    {
+        int number = int.Parse((string)context.Request.RouteValues["number"]!, CultureInfo.InvariantCulture);
+        Generation? generation = control.Generations.FirstOrDefault(g => g.Number == number);
+        return generation is null
+            ? AdminJson.WriteErrorAsync(context.Response, StatusCodes.Status404NotFound, $"There is no generation {number}.")
+            : AdminJson.WriteAsync(context.Response, StatusCodes.Status200OK, json => Write(json, generation));
+    }
+
+    private Task RollbackAsync(HttpContext context)
+    {
+        string text = context.Request.Query["generation"].ToString();
+        if (text.Length > 0 && !int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out _))
+        {
+            return AdminJson.WriteErrorAsync(context.Response, StatusCodes.Status400BadRequest, $"generation is '{text}': it must be a number.");
+        }
+
+        try
+        {
+            return AcceptedAsync(context, control.Rollback(text.Length > 0 ? int.Parse(text, CultureInfo.InvariantCulture) : null));
+        }
+        catch (AdminRefusedException exception)
+        {
+            return AdminJson.WriteErrorAsync(context.Response, StatusCodes.Status400BadRequest, exception.Message);
+        }
+    }
+
+    private async Task Shutdown(HttpContext context)
+    {
+        context.Response.Headers.Connection = "close";
+        await AdminJson.WriteAsync(context.Response, StatusCodes.Status200OK, json =>
+        {
+            json.WriteStartObject();
+            json.WriteString("message", "The server answers what has arrived, then ends.");
+            json.WriteEndObject();
+        });
+        await context.Response.CompleteAsync();
+        control.Shutdown();
+    }
+
+    /// <summary>Ray Serve's route for scalers of one's own. The number becomes part of the goal.</summary>
+    private async Task ScaleAsync(HttpContext context)
+    {
+        string application = (string)context.Request.RouteValues["application"]!;
+        string deployment = (string)context.Request.RouteValues["deployment"]!;
+        if (await AdminBody.ReadAsync(context) is not { } body)
+        {
+            return;
+        }
+
+        if (!TryReadTarget(body, out int replicas))
+        {
+            await AdminJson.WriteErrorAsync(context.Response, StatusCodes.Status400BadRequest, "The body must be {\"target_num_replicas\": N} with N from 0 to 10000.");
+            return;
+        }
+
+        try
+        {
+            control.Scale(application, deployment, replicas);
+        }
+        catch (AdminRefusedException exception)
+        {
+            await AdminJson.WriteErrorAsync(context.Response, exception.StatusCode, exception.Message);
+            return;
+        }
+
+        await AdminJson.WriteAsync(context.Response, StatusCodes.Status200OK, json =>
+        {
+            json.WriteStartObject();
+            json.WriteString("message", "Scaling request received. Deployment will get scaled asynchronously.");
+            json.WriteEndObject();
+        });
+    }
+
+    private static bool TryReadTarget(byte[] body, out int replicas)
+    {
+        replicas = 0;
+        try
+        {
+            using JsonDocument document = JsonDocument.Parse(body);
+            return document.RootElement.ValueKind == JsonValueKind.Object &&
+                document.RootElement.TryGetProperty("target_num_replicas", out JsonElement target) &&
+                target.ValueKind == JsonValueKind.Number && target.TryGetInt32(out replicas) && replicas is >= 0 and <= 10_000;
+        }
+        catch (JsonException)
+        {
+            return false;
+        }
+    }
+
+    private async Task<ServeConfig?> ReadConfigAsync(HttpContext context)
+    {
+        if (await AdminBody.ReadAsync(context) is not { } body)
+        {
+            return null;
+        }
+
+        bool isToml = context.Request.ContentType?.StartsWith(Toml, StringComparison.OrdinalIgnoreCase) == true;
+        string name = context.Request.Query["source"].ToString();
+        ConfigResult read = control.Read(body, !isToml, name.Length > 0 ? name : "body");
+        if (read.IsValid)
+        {
+            return read.Config;
+        }
+
+        await AdminJson.WriteAsync(context.Response, StatusCodes.Status400BadRequest, json =>
+        {
+            json.WriteStartObject();
+            json.WriteString("error", string.Join('\n', read.Errors));
+            json.WriteStartArray("errors");
+            foreach (ConfigError error in read.Errors)
+            {
+                json.WriteStringValue(error.ToString());
+            }
+
+            json.WriteEndArray();
+            json.WriteEndObject();
+        });
+        return null;
+    }
+
+    private static Task AcceptedAsync(HttpContext context, Generation generation) => AdminJson.WriteAsync(context.Response, StatusCodes.Status200OK, json => Write(json, generation));
+
+    private static void Write(Utf8JsonWriter json, Generation generation)
+    {
+        json.WriteStartObject();
+        json.WriteNumber("generation", generation.Number);
+        json.WriteString("accepted_at", generation.AcceptedAt);
+        json.WriteString("source", GenerationText.Word(generation.Source));
+        json.WriteString("path", generation.Path);
+        json.WriteString("outcome", GenerationText.Word(generation.Outcome));
+        json.WriteString("reason", generation.Reason);
+        if (generation.EndedAt is { } endedAt)
+        {
+            json.WriteString("ended_at", endedAt);
+        }
+
+        if (generation.RestoredFrom is { } restoredFrom)
+        {
+            json.WriteNumber("restored_from", restoredFrom);
+        }
+
+        json.WriteEndObject();
+    }
+
+    private static Task WriteChangesAsync(HttpResponse response, IReadOnlyList<ConfigChange> changes) => AdminJson.WriteAsync(response, StatusCodes.Status200OK, json =>
+    {
+        json.WriteStartObject();
+        json.WriteStartArray("changes");
+        foreach (ConfigChange change in changes)
+        {
+            json.WriteStartObject();
+            json.WriteString("path", change.Path);
+            json.WriteString("before", change.Before);
+            json.WriteString("after", change.After);
+            json.WriteString("update", change.Update.ToString().ToLowerInvariant());
+            json.WriteString("text", change.ToString());
+            json.WriteEndObject();
+        }
+
+        json.WriteEndArray();
+        json.WriteEndObject();
+    });
+
+    private static bool Flag(HttpContext context, string name) => context.Request.Query[name].ToString() is "true" or "1";
 
     private static Task Version(HttpContext context) => AdminJson.WriteAsync(context.Response, StatusCodes.Status200OK, json =>
     {

@@ -17,11 +17,11 @@ internal sealed class AdminServer : IAsyncDisposable
     /// <param name="endpoints">Where to listen.</param>
     /// <param name="host">The name that requests may call it by, as configured.</param>
     /// <param name="loggers">Where log lines go.</param>
-    /// <param name="view">What there is to tell, now.</param>
+    /// <param name="control">What it may ask of the server.</param>
     /// <param name="open">Gives the socket for an endpoint, where some were handed over; else they are made.</param>
-    public AdminServer(IReadOnlyList<IPEndPoint> endpoints, string host, ILoggerFactory loggers, Func<AdminView> view, Func<EndPoint, Socket>? open = null)
+    public AdminServer(IReadOnlyList<IPEndPoint> endpoints, string host, ILoggerFactory loggers, IAdminControl control, Func<EndPoint, Socket>? open = null)
     {
-        _application = new(loggers, new(host), view);
+        _application = new(loggers, new(host), control);
         KestrelServerOptions options = new() { AddServerHeader = false };
         options.Limits.MaxConcurrentConnections = 256;
         options.Limits.MaxRequestBodySize = 16 << 20;

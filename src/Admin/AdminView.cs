@@ -1,11 +1,20 @@
 using Serve.Embedded.Config;
 using Serve.Embedded.Controller;
+using Serve.Embedded.Controller.Generations;
 
 namespace Serve.Embedded.Admin;
 
 /// <summary>What the admin port shows, taken at one instant.</summary>
-/// <param name="Config">The configuration in force.</param>
+/// <param name="Goal">The configuration that was accepted last.</param>
+/// <param name="InForce">The same, with the listeners that the server really has.</param>
 /// <param name="Status">What runs.</param>
+/// <param name="Generation">The goal's place in the history.</param>
+/// <param name="Notices">What an operator should know before anything else: what runs is not what the file says, a fallback was taken, state is in memory only.</param>
 /// <param name="IsDraining">The server is on its way out.</param>
 /// <param name="Connections">Connections on the data port.</param>
-internal sealed record AdminView(ServeConfig Config, ControllerStatus Status, bool IsDraining, int Connections);
+internal sealed record AdminView(
+    ServeConfig Goal, ServeConfig InForce, ControllerStatus Status, Generation? Generation, IReadOnlyList<string> Notices, bool IsDraining, int Connections)
+{
+    /// <summary>What runs: after a rollback not what is wanted, and never what waits for a restart of the server.</summary>
+    public ServeConfig Running => InForce with { Applications = [.. Status.Applications.Select(a => a.Running).OfType<ApplicationConfig>()] };
+}

@@ -1,5 +1,6 @@
 using System.Text.Json;
 using Serve.Embedded.Controller;
+using Serve.Embedded.Controller.Generations;
 using Serve.Embedded.Handles;
 using Serve.Embedded.Replicas;
 
@@ -8,16 +9,16 @@ namespace Serve.Embedded.Admin;
 /// <summary>The details document in Ray Serve's shape, with the counts of this instant added as <c>requests</c>.</summary>
 internal static class DetailsJson
 {
-    public static void Write(Utf8JsonWriter json, AdminView view)
+    public static void Write(Utf8JsonWriter json, AdminView view, bool withApplications)
     {
         json.WriteStartObject();
         json.WriteString("deploy_mode", "MULTI_APP");
         json.WriteString("proxy_location", "HeadOnly");
         json.WriteStartObject("http_options");
-        json.WriteString("host", view.Config.Http.Host);
-        json.WriteNumber("port", view.Config.Http.Port);
-        WriteSeconds(json, "request_timeout_s", view.Config.Http.RequestTimeout);
-        json.WriteNumber("keep_alive_timeout_s", view.Config.Http.KeepAliveTimeout.TotalSeconds);
+        json.WriteString("host", view.InForce.Http.Host);
+        json.WriteNumber("port", view.InForce.Http.Port);
+        WriteSeconds(json, "request_timeout_s", view.InForce.Http.RequestTimeout);
+        json.WriteNumber("keep_alive_timeout_s", view.InForce.Http.KeepAliveTimeout.TotalSeconds);
         json.WriteEndObject();
         json.WriteStartObject("proxies");
         json.WriteStartObject("head");
@@ -26,13 +27,27 @@ internal static class DetailsJson
         json.WriteEndObject();
         json.WriteEndObject();
         json.WriteStartObject("applications");
-        foreach (ApplicationReport application in view.Status.Applications)
+        foreach (ApplicationReport application in withApplications ? view.Status.Applications : [])
         {
             Write(json, application);
         }
 
         json.WriteEndObject();
         json.WriteNull("target_capacity");
+        json.WriteStartArray("notices");
+        foreach (string notice in view.Notices)
+        {
+            json.WriteStringValue(notice);
+        }
+
+        json.WriteEndArray();
+        if (view.Generation is { } generation)
+        {
+            json.WriteStartObject("generation");
+            json.WriteNumber("number", generation.Number);
+            json.WriteString("outcome", GenerationText.Word(generation.Outcome));
+            json.WriteEndObject();
+        }
         json.WriteEndObject();
     }
 
@@ -63,6 +78,13 @@ internal static class DetailsJson
         json.WriteString("status", Ray(deployment.Status.ToString()));
         json.WriteString("status_trigger", Ray(deployment.Trigger.ToString()));
         json.WriteString("message", deployment.Message);
+        json.WriteStartArray("log_tail");
+        foreach (string line in deployment.LogTail)
+        {
+            json.WriteStringValue(line);
+        }
+
+        json.WriteEndArray();
         json.WriteNumber("target_num_replicas", deployment.Goal.NumReplicas);
         json.WriteStartObject("deployment_config");
         json.WriteNumber("num_replicas", deployment.Goal.NumReplicas);
@@ -94,6 +116,7 @@ internal static class DetailsJson
         {
             json.WriteStartObject();
             json.WriteString("replica_id", replica.Id);
+            json.WriteNumber("rank", replica.Rank);
             json.WriteString("state", Ray(replica.State.ToString()));
             json.WriteNumber("pid", Environment.ProcessId);
             json.WriteNumber("ongoing_requests", replica.Permits.Ongoing);

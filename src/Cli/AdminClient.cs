@@ -7,6 +7,7 @@ namespace Serve.Embedded.Cli;
 internal sealed class AdminClient : IDisposable
 {
     public const string AddressVariable = "SERVE_ADDRESS";
+    public const string TokenVariable = "SERVE_TOKEN_FILE";
     public const string DefaultAddress = "http://127.0.0.1:8265";
 
     private readonly HttpClient _client;
@@ -32,21 +33,60 @@ internal sealed class AdminClient : IDisposable
             written = DefaultAddress;
         }
 
-        return Uri.TryCreate(written, UriKind.Absolute, out Uri? address) && address.Scheme is "http" or "https"
+        AdminClient client = Uri.TryCreate(written, UriKind.Absolute, out Uri? address) && address.Scheme is "http" or "https"
             ? new(address)
             : throw new UsageException($"'{written}' is not an address. Write it like {DefaultAddress}.");
+        string tokenFile = arguments.Value(Command.Token.Name) ?? context.Environment(TokenVariable) ?? string.Empty;
+        if (tokenFile.Length > 0)
+        {
+            client._client.DefaultRequestHeaders.Authorization = new("Bearer", TokenIn(tokenFile));
+        }
+
+        return client;
+    }
+
+    private static string TokenIn(string file)
+    {
+        try
+        {
+            return File.ReadAllText(file).Trim();
+        }
+        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
+        {
+            throw new AdminException($"The token file {file} cannot be read: {exception.Message}");
+        }
     }
 
     /// <exception cref="AdminException">The server cannot be reached, or says no.</exception>
     public async Task<string> GetAsync(string path)
     {
+        using HttpRequestMessage request = new(HttpMethod.Get, new Uri(path, UriKind.Relative));
+        return await SendAsync(request);
+    }
+
+    /// <inheritdoc cref="GetAsync"/>
+    public async Task<JsonDocument> GetJsonAsync(string path) => Parse(path, await GetAsync(path));
+
+    /// <inheritdoc cref="GetAsync"/>
+    public async Task<JsonDocument> SendAsync(HttpMethod method, string path, byte[]? body = null, string? contentType = null)
+    {
+        using HttpRequestMessage request = new(method, new Uri(path, UriKind.Relative));
+        if (body is not null)
+        {
+            request.Content = new ByteArrayContent(body);
+            request.Content.Headers.ContentType = new(contentType!);
+        }
+
+        return Parse(path, await SendAsync(request));
+    }
+
+    private async Task<string> SendAsync(HttpRequestMessage request)
+    {
         try
         {
-            using HttpResponseMessage response = await _client.GetAsync(new Uri(path, UriKind.Relative));
+            using HttpResponseMessage response = await _client.SendAsync(request);
             string body = await response.Content.ReadAsStringAsync();
-            return response.IsSuccessStatusCode
-                ? body
-                : throw new AdminException($"{new Uri(_address, path)} answered {(int)response.StatusCode}: {body}");
+            return response.IsSuccessStatusCode ? body : throw new AdminException(ErrorOf(request, (int)response.StatusCode, body));
         }
         catch (HttpRequestException exception)
         {
@@ -60,10 +100,27 @@ internal sealed class AdminClient : IDisposable
         }
     }
 
-    /// <inheritdoc cref="GetAsync"/>
-    public async Task<JsonDocument> GetJsonAsync(string path)
+    /// <summary>The server's own words where it has some: they are for people.</summary>
+    private string ErrorOf(HttpRequestMessage request, int statusCode, string body)
     {
-        string body = await GetAsync(path);
+        try
+        {
+            using JsonDocument document = JsonDocument.Parse(body);
+            if (document.RootElement.ValueKind == JsonValueKind.Object && document.RootElement.TryGetProperty("error", out JsonElement error) && error.GetString() is { Length: > 0 } text)
+            {
+                return text;
+            }
+        }
+        catch (JsonException)
+        {
+            // Not ours: shown as it is.
+        }
+
+        return $"{new Uri(_address, request.RequestUri!)} answered {statusCode}: {body}";
+    }
+
+    private JsonDocument Parse(string path, string body)
+    {
         try
         {
             return JsonDocument.Parse(body);

@@ -11,6 +11,9 @@ internal abstract class Command
     public static readonly CliOption Address = new(
         "--address", "URL", $"The admin address of the server. Default: {AdminClient.AddressVariable}, else {AdminClient.DefaultAddress}.");
 
+    public static readonly CliOption Token = new(
+        "--token-file", "FILE", $"The file with the server's token, where it wants one. Default: {AdminClient.TokenVariable}.");
+
     public abstract string Name { get; }
 
     /// <summary>What its positional arguments are called in help.</summary>

@@ -8,7 +8,11 @@ namespace Serve.Embedded;
 /// <summary>The whole command line, for an executable of your own: <c>return await ServeCli.RunAsync(args, registry);</c></summary>
 public static class ServeCli
 {
-    private static readonly Command[] Commands = [new RunCommand(), new CheckCommand(), new BuildCommand(), new StatusCommand(), new ConfigCommand()];
+    private static readonly Command[] Commands =
+    [
+        new RunCommand(), new StartCommand(), new CheckCommand(), new BuildCommand(), new DeployCommand(), new StatusCommand(), new ConfigCommand(), new HistoryCommand(),
+        new RollbackCommand(), new ShutdownCommand(),
+    ];
 
     /// <summary>Does what the arguments say.</summary>
     /// <param name="args">As the process was given them. None: <c>run</c> where there is a <c>config.toml</c>, else help.</param>

@@ -8,17 +8,42 @@ internal sealed class StatusCommand : Command
 {
     private static readonly CliOption Application = new("--name", "APP", "Only this application.");
 
+    private static readonly CliOption Watch = new("--watch", null, "Show it again every second, until Ctrl+C.");
+
     private static readonly string[] Columns = ["APPLICATION", "ROUTE", "DEPLOYMENT", "STATUS", "REPLICAS", "ONGOING", "QUEUED", "SHED", "MESSAGE"];
 
     public override string Name => "status";
 
     public override string Summary => "Show how the applications of a running server are doing.";
 
-    public override IReadOnlyList<CliOption> Options { get; } = [Address, Application, Json];
+    public override IReadOnlyList<CliOption> Options { get; } = [Address, Token, Application, Watch, Json];
 
     public override async Task<int> RunAsync(CliArguments arguments, CliContext context)
     {
         using AdminClient client = AdminClient.Create(arguments, context);
+        if (!arguments.Has(Watch.Name))
+        {
+            return await ShowAsync(client, arguments, context);
+        }
+
+        while (true)
+        {
+            if (context.Colour)
+            {
+                await context.Out.WriteAsync("\e[H\e[2J");
+            }
+
+            if (await ShowAsync(client, arguments, context) is var code and not Done)
+            {
+                return code;
+            }
+
+            await Task.Delay(TimeSpan.FromSeconds(1), TimeProvider.System);
+        }
+    }
+
+    private static async Task<int> ShowAsync(AdminClient client, CliArguments arguments, CliContext context)
+    {
         using JsonDocument details = await client.GetJsonAsync("/api/serve/applications/");
         JsonElement applications = details.RootElement.GetProperty("applications");
         string? only = arguments.Value(Application.Name);
@@ -30,7 +55,18 @@ internal sealed class StatusCommand : Command
         }
 
         IEnumerable<JsonProperty> shown = applications.EnumerateObject().Where(a => only is null || a.Name == only);
-        await context.Out.WriteLineAsync(arguments.Has(Json.Name) ? ToJson(details.RootElement, shown) : ToTable(shown, context.Colour));
+        if (arguments.Has(Json.Name))
+        {
+            await context.Out.WriteLineAsync(ToJson(details.RootElement, shown));
+            return Done;
+        }
+
+        foreach (JsonElement notice in details.RootElement.GetProperty("notices").EnumerateArray())
+        {
+            await context.Out.WriteLineAsync($"{notice.GetString()}\n");
+        }
+
+        await context.Out.WriteLineAsync(ToTable(shown, context.Colour));
         return Done;
     }
 
@@ -106,23 +142,13 @@ internal sealed class StatusCommand : Command
             }
         }
 
-        return rows.Count == 1 ? "Nothing is deployed." : Align(rows, colour);
+        return rows.Count == 1 ? "Nothing is deployed." : Table.Align(rows, colour ? (cell, column, padded) => column == 3 ? Coloured(cell, padded) : padded : null);
     }
 
     private static int Running(JsonElement deployment) =>
         deployment.GetProperty("replica_states").TryGetProperty("RUNNING", out JsonElement running) ? running.GetInt32() : 0;
 
     private static string Number(JsonElement requests, string name) => requests.GetProperty(name).GetInt64().ToString(CultureInfo.InvariantCulture);
-
-    private static string Align(List<string[]> rows, bool colour)
-    {
-        int[] widths = [.. Enumerable.Range(0, Columns.Length - 1).Select(c => rows.Max(r => r[c].Length))];
-        return string.Join('\n', rows.Select((row, i) => string.Concat(row.Select((cell, c) =>
-        {
-            string padded = c < widths.Length ? cell.PadRight(widths[c] + 2) : cell;
-            return colour && i > 0 && c == 3 ? Coloured(cell, padded) : padded;
-        })).TrimEnd()));
-    }
 
     private static string Coloured(string status, string text)
     {

@@ -22,8 +22,8 @@ internal static class ConfigReader
         return Judge(TomlConfigReader.Read(text, errors), catalog, errors);
     }
 
-    /// <summary>The same configuration as a JSON document in UTF-8, as REST and <c>serve config --json</c> have it.</summary>
-    public static ConfigResult ReadJson(ReadOnlySpan<byte> utf8, string sourceName, ConfigCatalog catalog)
+    /// <summary>TOML in UTF-8, as <c>serve deploy</c> sends it.</summary>
+    public static ConfigResult ReadToml(ReadOnlySpan<byte> utf8, string sourceName, ConfigCatalog catalog)
     {
         ConfigErrors errors = new(sourceName);
         if (utf8.Length > ConfigFile.MaxBytes)
@@ -33,11 +33,30 @@ internal static class ConfigReader
         }
 
         return ConfigFile.Decode(utf8, errors) is string text
-            ? Judge(JsonConfigReader.Read(text, errors), catalog, errors)
+            ? Judge(TomlConfigReader.Read(text, errors), catalog, errors)
             : ConfigResult.Invalid(errors);
     }
 
-    private static ConfigResult Judge(ConfigNode? root, ConfigCatalog catalog, ConfigErrors errors)
+    /// <summary>The same configuration as a JSON document in UTF-8, as REST and <c>serve config --json</c> have it.</summary>
+    /// <param name="utf8">The document.</param>
+    /// <param name="sourceName">For errors.</param>
+    /// <param name="catalog">What it may refer to.</param>
+    /// <param name="basis">Gives the tables that the document leaves out, all but the applications; <see langword="null"/> = their defaults.</param>
+    public static ConfigResult ReadJson(ReadOnlySpan<byte> utf8, string sourceName, ConfigCatalog catalog, ServeConfig? basis = null)
+    {
+        ConfigErrors errors = new(sourceName);
+        if (utf8.Length > ConfigFile.MaxBytes)
+        {
+            ConfigFile.AddTooLarge(errors);
+            return ConfigResult.Invalid(errors);
+        }
+
+        return ConfigFile.Decode(utf8, errors) is string text
+            ? Judge(JsonConfigReader.Read(text, errors), catalog, errors, basis)
+            : ConfigResult.Invalid(errors);
+    }
+
+    private static ConfigResult Judge(ConfigNode? root, ConfigCatalog catalog, ConfigErrors errors, ServeConfig? basis = null)
     {
         if (root is null)
         {
@@ -50,7 +69,7 @@ internal static class ConfigReader
             return ConfigResult.Invalid(errors);
         }
 
-        ServeConfig config = ConfigKeys.Root.Bind(ConfigKeys.Root.Create(), root, errors);
+        ServeConfig config = ConfigKeys.Root.Bind(basis is null ? ConfigKeys.Root.Create() : basis with { Applications = [] }, root, errors);
         new ConfigRules(catalog, errors).Check(root);
         return errors.Count == 0 ? ConfigResult.Valid(config) : ConfigResult.Invalid(errors);
     }

@@ -15,6 +15,9 @@ internal sealed record ServeConfig
 
     public LoggingConfig Logging { get; init; } = new();
 
+    /// <summary>Where generations are kept; <see langword="null"/> = <c>$STATE_DIRECTORY</c>, else the user's folder for state.</summary>
+    public string? StateDir { get; init; }
+
     public EquatableList<ApplicationConfig> Applications { get; init; } = [];
 }
 

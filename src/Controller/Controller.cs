@@ -26,6 +26,9 @@ internal sealed class Controller
     private ControllerStatus _status = ControllerStatus.Empty;
     private TaskCompletionSource? _shutdown;
 
+    /// <summary>The newest goal, if it was reported to have failed: it may still come up.</summary>
+    private ApplyRequest? _failed;
+
     /// <param name="registry">The applications that are compiled in.</param>
     /// <param name="serving">Where to publish what is served.</param>
     /// <param name="environment">Clock, chance, logs.</param>
@@ -74,6 +77,12 @@ internal sealed class Controller
             _departures.RemoveAll(_reconciler.HasLeft);
         }
         while (CompleteSettled());
+
+        if (_failed is not null && _applications.Values.All(a => a.IsAtGoal && a.Failure is null))
+        {
+            _failed.Recover();
+            _failed = null;
+        }
 
         Publish();
         SetTimer();
@@ -133,6 +142,7 @@ internal sealed class Controller
 
     private Apply TakeGoal(ApplyRequest request)
     {
+        _failed = null;
         Apply apply = new(request);
         HashSet<string> wanted = [.. request.Goals.Select(g => g.Name)];
         foreach (ApplicationState gone in _applications.Values.Where(a => !wanted.Contains(a.Name)).ToList())
@@ -327,6 +337,7 @@ internal sealed class Controller
         foreach (Apply apply in _applies)
         {
             apply.Request.Complete(apply.Failures ?? failures);
+            _failed = failures.Count > 0 ? apply.Request : null;
         }
 
         _applies.Clear();

@@ -41,9 +41,15 @@ internal abstract record ControllerMessage
 internal sealed record ApplyRequest(IReadOnlyList<ApplicationGoal> Goals, bool Force = false, bool Atomic = false)
 {
     private readonly TaskCompletionSource<ApplyOutcome> _settled = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private readonly TaskCompletionSource _recovered = new(TaskCreationOptions.RunContinuationsAsynchronously);
 
     /// <summary>Completes when everything runs as asked, or has failed to.</summary>
     public Task<ApplyOutcome> Settled => _settled.Task;
+
+    /// <summary>Completes if everything runs as asked after all, while it is still the newest goal.</summary>
+    public Task Recovered => _recovered.Task;
+
+    public void Recover() => _recovered.TrySetResult();
 
     public void Complete(IReadOnlyList<string> failures) => _settled.TrySetResult(new(failures));
 }

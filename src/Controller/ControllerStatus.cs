@@ -1,3 +1,4 @@
+using Serve.Embedded.Config;
 using Serve.Embedded.Handles;
 using Serve.Embedded.Replicas;
 
@@ -9,6 +10,14 @@ internal sealed record ControllerStatus(IReadOnlyList<ApplicationReport> Applica
     public static ControllerStatus Empty { get; } = new([]);
 }
 
+/// <param name="Name">Its name.</param>
+/// <param name="RoutePrefix">The one in force; <see langword="null"/> = not exposed.</param>
+/// <param name="ImportPath">The code that is pursued.</param>
+/// <param name="Status">How it is doing.</param>
+/// <param name="Message">In words; may be empty.</param>
+/// <param name="DeployedAt">When it was last asked for.</param>
+/// <param name="Running">What was written for what is pursued: after a rollback, the last good.</param>
+/// <param name="Deployments">Callers before callees.</param>
 internal sealed record ApplicationReport(
     string Name,
     string? RoutePrefix,
@@ -16,6 +25,7 @@ internal sealed record ApplicationReport(
     ApplicationStatus Status,
     string Message,
     DateTimeOffset DeployedAt,
+    ApplicationConfig? Running,
     IReadOnlyList<DeploymentReport> Deployments);
 
 /// <param name="Goal">As it shall be.</param>

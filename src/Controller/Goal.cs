@@ -16,6 +16,9 @@ internal sealed record ApplicationGoal
     public required ApplicationCode Code { get; init; }
 
     public required EquatableList<DeploymentGoal> Deployments { get; init; }
+
+    /// <summary>What the operator wrote for it: for reports, since everything that counts is above.</summary>
+    public ApplicationConfig? Written { get; init; }
 }
 
 /// <summary>What a replica is made from. Another code means other replicas: everything else reaches a running one.</summary>

@@ -16,6 +16,7 @@ internal static class GoalBuilder
         RoutePrefix = written.RoutePrefix,
         RequestTimeout = (written.RequestTimeout ?? http.RequestTimeout) is { Ticks: > 0 } timeout ? timeout : null,
         StreamTimeout = http.StreamTimeout,
+        Written = written,
         Deployments = [.. code.Deployments.Select(d => Build(written.Deployments.FirstOrDefault(w => w.Name == d.Name), d))],
     };
 

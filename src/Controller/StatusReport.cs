@@ -33,6 +33,7 @@ internal static class StatusReport
             status,
             message,
             application.DeployedAt,
+            application.Goal.Written,
             [.. application.Serving.Deployments.Select(Of)]);
     }
 
@@ -43,6 +44,7 @@ internal static class StatusReport
         ApplicationStatus.Deleting,
         "It finishes what it has admitted.",
         DeployedAt: default,
+        Running: null,
         [.. departure.Deployments.Select(Of)]);
 
     private static DeploymentReport Of(DeploymentState deployment) =>

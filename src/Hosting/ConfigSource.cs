@@ -3,13 +3,20 @@ using Serve.Embedded.Config;
 namespace Serve.Embedded.Hosting;
 
 /// <summary>Where the configuration comes from: a file, with what flags and environment variables put on top. Read anew at every reload.</summary>
-/// <param name="path">The file, as the operator named it.</param>
+/// <param name="path">The file, as the operator named it; <see langword="null"/> = there is none, and the server starts empty.</param>
 /// <param name="registry">What a configuration may refer to.</param>
 /// <param name="flags">Overrides from the command line, by flag.</param>
 /// <param name="environment">Reads an environment variable.</param>
-internal sealed class ConfigSource(string path, DeploymentRegistry registry, IReadOnlyDictionary<string, string> flags, Func<string, string?> environment)
+internal sealed class ConfigSource(string? path, DeploymentRegistry registry, IReadOnlyDictionary<string, string> flags, Func<string, string?> environment)
 {
-    public string Path => path;
+    private readonly Lock _gate = new();
+    private (DateTime WrittenAt, long Length) _seen;
+    private ConfigResult? _lastRead;
+
+    public string? Path => path;
+
+    /// <summary>What a configuration may refer to.</summary>
+    public ConfigCatalog Catalog { get; } = CatalogOf(registry);
 
     public static ConfigResult ReadFile(string path, DeploymentRegistry registry) => ConfigReader.ReadFile(path, CatalogOf(registry));
 
@@ -26,9 +33,46 @@ internal sealed class ConfigSource(string path, DeploymentRegistry registry, IRe
 
     public ConfigResult Read()
     {
-        ConfigResult file = ReadFile(path, registry);
-        return file.IsValid ? ConfigOverrides.Apply(file.Config, flags, environment) : file;
+        ConfigResult file = path is null ? ConfigResult.Valid(new()) : ConfigReader.ReadFile(path, Catalog);
+        return WithOverrides(file);
     }
+
+    /// <summary>What somebody sent. JSON may leave tables out, which are then as they are in <paramref name="basis"/>.</summary>
+    public ConfigResult Read(ReadOnlySpan<byte> utf8, bool isJson, string name, ServeConfig basis) =>
+        isJson ? ConfigReader.ReadJson(utf8, name, Catalog, basis) : WithOverrides(ConfigReader.ReadToml(utf8, name, Catalog));
+
+    /// <summary>In one sentence, how the file differs from this; <see langword="null"/> = it does not. The file is only read again when it has changed.</summary>
+    public string? DiffersFrom(ServeConfig config)
+    {
+        if (path is null)
+        {
+            return null;
+        }
+
+        ConfigResult read;
+        lock (_gate)
+        {
+            FileInfo file = new(path);
+            (DateTime, long) now = file.Exists ? (file.LastWriteTimeUtc, file.Length) : default;
+            if (_lastRead is null || now != _seen)
+            {
+                _lastRead = Read();
+                _seen = now;
+            }
+
+            read = _lastRead;
+        }
+
+        if (!read.IsValid)
+        {
+            return $"it has {read.Errors.Count} error(s), the first: {read.Errors[0]}.";
+        }
+
+        IReadOnlyList<ConfigChange> changes = ConfigDiff.Compare(config, read.Config);
+        return changes.Count == 0 ? null : $"{changes.Count} key(s) differ, the first: {changes[0]}.";
+    }
+
+    private ConfigResult WithOverrides(ConfigResult result) => result.IsValid ? ConfigOverrides.Apply(result.Config, flags, environment) : result;
 
     private static ConfigCatalog CatalogOf(DeploymentRegistry registry) => new(registry.Applications.ToDictionary(
         a => a.Key, a => (IReadOnlyList<string>)[.. a.Value.Deployments.Select(d => d.Name)], StringComparer.Ordinal));

@@ -1,10 +1,17 @@
 using Microsoft.Extensions.Logging;
 using Serve.Embedded.Config;
 using Serve.Embedded.Controller;
+using Serve.Embedded.Controller.Generations;
 using Serve.Embedded.Deployments;
+using Serve.Embedded.Hosting.Systemd;
 using Serve.Embedded.Telemetry;
 
 namespace Serve.Embedded.Hosting;
+
+/// <summary>What a server starts with.</summary>
+/// <param name="Resume">The last good generation, and not the file.</param>
+/// <param name="Fallback">The last good generation if the file is broken, or valid but does not come up.</param>
+internal sealed record BootOptions(bool Resume = false, bool Fallback = false);
 
 /// <summary>A server in the foreground, from its configuration to the signal that ends it.</summary>
 internal sealed class ServeRun
@@ -13,16 +20,22 @@ internal sealed class ServeRun
 
     private readonly ConfigSource _source;
     private readonly DeploymentRegistry _registry;
+    private readonly BootOptions _boot;
+    private readonly Func<string, string?> _environment;
     private readonly TaskCompletionSource<string> _stop = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly TaskCompletionSource _started = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly ReloadLoop _reloads;
     private Server? _server;
+    private Deployer? _deployer;
+    private SystemdNotifier? _systemd;
     private ILogger? _logger;
 
-    public ServeRun(ConfigSource source, DeploymentRegistry registry)
+    public ServeRun(ConfigSource source, DeploymentRegistry registry, BootOptions boot, Func<string, string?> environment)
     {
         _source = source;
         _registry = registry;
+        _boot = boot;
+        _environment = environment;
         _reloads = new(ReloadAsync);
     }
 
@@ -34,23 +47,27 @@ internal sealed class ServeRun
     {
         // First of all: a signal that comes before the server is ready is remembered, not died of.
         using Signals signals = new(_reloads.Request, signal => _stop.TrySetResult(signal), exit);
-        ConfigResult read = _source.Read();
-        if (!read.IsValid)
-        {
-            await ConfigSource.WriteErrorsAsync(read, error);
-            return 1;
-        }
-
-        LiveLogSettings settings = new(Server.SettingsOf(read.Config.Logging));
+        ConfigResult file = _source.Read();
+        LiveLogSettings settings = new(file.IsValid ? Server.SettingsOf(file.Config.Logging) : new());
         using LogOutput output = new(log);
         using ServeLoggerProvider provider = new(output, settings, TimeProvider.System);
         using LoggerFactory loggers = new([provider], new LoggerFilterOptions { MinLevel = LogLevel.Trace });
         _logger = loggers.CreateLogger(LogCategories.Server);
+        using GenerationStore store = OpenStore(file.Config, loggers.CreateLogger(LogCategories.Controller));
+        (ServeConfig? config, bool isGeneration) = Choose(file, store);
+        if (config is null)
+        {
+            await ConfigSource.WriteErrorsAsync(file, error);
+            return 1;
+        }
+
         ServeEnvironment environment = new(TimeProvider.System, new SeededRandom(Seed()), ServeEnvironment.ResumeOnThreadPool, loggers);
-        ApplyOutcome outcome;
+        using SystemdNotifier systemd = _systemd = SystemdNotifier.FromEnvironment(_environment, Unset, Environment.ProcessId, TimeProvider.System, _logger);
         try
         {
-            (_server, outcome) = await Server.StartAsync(read.Config, _registry, environment, settings);
+            using InheritedSockets sockets = InheritedSockets.FromEnvironment(_environment, Unset, Environment.ProcessId, _logger);
+            _server = await Server.StartAsync(
+                config, _registry, environment, settings, server => _deployer = new(server, _source, store, _logger, () => _stop.TrySetResult("The admin port's shutdown")), sockets);
         }
         catch (StartException exception)
         {
@@ -60,12 +77,15 @@ internal sealed class ServeRun
 
         await using Server server = _server;
         provider.ProxyId = string.Join(",", server.Addresses.Select(a => new Uri(a).Authority));
-        LogFailures(outcome);
+        await BootAsync(config, file, isGeneration);
         Log.Ready(_logger, string.Join(", ", server.Addresses), string.Join(", ", server.AdminAddresses));
+        systemd.Ready(Summary());
+        systemd.StartWatchdog(() => server.IsAlive);
         _started.SetResult();
 
         string signal = await _stop.Task;
         Log.Stopping(_logger, signal);
+        systemd.Stopping(server.Grace, "Finishing what has arrived");
         await server.StopAsync();
         Log.Stopped(_logger);
         output.Close(LogFlushTime);
@@ -74,9 +94,64 @@ internal sealed class ServeRun
 
     private static ulong Seed() => BitConverter.ToUInt64(System.Security.Cryptography.RandomNumberGenerator.GetBytes(sizeof(ulong)));
 
+    private static void Unset(string variable) => Environment.SetEnvironmentVariable(variable, null);
+
+    private GenerationStore OpenStore(ServeConfig? config, ILogger logger)
+    {
+        string? home = Environment.GetFolderPath(Environment.SpecialFolder.UserProfile);
+        string? folder = StateDirectory.Resolve(config?.StateDir, _source.Path, _environment, home);
+        try
+        {
+            return GenerationStore.Open(folder, TimeProvider.System, logger);
+        }
+        catch (StateLockedException exception)
+        {
+            Log.StateInUse(_logger!, exception.Message);
+            return GenerationStore.Open((string?)null, TimeProvider.System, logger);
+        }
+    }
+
+    /// <summary>What to start with: the file, or the last good generation; <see langword="null"/> = neither can be had.</summary>
+    private (ServeConfig? Config, bool IsGeneration) Choose(ConfigResult file, GenerationStore store)
+    {
+        bool wanted = _boot.Resume || (_boot.Fallback && !file.IsValid);
+        if (wanted && store.LastGood is { } good && good.Read(_source.Catalog) is { IsValid: true } read)
+        {
+            if (_boot.Resume)
+            {
+                Log.Resumes(_logger!, good.Number);
+            }
+
+            return (read.Config, true);
+        }
+
+        if (_boot.Resume)
+        {
+            Log.FileNotUsed(_logger!);
+        }
+
+        return (file.Config, false);
+    }
+
+    private async Task BootAsync(ServeConfig config, ConfigResult file, bool isGeneration)
+    {
+        if (isGeneration && !_boot.Resume)
+        {
+            await _deployer!.FallBackAsync($"{_source.Path} has {file.Errors.Count} error(s), the first: {file.Errors[0]}.");
+            return;
+        }
+
+        ApplyOutcome outcome = await _deployer!.Deploy(config, GenerationSource.File).Settled;
+        if (_boot.Fallback && outcome.Failures.Count > 0)
+        {
+            await _deployer.FallBackAsync($"{_source.Path} is valid but did not come up. {string.Join(" ", outcome.Failures)}");
+        }
+    }
+
     private async Task ReloadAsync()
     {
         await _started.Task;
+        _systemd!.Reloading("Reading the configuration again");
         ConfigResult read = _source.Read();
         if (!read.IsValid)
         {
@@ -85,20 +160,17 @@ internal sealed class ServeRun
                 Log.ConfigError(_logger!, configError.ToString());
             }
 
-            Log.ReloadRefused(_logger!, _source.Path, read.Errors.Count);
-            return;
+            Log.ReloadRefused(_logger!, _source.Path ?? "the configuration", read.Errors.Count);
         }
-
-        int changes = ConfigDiff.Compare(_server!.Config, read.Config).Count;
-        LogFailures(await _server.ApplyAsync(read.Config));
-        Log.Reloaded(_logger!, _source.Path, changes);
-    }
-
-    private void LogFailures(ApplyOutcome outcome)
-    {
-        foreach (string failure in outcome.Failures)
+        else
         {
-            Log.DeployFailed(_logger!, failure);
+            int changes = ConfigDiff.Compare(_server!.Config, read.Config).Count;
+            await _deployer!.Deploy(read.Config, GenerationSource.Hangup).Settled;
+            Log.Reloaded(_logger!, _source.Path ?? "no file", changes);
         }
+
+        _systemd.Ready(Summary());
     }
+
+    private string Summary() => $"Serving {_server!.Status.Applications.Count} application(s) on {string.Join(", ", _server.Addresses)}";
 }

@@ -1,11 +1,13 @@
 using System.Globalization;
 using System.Net;
+using System.Net.Sockets;
 using Microsoft.Extensions.Logging;
 using Serve.Embedded.Admin;
 using Serve.Embedded.Config;
 using Serve.Embedded.Controller;
 using Serve.Embedded.Deployments;
 using Serve.Embedded.Handles;
+using Serve.Embedded.Hosting.Systemd;
 using Serve.Embedded.Proxy;
 using Serve.Embedded.Telemetry;
 
@@ -29,6 +31,8 @@ internal sealed class Server : IAsyncDisposable
         DeploymentRegistry registry,
         ServeEnvironment environment,
         LiveLogSettings logSettings,
+        Func<Server, IAdminControl> control,
+        InheritedSockets? sockets,
         IReadOnlyList<IPEndPoint> data,
         IReadOnlyList<IPEndPoint> admin)
     {
@@ -39,8 +43,9 @@ internal sealed class Server : IAsyncDisposable
         _logger = environment.Loggers.CreateLogger(LogCategories.Server);
         ServingState serving = new();
         _controller = new(registry, serving, environment);
-        _proxy = new(new(serving, environment, new(environment.Loggers, logSettings), SettingsOf(config.Http)), data);
-        _admin = new(admin, config.Admin.Host, environment.Loggers, () => new(_config, _controller.Status, _proxy.IsDraining, _proxy.ConnectionCount));
+        Func<EndPoint, Socket>? open = sockets is null ? null : sockets.Open;
+        _proxy = new(new(serving, environment, new(environment.Loggers, logSettings), SettingsOf(config.Http)), data, open);
+        _admin = new(admin, config.Admin.Host, environment.Loggers, control(this), open);
         _control = _controller.RunAsync();
     }
 
@@ -50,23 +55,51 @@ internal sealed class Server : IAsyncDisposable
     /// <summary>What runs and how it is doing.</summary>
     public ControllerStatus Status => _controller.Status;
 
+    public bool IsDraining => _proxy.IsDraining;
+
+    /// <summary>The controller's loop turns.</summary>
+    public bool IsAlive => !_control.IsCompleted;
+
+    /// <summary>Connections on the data port.</summary>
+    public int ConnectionCount => _proxy.ConnectionCount;
+
+    /// <summary>How long the way out may take: the longest <c>graceful_shutdown_timeout_s</c> after the shutdown delay.</summary>
+    public TimeSpan Grace => _controller.Status.Applications
+        .SelectMany(a => a.Deployments)
+        .Select(d => d.Goal.GracefulShutdownTimeout)
+        .Append(TimeSpan.FromSeconds(1))
+        .Max() + Config.Http.ShutdownDelay;
+
     /// <summary>Where the data port really listens.</summary>
     public IReadOnlyList<string> Addresses => _proxy.Addresses;
 
     public IReadOnlyList<string> AdminAddresses => _admin.Addresses;
 
-    /// <summary>Listens, then deploys. A request that comes in between waits in its deployment's queue.</summary>
+    /// <summary>Listens. Nothing is deployed yet: a request that comes before its application is answered 404.</summary>
+    /// <param name="config">Its listeners and limits; its applications are applied by whoever starts the server.</param>
+    /// <param name="registry">What is compiled in.</param>
+    /// <param name="environment">Clock, chance, logs.</param>
+    /// <param name="logSettings">Which lines are written.</param>
+    /// <param name="control">Makes what the admin port may ask for.</param>
+    /// <param name="sockets">Those that systemd has opened for it; <see langword="null"/> = none.</param>
     /// <exception cref="StartException">An address cannot be had; nothing was started.</exception>
-    public static async Task<(Server Server, ApplyOutcome Outcome)> StartAsync(
-        ServeConfig config, DeploymentRegistry registry, ServeEnvironment environment, LiveLogSettings logSettings)
+    public static async Task<Server> StartAsync(
+        ServeConfig config,
+        DeploymentRegistry registry,
+        ServeEnvironment environment,
+        LiveLogSettings logSettings,
+        Func<Server, IAdminControl> control,
+        InheritedSockets? sockets = null)
     {
         Server server = new(
             config,
             registry,
             environment,
             logSettings,
-            await Endpoints.ResolveAsync("http_options", config.Http.Host, config.Http.Port),
-            await Endpoints.ResolveAsync("admin_options", config.Admin.Host, config.Admin.Port));
+            control,
+            sockets,
+            sockets is { HttpAddresses.Count: > 0 } ? sockets.HttpAddresses : await Endpoints.ResolveAsync("http_options", config.Http.Host, config.Http.Port),
+            sockets is { AdminAddresses.Count: > 0 } ? sockets.AdminAddresses : await Endpoints.ResolveAsync("admin_options", config.Admin.Host, config.Admin.Port));
         try
         {
             await ListenAsync("http_options", config.Http.Host, config.Http.Port, server._proxy.StartAsync);
@@ -78,11 +111,12 @@ internal sealed class Server : IAsyncDisposable
             throw;
         }
 
-        return (server, await server._controller.ApplyAsync(new(GoalBuilder.Build(config, registry))));
+        return server;
     }
 
     /// <summary>Puts a new configuration into force as far as that needs no restart of the server, and says what has changed.</summary>
-    public async Task<ApplyOutcome> ApplyAsync(ServeConfig config)
+    /// <returns>Whose task completes when the applications are as asked, or have failed to be.</returns>
+    public ApplyRequest Apply(ServeConfig config, bool force = false, bool atomic = false)
     {
         foreach (ConfigChange change in ConfigDiff.Compare(Config, config))
         {
@@ -105,7 +139,9 @@ internal sealed class Server : IAsyncDisposable
         _logSettings.Current = SettingsOf(config.Logging);
         _proxy.Apply(SettingsOf(config.Http));
         Volatile.Write(ref _config, config);
-        return await _controller.ApplyAsync(new(GoalBuilder.Build(config, _registry)));
+        ApplyRequest request = new(GoalBuilder.Build(config, _registry), force, atomic);
+        _ = _controller.ApplyAsync(request);
+        return request;
     }
 
     /// <summary>
@@ -114,11 +150,7 @@ internal sealed class Server : IAsyncDisposable
     /// </summary>
     public async Task StopAsync()
     {
-        TimeSpan grace = _controller.Status.Applications
-            .SelectMany(a => a.Deployments)
-            .Select(d => d.Goal.GracefulShutdownTimeout)
-            .Append(TimeSpan.FromSeconds(1))
-            .Max() + Config.Http.ShutdownDelay;
+        TimeSpan grace = Grace;
         using CancellationTokenSource deadline = new(grace, _environment.Time);
         await _proxy.DrainAsync(deadline.Token);
         try
@@ -161,7 +193,7 @@ internal sealed class Server : IAsyncDisposable
         {
             await start(CancellationToken.None);
         }
-        catch (Exception exception) when (exception is IOException or System.Net.Sockets.SocketException or UnauthorizedAccessException)
+        catch (Exception exception) when (exception is IOException or SocketException or UnauthorizedAccessException)
         {
             throw new StartException(
                 $"Cannot listen on {host}:{port} ({section}): {(exception.InnerException ?? exception).Message}. Stop what listens there, or choose another {section}.port.", exception);

@@ -165,7 +165,7 @@ public sealed partial class InheritedSocketsTests : IDisposable
         await early.ConnectAsync(address, TestContext.Current.CancellationToken);
         await early.SendAsync("GET /api/ray/version HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"u8.ToArray(), TestContext.Current.CancellationToken);
         using InheritedSockets inherited = FromEnvironment("admin");
-        await using AdminServer admin = new(inherited.AdminAddresses, "127.0.0.1", NullLoggerFactory.Instance, () => throw new InvalidOperationException("not asked"), inherited.Open);
+        await using AdminServer admin = new(inherited.AdminAddresses, "127.0.0.1", NullLoggerFactory.Instance, null!, inherited.Open);
 
         await admin.StartAsync(TestContext.Current.CancellationToken);
 

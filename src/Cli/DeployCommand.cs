@@ -1,0 +1,53 @@
+using System.Text.Json;
+
+namespace Serve.Embedded.Cli;
+
+/// <summary><c>serve deploy CONFIG</c>.</summary>
+internal sealed class DeployCommand : Command
+{
+    private static readonly CliOption Force = new("--force", null, "Try also what has failed already and is unchanged.");
+    private static readonly CliOption Atomic = new("--atomic", null, "If one application does not come up, all go back.");
+
+    public override string Name => "deploy";
+
+    public override string Arguments => "CONFIG";
+
+    public override string Summary => "Make a configuration file the goal of a running server.";
+
+    public override string Details =>
+        """
+        The server judges the file; one with errors changes nothing. It is answered as soon as it is accepted; with --wait when it has come up, or
+        has failed to and what was good before serves on (exit code 1).
+        """;
+
+    public override int MostArguments => 1;
+
+    public override IReadOnlyList<CliOption> Options { get; } = [Address, Token, GenerationWait.Wait, GenerationWait.Timeout, Force, Atomic, Json];
+
+    public override async Task<int> RunAsync(CliArguments arguments, CliContext context)
+    {
+        if (arguments.Positional.Count == 0)
+        {
+            throw new UsageException("Which file? Write: serve deploy CONFIG");
+        }
+
+        string file = arguments.Positional[0];
+        byte[] text;
+        try
+        {
+            text = await File.ReadAllBytesAsync(file);
+        }
+        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
+        {
+            await context.Error.WriteLineAsync($"Cannot read {file}: {exception.Message}");
+            return Failed;
+        }
+
+        using AdminClient client = AdminClient.Create(arguments, context);
+        string query = $"?source={Uri.EscapeDataString(file)}&force={Lower(arguments.Has(Force.Name))}&atomic={Lower(arguments.Has(Atomic.Name))}";
+        using JsonDocument accepted = await client.SendAsync(HttpMethod.Put, $"/api/serve/applications/{query}", text, "application/toml");
+        return await GenerationWait.FinishAsync(client, accepted, arguments, context, "Sent deploy request successfully.");
+    }
+
+    private static string Lower(bool value) => value ? "true" : "false";
+}

@@ -1,0 +1,143 @@
+using Microsoft.Extensions.Logging;
+using Serve.Embedded.Admin;
+using Serve.Embedded.Config;
+using Serve.Embedded.Controller;
+using Serve.Embedded.Controller.Generations;
+using Serve.Embedded.Telemetry;
+
+namespace Serve.Embedded.Hosting;
+
+/// <summary>
+/// The one road on which a goal reaches the server, whoever sends it: it becomes a generation, is applied, and how that ends is written down. The last writer wins. Safe for all threads.
+/// </summary>
+internal sealed class Deployer(Server server, ConfigSource source, GenerationStore store, ILogger logger, Action shutdown) : IAdminControl
+{
+    private readonly Lock _gate = new();
+    private ServeConfig _goal = server.Config;
+    private string? _fallback;
+
+    public IReadOnlyList<Generation> Generations => store.All;
+
+    public AdminView View
+    {
+        get
+        {
+            ServeConfig goal = Volatile.Read(ref _goal);
+            Generation? current = store.Current;
+            return new(goal, server.Config, server.Status, current, [.. Notices(goal, current)], server.IsDraining, server.ConnectionCount);
+        }
+    }
+
+    public ConfigResult Read(ReadOnlySpan<byte> utf8, bool isJson, string name) => source.Read(utf8, isJson, name, Volatile.Read(ref _goal));
+
+    public Generation Deploy(ServeConfig config, bool force, bool atomic) => Deploy(config, GenerationSource.Rest, force: force, atomic: atomic).Generation;
+
+    public Generation Rollback(int? number)
+    {
+        Generation to = number is { } asked
+            ? store.Find(asked) ?? throw new AdminRefusedException($"There is no generation {asked}. 'serve history' lists those that are kept.")
+            : (store.Current is { } current ? store.GoodBefore(current.Number) : null)
+                ?? throw new AdminRefusedException("There is no good generation before the one that runs. 'serve history' lists those that are kept.");
+        ConfigResult read = to.Read(source.Catalog);
+        return read.IsValid
+            ? Deploy(read.Config, GenerationSource.Rest, restoredFrom: to.Number, force: true).Generation
+            : throw new AdminRefusedException($"Generation {to.Number} is no longer valid here: {string.Join(" ", read.Errors)}");
+    }
+
+    public void Scale(string application, string deployment, int replicas)
+    {
+        lock (_gate)
+        {
+            ServeConfig goal = _goal;
+            int index = goal.Applications.ToList().FindIndex(a => a.Name == application);
+            if (index < 0 || !source.Catalog.ImportPaths[goal.Applications[index].ImportPath].Contains(deployment))
+            {
+                throw new AdminRefusedException($"There is no deployment '{deployment}' in an application '{application}'. 'serve status' lists them.");
+            }
+
+            ApplicationConfig written = goal.Applications[index];
+            DeploymentConfig options = written.Deployments.FirstOrDefault(d => d.Name == deployment) ?? new() { Name = deployment };
+            ApplicationConfig scaled = written with { Deployments = [.. written.Deployments.Where(d => d.Name != deployment), options with { NumReplicas = replicas }] };
+            Deploy(goal with { Applications = [.. goal.Applications.Select((a, i) => i == index ? scaled : a)] }, GenerationSource.Rest);
+        }
+    }
+
+    public void Shutdown() => shutdown();
+
+    /// <summary>Makes a valid configuration the goal.</summary>
+    /// <returns>Its generation, and how it ends.</returns>
+    public (Generation Generation, Task<ApplyOutcome> Settled) Deploy(
+        ServeConfig config, GenerationSource from, bool force = false, bool atomic = false, int? restoredFrom = null)
+    {
+        ApplyRequest request;
+        Generation generation;
+        lock (_gate)
+        {
+            generation = store.Add(config, from, from is GenerationSource.File or GenerationSource.Hangup ? source.Path : null, restoredFrom);
+            foreach (Generation pending in store.All.Where(g => g.Outcome == GenerationOutcome.Pending && g.Number != generation.Number))
+            {
+                store.MarkSuperseded(pending.Number, $"generation {generation.Number} took its place");
+            }
+
+            Volatile.Write(ref _goal, config);
+            Volatile.Write(ref _fallback, null);
+            request = server.Apply(config, force, atomic);
+        }
+
+        _ = MarkAsync(generation.Number, request);
+        return (generation, request.Settled);
+    }
+
+    /// <summary>Goes to the last good generation, because the file cannot be served.</summary>
+    /// <returns><see langword="false"/> if there is none that is still valid.</returns>
+    public async Task<bool> FallBackAsync(string why)
+    {
+        if (store.LastGood is not { } good || good.Read(source.Catalog) is not { IsValid: true } read)
+        {
+            return false;
+        }
+
+        Log.FallsBack(logger, good.Number, why);
+        (_, Task<ApplyOutcome> settled) = Deploy(read.Config, GenerationSource.File, restoredFrom: good.Number);
+        Volatile.Write(ref _fallback, $"The server fell back to generation {good.Number}: {why}");
+        await settled;
+        return true;
+    }
+
+    private async Task MarkAsync(int number, ApplyRequest request)
+    {
+        ApplyOutcome outcome = await request.Settled;
+        if (outcome.Failures.Count == 0)
+        {
+            store.MarkGood(number);
+            return;
+        }
+
+        foreach (string failure in outcome.Failures)
+        {
+            Log.DeployFailed(logger, failure);
+        }
+
+        store.MarkFailed(number, string.Join(" ", outcome.Failures));
+        await request.Recovered;
+        store.MarkGood(number);
+    }
+
+    private IEnumerable<string> Notices(ServeConfig goal, Generation? current)
+    {
+        if (Volatile.Read(ref _fallback) is { } fallback)
+        {
+            yield return fallback;
+        }
+
+        if (source.DiffersFrom(goal) is { } difference)
+        {
+            yield return $"What runs is not what {source.Path} says: {difference} The goal is generation {current?.Number} ({current?.Source.ToString().ToLowerInvariant()}). SIGHUP makes the file the goal.";
+        }
+
+        if (store.Trouble is { } trouble)
+        {
+            yield return trouble;
+        }
+    }
+}
