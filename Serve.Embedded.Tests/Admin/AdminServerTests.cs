@@ -98,7 +98,7 @@ public sealed class AdminServerTests
         using HttpResponseMessage response = await admin.SendAsync(request, TestServer.Deadline);
 
         Assert.Equal(HttpStatusCode.Forbidden, response.StatusCode);
-        Assert.Contains("admin_options.host", await ErrorOfAsync(response), StringComparison.Ordinal);
+        Assert.Contains("admin_options.allowed_hosts", await ErrorOfAsync(response), StringComparison.Ordinal);
     }
 
     [Fact]

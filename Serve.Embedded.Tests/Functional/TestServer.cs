@@ -57,13 +57,16 @@ internal sealed class TestServer : IAsyncDisposable
         ConfigSource source = new(path: null, registry, new Dictionary<string, string>(), _ => null);
         Deployer? deployer = null;
         config = config with { Http = config.Http with { Port = 0 }, Admin = config.Admin with { Port = 0 } };
-        Server server = await Server.StartAsync(
+        Server server = await Server.CreateAsync(
             config,
             registry,
             environment,
             new(new()),
             starting => deployer = new(starting, source, GenerationStore.Open((string?)null, environment.Time, NullLogger.Instance), loggers.CreateLogger(LogCategories.Server), () => { }));
-        ApplyOutcome outcome = await deployer!.Deploy(config, GenerationSource.Code).Settled;
+        ApplyRequest first = deployer!.Deploy(config, GenerationSource.Code).Request;
+        await first.Taken;
+        await server.ListenAsync();
+        ApplyOutcome outcome = await first.Settled;
         return new(server, deployer, outcome, logs, loggers, time as ManualTimeProvider);
     }
 
@@ -79,7 +82,7 @@ internal sealed class TestServer : IAsyncDisposable
     }
 
     public Task<ApplyOutcome> ApplyAsync(ServeConfig config) =>
-        Deployer.Deploy(config with { Http = config.Http with { Port = 0 }, Admin = config.Admin with { Port = 0 } }, GenerationSource.Code).Settled;
+        Deployer.Deploy(config with { Http = config.Http with { Port = 0 }, Admin = config.Admin with { Port = 0 } }, GenerationSource.Code).Request.Settled;
 
     public IEnumerable<FakeLogRecord> LogsOf(int eventId) => Logs.GetSnapshot().Where(r => r.Id.Id == eventId);
 

@@ -22,7 +22,7 @@ public sealed class ReloadLoopTests
             {
                 second.SetResult();
             }
-        });
+        }, _ => { });
 
         loop.Request();
         await started.Task.WaitAsync(TestContext.Current.CancellationToken);
@@ -34,5 +34,31 @@ public sealed class ReloadLoopTests
         goOn.SetResult();
         await second.Task.WaitAsync(TestContext.Current.CancellationToken);
         Assert.Equal(2, count);
+    }
+
+    [Fact]
+    public async Task Request_AReloadThrew_TheNextOneIsAsGoodAsAny()
+    {
+        TaskCompletionSource<Exception> failed = new(TaskCreationOptions.RunContinuationsAsynchronously);
+        TaskCompletionSource again = new(TaskCreationOptions.RunContinuationsAsynchronously);
+        int count = 0;
+        ReloadLoop loop = new(
+            () =>
+            {
+                if (Interlocked.Increment(ref count) == 1)
+                {
+                    throw new InvalidOperationException("fault");
+                }
+
+                again.SetResult();
+                return Task.CompletedTask;
+            },
+            failed.SetResult);
+
+        loop.Request();
+        Assert.Equal("fault", (await failed.Task.WaitAsync(TestContext.Current.CancellationToken)).Message);
+        loop.Request();
+
+        await again.Task.WaitAsync(TestContext.Current.CancellationToken);
     }
 }

@@ -13,13 +13,13 @@ namespace Serve.Embedded.Admin;
 internal sealed class AdminApplication : IHttpApplication<HttpContext>
 {
     private readonly ILogger _logger;
-    private readonly AdminHosts _hosts;
+    private readonly AdminGuard _guard;
     private readonly Lazy<RequestDelegate> _pipeline;
 
-    public AdminApplication(ILoggerFactory loggers, AdminHosts hosts, IAdminControl control)
+    public AdminApplication(ILoggerFactory loggers, AdminGuard guard, IAdminControl control)
     {
         _logger = loggers.CreateLogger(LogCategories.Server);
-        _hosts = hosts;
+        _guard = guard;
         _pipeline = new(() => Build(loggers, new(control)));
     }
 
@@ -27,12 +27,9 @@ internal sealed class AdminApplication : IHttpApplication<HttpContext>
 
     public async Task ProcessRequestAsync(HttpContext context)
     {
-        if (!_hosts.IsOurs(context.Request.Host.Host))
+        if (_guard.Refuses(context) is { } refusal)
         {
-            await AdminJson.WriteErrorAsync(
-                context.Response,
-                StatusCodes.Status403Forbidden,
-                "The admin port answers under its own address only, so that no web page can reach it under a name of its own. Use an IP address or localhost, or set admin_options.host to the name.");
+            await AdminJson.WriteErrorAsync(context.Response, refusal.StatusCode, refusal.Message);
             return;
         }
 

@@ -15,13 +15,13 @@ internal sealed class AdminServer : IAsyncDisposable
     private readonly AdminApplication _application;
 
     /// <param name="endpoints">Where to listen.</param>
-    /// <param name="host">The name that requests may call it by, as configured.</param>
+    /// <param name="guard">Says who may ask.</param>
     /// <param name="loggers">Where log lines go.</param>
     /// <param name="control">What it may ask of the server.</param>
     /// <param name="open">Gives the socket for an endpoint, where some were handed over; else they are made.</param>
-    public AdminServer(IReadOnlyList<IPEndPoint> endpoints, string host, ILoggerFactory loggers, IAdminControl control, Func<EndPoint, Socket>? open = null)
+    public AdminServer(IReadOnlyList<IPEndPoint> endpoints, AdminGuard guard, ILoggerFactory loggers, IAdminControl control, Func<EndPoint, Socket>? open = null)
     {
-        _application = new(loggers, new(host), control);
+        _application = new(loggers, guard, control);
         KestrelServerOptions options = new() { AddServerHeader = false };
         options.Limits.MaxConcurrentConnections = 256;
         options.Limits.MaxRequestBodySize = 16 << 20;

@@ -61,9 +61,14 @@ internal sealed class Controller
     /// <summary>Takes every message that has come, and does what follows. <see langword="true"/> when it is shut down and nothing runs any more.</summary>
     public bool Step()
     {
+        List<ApplyRequest>? taken = null;
         while (_messages.Reader.TryRead(out ControllerMessage? message))
         {
             Take(message);
+            if (message is ControllerMessage.Apply apply)
+            {
+                (taken ??= []).Add(apply.Request);
+            }
         }
 
         long now = _environment.Time.GetTimestamp();
@@ -85,6 +90,7 @@ internal sealed class Controller
         }
 
         Publish();
+        taken?.ForEach(request => request.Take());
         SetTimer();
         if (_shutdown is null || _departures.Count > 0)
         {

@@ -40,8 +40,14 @@ internal abstract record ControllerMessage
 /// <param name="Atomic">If one application fails, all go back.</param>
 internal sealed record ApplyRequest(IReadOnlyList<ApplicationGoal> Goals, bool Force = false, bool Atomic = false)
 {
+    private readonly TaskCompletionSource _taken = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly TaskCompletionSource<ApplyOutcome> _settled = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly TaskCompletionSource _recovered = new(TaskCreationOptions.RunContinuationsAsynchronously);
+
+    /// <summary>Completes when its routes are published: from then on a request finds its application, up or not.</summary>
+    public Task Taken => _taken.Task;
+
+    public void Take() => _taken.TrySetResult();
 
     /// <summary>Completes when everything runs as asked, or has failed to.</summary>
     public Task<ApplyOutcome> Settled => _settled.Task;

@@ -31,5 +31,12 @@ internal sealed class ServingState
 
     public ServingSnapshot Current => Volatile.Read(ref _current);
 
-    public void Publish(ServingSnapshot snapshot) => Volatile.Write(ref _current, snapshot);
+    /// <summary>Whether anything was ever exposed: from then on the server is alive, whatever is deployed.</summary>
+    public bool HasHadRoutes { get; private set; }
+
+    public void Publish(ServingSnapshot snapshot)
+    {
+        HasHadRoutes |= snapshot.Applications.Any(a => a.RoutePrefix is not null);
+        Volatile.Write(ref _current, snapshot);
+    }
 }

@@ -65,8 +65,8 @@ internal sealed class Deployer(Server server, ConfigSource source, GenerationSto
     public void Shutdown() => shutdown();
 
     /// <summary>Makes a valid configuration the goal.</summary>
-    /// <returns>Its generation, and how it ends.</returns>
-    public (Generation Generation, Task<ApplyOutcome> Settled) Deploy(
+    /// <returns>Its generation, and how it goes.</returns>
+    public (Generation Generation, ApplyRequest Request) Deploy(
         ServeConfig config, GenerationSource from, bool force = false, bool atomic = false, int? restoredFrom = null)
     {
         ApplyRequest request;
@@ -85,23 +85,28 @@ internal sealed class Deployer(Server server, ConfigSource source, GenerationSto
         }
 
         _ = MarkAsync(generation.Number, request);
-        return (generation, request.Settled);
+        return (generation, request);
     }
 
-    /// <summary>Goes to the last good generation, because the file cannot be served.</summary>
-    /// <returns><see langword="false"/> if there is none that is still valid.</returns>
-    public async Task<bool> FallBackAsync(string why)
+    /// <summary>Goes to the last good generation, if there is one that is still valid, because the file cannot be served.</summary>
+    public async Task FallBackAsync(string why)
     {
         if (store.LastGood is not { } good || good.Read(source.Catalog) is not { IsValid: true } read)
         {
-            return false;
+            return;
         }
 
-        Log.FallsBack(logger, good.Number, why);
-        (_, Task<ApplyOutcome> settled) = Deploy(read.Config, GenerationSource.File, restoredFrom: good.Number);
-        Volatile.Write(ref _fallback, $"The server fell back to generation {good.Number}: {why}");
-        await settled;
-        return true;
+        (_, ApplyRequest request) = Deploy(read.Config, GenerationSource.File, restoredFrom: good.Number);
+        NoteFallback(why);
+        await request.Settled;
+    }
+
+    /// <summary>What runs is a generation, because the file cannot be served: said in the log, and in the status until there is another goal.</summary>
+    public void NoteFallback(string why)
+    {
+        int number = store.Current!.RestoredFrom ?? store.Current.Number;
+        Log.FallsBack(logger, number, why);
+        Volatile.Write(ref _fallback, $"The server fell back to generation {number}: {why}");
     }
 
     private async Task MarkAsync(int number, ApplyRequest request)

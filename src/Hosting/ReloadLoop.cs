@@ -4,7 +4,9 @@ namespace Serve.Embedded.Hosting;
 /// Runs reloads one at a time. Requests that come while one runs become one more, which reads the file as it is then: none is lost
 /// and none is piled up.
 /// </summary>
-internal sealed class ReloadLoop(Func<Task> reload)
+/// <param name="reload">Reads and applies the file.</param>
+/// <param name="failed">Told what a reload threw: a fault of ours, after which the next signal is as good as any.</param>
+internal sealed class ReloadLoop(Func<Task> reload, Action<Exception> failed)
 {
     private readonly Lock _gate = new();
     private bool _running;
@@ -31,7 +33,17 @@ internal sealed class ReloadLoop(Func<Task> reload)
     {
         while (true)
         {
-            await reload();
+            try
+            {
+                await reload();
+            }
+#pragma warning disable CA1031 // SIGHUP must not be dead from then on.
+            catch (Exception exception)
+#pragma warning restore CA1031
+            {
+                failed(exception);
+            }
+
             lock (_gate)
             {
                 if (!_again)

@@ -36,7 +36,7 @@ internal sealed class ServeRun
         _registry = registry;
         _boot = boot;
         _environment = environment;
-        _reloads = new(ReloadAsync);
+        _reloads = new(ReloadAsync, exception => Log.ReloadFailed(_logger!, exception));
     }
 
     /// <summary>Serves until a signal ends it. Returns the exit code: 0 = ended as asked, 1 = never started.</summary>
@@ -63,11 +63,15 @@ internal sealed class ServeRun
 
         ServeEnvironment environment = new(TimeProvider.System, new SeededRandom(Seed()), ServeEnvironment.ResumeOnThreadPool, loggers);
         using SystemdNotifier systemd = _systemd = SystemdNotifier.FromEnvironment(_environment, Unset, Environment.ProcessId, TimeProvider.System, _logger);
+        ApplyRequest first;
         try
         {
             using InheritedSockets sockets = InheritedSockets.FromEnvironment(_environment, Unset, Environment.ProcessId, _logger);
-            _server = await Server.StartAsync(
+            _server = await Server.CreateAsync(
                 config, _registry, environment, settings, server => _deployer = new(server, _source, store, _logger, () => _stop.TrySetResult("The admin port's shutdown")), sockets);
+            first = _deployer!.Deploy(config, GenerationSource.File, restoredFrom: isGeneration ? store.LastGood?.Number : null).Request;
+            await first.Taken;
+            await _server.ListenAsync();
         }
         catch (StartException exception)
         {
@@ -77,7 +81,7 @@ internal sealed class ServeRun
 
         await using Server server = _server;
         provider.ProxyId = string.Join(",", server.Addresses.Select(a => new Uri(a).Authority));
-        await BootAsync(config, file, isGeneration);
+        await BootAsync(first, file, isGeneration);
         Log.Ready(_logger, string.Join(", ", server.Addresses), string.Join(", ", server.AdminAddresses));
         systemd.Ready(Summary());
         systemd.StartWatchdog(() => server.IsAlive);
@@ -133,18 +137,16 @@ internal sealed class ServeRun
         return (file.Config, false);
     }
 
-    private async Task BootAsync(ServeConfig config, ConfigResult file, bool isGeneration)
+    private async Task BootAsync(ApplyRequest first, ConfigResult file, bool isGeneration)
     {
+        ApplyOutcome outcome = await first.Settled;
         if (isGeneration && !_boot.Resume)
         {
-            await _deployer!.FallBackAsync($"{_source.Path} has {file.Errors.Count} error(s), the first: {file.Errors[0]}.");
-            return;
+            _deployer!.NoteFallback($"{_source.Path} has {file.Errors.Count} error(s), the first: {file.Errors[0]}.");
         }
-
-        ApplyOutcome outcome = await _deployer!.Deploy(config, GenerationSource.File).Settled;
-        if (_boot.Fallback && outcome.Failures.Count > 0)
+        else if (_boot.Fallback && outcome.Failures.Count > 0)
         {
-            await _deployer.FallBackAsync($"{_source.Path} is valid but did not come up. {string.Join(" ", outcome.Failures)}");
+            await _deployer!.FallBackAsync($"{_source.Path} is valid but did not come up. {string.Join(" ", outcome.Failures)}");
         }
     }
 
@@ -165,7 +167,7 @@ internal sealed class ServeRun
         else
         {
             int changes = ConfigDiff.Compare(_server!.Config, read.Config).Count;
-            await _deployer!.Deploy(read.Config, GenerationSource.Hangup).Settled;
+            await _deployer!.Deploy(read.Config, GenerationSource.Hangup).Request.Settled;
             Log.Reloaded(_logger!, _source.Path ?? "no file", changes);
         }
 

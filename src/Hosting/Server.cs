@@ -43,9 +43,8 @@ internal sealed class Server : IAsyncDisposable
         _logger = environment.Loggers.CreateLogger(LogCategories.Server);
         ServingState serving = new();
         _controller = new(registry, serving, environment);
-        Func<EndPoint, Socket>? open = sockets is null ? null : sockets.Open;
-        _proxy = new(new(serving, environment, new(environment.Loggers, logSettings), SettingsOf(config.Http)), data, open);
-        _admin = new(admin, config.Admin.Host, environment.Loggers, control(this), open);
+        _proxy = new(new(serving, environment, new(environment.Loggers, logSettings), SettingsOf(config.Http)), data, sockets is { HttpAddresses.Count: > 0 } ? sockets.Open : null);
+        _admin = new(admin, new(new(config.Admin.Host, []), token: null), environment.Loggers, control(this), sockets is { AdminAddresses.Count: > 0 } ? sockets.Open : null);
         _control = _controller.RunAsync();
     }
 
@@ -75,23 +74,21 @@ internal sealed class Server : IAsyncDisposable
 
     public IReadOnlyList<string> AdminAddresses => _admin.Addresses;
 
-    /// <summary>Listens. Nothing is deployed yet: a request that comes before its application is answered 404.</summary>
-    /// <param name="config">Its listeners and limits; its applications are applied by whoever starts the server.</param>
+    /// <summary>Makes a server that neither listens nor serves yet: <see cref="Apply"/> what it shall serve, then <see cref="ListenAsync()"/>.</summary>
+    /// <param name="config">Its listeners and limits.</param>
     /// <param name="registry">What is compiled in.</param>
     /// <param name="environment">Clock, chance, logs.</param>
     /// <param name="logSettings">Which lines are written.</param>
     /// <param name="control">Makes what the admin port may ask for.</param>
     /// <param name="sockets">Those that systemd has opened for it; <see langword="null"/> = none.</param>
-    /// <exception cref="StartException">An address cannot be had; nothing was started.</exception>
-    public static async Task<Server> StartAsync(
+    /// <exception cref="StartException">A host name has no address.</exception>
+    public static async Task<Server> CreateAsync(
         ServeConfig config,
         DeploymentRegistry registry,
         ServeEnvironment environment,
         LiveLogSettings logSettings,
         Func<Server, IAdminControl> control,
-        InheritedSockets? sockets = null)
-    {
-        Server server = new(
+        InheritedSockets? sockets = null) => new(
             config,
             registry,
             environment,
@@ -100,18 +97,14 @@ internal sealed class Server : IAsyncDisposable
             sockets,
             sockets is { HttpAddresses.Count: > 0 } ? sockets.HttpAddresses : await Endpoints.ResolveAsync("http_options", config.Http.Host, config.Http.Port),
             sockets is { AdminAddresses.Count: > 0 } ? sockets.AdminAddresses : await Endpoints.ResolveAsync("admin_options", config.Admin.Host, config.Admin.Port));
-        try
-        {
-            await ListenAsync("http_options", config.Http.Host, config.Http.Port, server._proxy.StartAsync);
-            await ListenAsync("admin_options", config.Admin.Host, config.Admin.Port, server._admin.StartAsync);
-        }
-        catch (StartException)
-        {
-            await server.DisposeAsync();
-            throw;
-        }
 
-        return server;
+    /// <summary>Lets requests in. One that comes before its replicas are up waits in its deployment's queue.</summary>
+    /// <exception cref="StartException">An address cannot be had.</exception>
+    public async Task ListenAsync()
+    {
+        ServeConfig config = Config;
+        await ListenAsync("http_options", config.Http.Host, config.Http.Port, _proxy.StartAsync);
+        await ListenAsync("admin_options", config.Admin.Host, config.Admin.Port, _admin.StartAsync);
     }
 
     /// <summary>Puts a new configuration into force as far as that needs no restart of the server, and says what has changed.</summary>

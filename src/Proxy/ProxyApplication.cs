@@ -16,7 +16,6 @@ internal sealed class ProxyApplication(ServingState serving, ServeEnvironment en
 {
     private RouteTable _routes = new(ServingSnapshot.Empty);
     private ProxySettings _settings = settings;
-    private bool _hadRoutes;
     private bool _isDraining;
 
     public ServeEnvironment Environment => environment;
@@ -56,8 +55,7 @@ internal sealed class ProxyApplication(ServingState serving, ServeEnvironment en
         }
     }
 
-    /// <summary>Whether anything was ever exposed: from then on the server is alive, whatever is deployed.</summary>
-    public bool HadRoutes => Volatile.Read(ref _hadRoutes) || (_hadRoutes = Routes.Routes.Count > 0);
+    public bool HadRoutes => serving.HasHadRoutes;
 
     public Exchange CreateContext(IFeatureCollection contextFeatures)
     {

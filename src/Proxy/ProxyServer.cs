@@ -2,7 +2,6 @@ using System.Net;
 using System.Net.Sockets;
 using Microsoft.AspNetCore.Hosting.Server.Features;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
-using Microsoft.AspNetCore.Server.Kestrel.Transport.Sockets;
 using Microsoft.Extensions.Options;
 
 namespace Serve.Embedded.Proxy;
@@ -20,11 +19,11 @@ internal sealed class ProxyServer : IAsyncDisposable
 
     /// <param name="application">What answers.</param>
     /// <param name="endpoints">Where to listen.</param>
-    /// <param name="open">Gives the socket for an endpoint, where some were handed over; else they are made.</param>
-    public ProxyServer(ProxyApplication application, IReadOnlyList<IPEndPoint> endpoints, Func<EndPoint, Socket>? open = null)
+    /// <param name="handedOver">Gives the socket that was handed over for an endpoint; <see langword="null"/> = they are made.</param>
+    public ProxyServer(ProxyApplication application, IReadOnlyList<IPEndPoint> endpoints, Func<EndPoint, Socket>? handedOver)
     {
         _application = application;
-        _listener = new(application.Environment.Loggers, open ?? SocketTransportOptions.CreateDefaultBoundListenSocket);
+        _listener = new(application.Environment.Loggers, handedOver);
         _connections = new(application);
         KestrelServerOptions options = new() { AddServerHeader = false };
         foreach (IPEndPoint endpoint in endpoints)
@@ -70,8 +69,8 @@ internal sealed class ProxyServer : IAsyncDisposable
         try
         {
             await Task.Delay(_application.Settings.ShutdownDelay, _application.Environment.Time, cancellationToken);
-            await _listener.StopAcceptingAsync();
-            await _connections.CloseIdleAsync(QuietTime, cancellationToken);
+            int accepted = await _listener.StopAcceptingAsync(cancellationToken);
+            await _connections.CloseIdleAsync(accepted, QuietTime, cancellationToken);
         }
         catch (OperationCanceledException) when (cancellationToken.IsCancellationRequested)
         {

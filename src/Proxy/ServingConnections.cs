@@ -20,6 +20,7 @@ internal sealed class ServingConnections(ProxyApplication proxy)
     private readonly RefusalLog _refusals = new(
         proxy.Environment.Loggers.CreateLogger(LogCategories.Proxy), "-", "http_options.max_connections", proxy.Environment.Time);
 
+    private int _begun;
     private int _count;
     private int _lingering;
 
@@ -29,15 +30,16 @@ internal sealed class ServingConnections(ProxyApplication proxy)
     public ConnectionDelegate Bound(ConnectionDelegate next) => connection => ServeAsync(connection, next);
 
     /// <summary>Closes connections as they fall idle, until there are none.</summary>
+    /// <param name="accepted">How many were accepted: one that nobody has begun to serve yet is not idle.</param>
     /// <param name="idleTime">
     /// How long a connection must have been quiet. A client that has just been answered may already have sent its next
     /// request; the answer to that one tells it that the connection closes.
     /// </param>
     /// <param name="cancellationToken">Stops waiting.</param>
-    public async Task CloseIdleAsync(TimeSpan idleTime, CancellationToken cancellationToken)
+    public async Task CloseIdleAsync(int accepted, TimeSpan idleTime, CancellationToken cancellationToken)
     {
         TimeSpan lookAgain = TimeSpan.FromMilliseconds(10);
-        while (Count > 0)
+        while (Count > 0 || Volatile.Read(ref _begun) < accepted)
         {
             foreach ((ServingConnection connection, _) in _open)
             {
@@ -54,7 +56,9 @@ internal sealed class ServingConnections(ProxyApplication proxy)
     private async Task ServeAsync(ConnectionContext connection, ConnectionDelegate next)
     {
         int limit = proxy.Settings.MaxConnections;
-        if (Interlocked.Increment(ref _count) > limit)
+        bool isOpen = Interlocked.Increment(ref _count) <= limit;
+        Interlocked.Increment(ref _begun);
+        if (!isOpen)
         {
             Interlocked.Decrement(ref _count);
             _refusals.Write(limit, static max => $"A connection was refused: {max} are open, which is http_options.max_connections.");

@@ -12,40 +12,48 @@ namespace Serve.Embedded.Proxy;
 /// has not, so they are taken in first.
 /// </summary>
 /// <param name="loggers">Kestrel's own log.</param>
-/// <param name="open">Gives the socket that listens on an address: a new one, or one that was handed over.</param>
-internal sealed class ServingListener(ILoggerFactory loggers, Func<EndPoint, Socket> open) : IConnectionListenerFactory
+/// <param name="handedOver">Gives the socket that was handed over for an address; <see langword="null"/> = they are made, and are this server's alone.</param>
+internal sealed class ServingListener(ILoggerFactory loggers, Func<EndPoint, Socket>? handedOver) : IConnectionListenerFactory
 {
-    /// <summary>Under a flood of new connections the backlog never empties; then those behind it are the load balancer's to retry.</summary>
+    /// <summary>Where new connections cannot be kept out, the backlog never empties under a flood of them; then those behind it are the load balancer's to retry.</summary>
     private const int MostLooks = 10_000;
 
-    private readonly List<(IConnectionListener Listener, Socket Socket)> _open = [];
+    private readonly List<(CountedListener Listener, Socket Socket)> _open = [];
 
     public async ValueTask<IConnectionListener> BindAsync(EndPoint endpoint, CancellationToken cancellationToken = default)
     {
         Socket? socket = null;
         SocketTransportOptions options = new()
         {
-            CreateBoundListenSocket = address => socket = open(address),
+            CreateBoundListenSocket = address => socket = (handedOver ?? SocketTransportOptions.CreateDefaultBoundListenSocket)(address),
         };
-        IConnectionListener listener = await new SocketTransportFactory(Options.Create(options), loggers).BindAsync(endpoint, cancellationToken);
+        CountedListener listener = new(await new SocketTransportFactory(Options.Create(options), loggers).BindAsync(endpoint, cancellationToken));
         _open.Add((listener, socket!));
         return listener;
     }
 
     /// <summary>Lets in everybody whom the kernel has already accepted, then closes the listening sockets.</summary>
-    public async Task StopAcceptingAsync()
+    /// <returns>How many connections were accepted, ever: as many must have been served.</returns>
+    public async Task<int> StopAcceptingAsync(CancellationToken cancellationToken)
     {
-        foreach ((IConnectionListener listener, Socket socket) in _open)
+        // In a socket that was handed over, who comes now waits for the next server.
+        bool isShut = handedOver is null && _open.All(o => ListenerFilter.TryRefuseNew(o.Socket));
+        foreach ((CountedListener listener, Socket socket) in _open)
         {
-            for (int looks = 0; looks < MostLooks && socket.Poll(0, SelectMode.SelectRead); looks++)
+            for (int looks = 0; (isShut || looks < MostLooks) && socket.Poll(0, SelectMode.SelectRead); looks++)
             {
+                cancellationToken.ThrowIfCancellationRequested();
+
                 // The accept loop is taking them in.
                 await Task.Yield();
             }
 
-            await listener.UnbindAsync();
+            await listener.UnbindAsync(cancellationToken);
+            await listener.Ended.WaitAsync(cancellationToken);
         }
 
+        int accepted = _open.Sum(o => o.Listener.Accepted);
         _open.Clear();
+        return accepted;
     }
 }

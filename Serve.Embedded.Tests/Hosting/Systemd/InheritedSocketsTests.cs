@@ -165,7 +165,7 @@ public sealed partial class InheritedSocketsTests : IDisposable
         await early.ConnectAsync(address, TestContext.Current.CancellationToken);
         await early.SendAsync("GET /api/ray/version HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"u8.ToArray(), TestContext.Current.CancellationToken);
         using InheritedSockets inherited = FromEnvironment("admin");
-        await using AdminServer admin = new(inherited.AdminAddresses, "127.0.0.1", NullLoggerFactory.Instance, null!, inherited.Open);
+        await using AdminServer admin = new(inherited.AdminAddresses, new(new("127.0.0.1", []), null), NullLoggerFactory.Instance, null!, inherited.Open);
 
         await admin.StartAsync(TestContext.Current.CancellationToken);
 
@@ -189,7 +189,10 @@ public sealed partial class InheritedSocketsTests : IDisposable
         await using Microsoft.AspNetCore.Connections.ConnectionContext? accepted = await listening.AcceptAsync(TestContext.Current.CancellationToken);
         Assert.NotNull(accepted);
 
-        await listener.StopAcceptingAsync();
+        // As Kestrel's accept loop does, until it is told that nobody comes any more.
+        Task<Microsoft.AspNetCore.Connections.ConnectionContext?> last = listening.AcceptAsync(TestContext.Current.CancellationToken).AsTask();
+        Assert.Equal(1, await listener.StopAcceptingAsync(TestContext.Current.CancellationToken));
+        Assert.Null(await last);
 
         using Socket second = new(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
         await second.ConnectAsync(address, TestContext.Current.CancellationToken);

@@ -1,0 +1,55 @@
+using System.Security.Cryptography;
+using System.Text;
+using Microsoft.AspNetCore.Http;
+
+namespace Serve.Embedded.Admin;
+
+/// <summary>Who may ask: under a name of ours, with the token where one is set, and, to change something, not from a web page of another origin.</summary>
+/// <param name="hosts">Our names.</param>
+/// <param name="token">What a client must show; <see langword="null"/> = nothing.</param>
+internal sealed class AdminGuard(AdminHosts hosts, string? token)
+{
+    private const string Bearer = "Bearer ";
+
+    private readonly byte[]? _token = token is null ? null : SHA256.HashData(Encoding.UTF8.GetBytes(token));
+
+    /// <returns>Why not, with the status to say it with; <see langword="null"/> = it may.</returns>
+    public (int StatusCode, string Message)? Refuses(HttpContext context)
+    {
+        HttpRequest request = context.Request;
+        if (!hosts.IsOurs(request.Host.Host, context.Connection.LocalIpAddress))
+        {
+            return (StatusCodes.Status403Forbidden,
+                $"The admin port does not answer under the name '{request.Host.Host}', so that no web page can reach it under a name of its own. Use localhost or its address, or list the name in admin_options.allowed_hosts.");
+        }
+
+        if (_token is not null && !Shows(request, _token))
+        {
+            context.Response.Headers.WWWAuthenticate = "Bearer";
+            return (StatusCodes.Status401Unauthorized,
+                "The admin port wants a token (admin_options.token_file). Send it as 'Authorization: Bearer TOKEN'; the serve commands take --token-file.");
+        }
+
+        return Changes(request) && IsForeignPage(request)
+            ? (StatusCodes.Status403Forbidden, "A web page of another origin may not change anything here.")
+            : null;
+    }
+
+    /// <summary>Compares hashes, in constant time, so that neither the token nor its length can be guessed by the clock.</summary>
+    private static bool Shows(HttpRequest request, byte[] token) =>
+        request.Headers.Authorization is [string shown] && shown.StartsWith(Bearer, StringComparison.OrdinalIgnoreCase) &&
+        CryptographicOperations.FixedTimeEquals(SHA256.HashData(Encoding.UTF8.GetBytes(shown[Bearer.Length..].Trim())), token);
+
+    private static bool Changes(HttpRequest request) => !HttpMethods.IsGet(request.Method) && !HttpMethods.IsHead(request.Method) && !HttpMethods.IsOptions(request.Method);
+
+    /// <summary>Browsers say where a page is from; programs say nothing.</summary>
+    private static bool IsForeignPage(HttpRequest request)
+    {
+        if (request.Headers["Sec-Fetch-Site"] is [string site] && site is not ("same-origin" or "none"))
+        {
+            return true;
+        }
+
+        return request.Headers.Origin is [string origin] && !origin.Equals($"{request.Scheme}://{request.Host}", StringComparison.OrdinalIgnoreCase);
+    }
+}
