@@ -1,7 +1,9 @@
 using System.Text;
 using System.Text.Json;
 using Serve.Embedded.Cli;
+using Serve.Embedded.Config;
 using Serve.Embedded.Deployments;
+using Serve.Embedded.Hosting;
 
 namespace Serve.Embedded.Tests.Cli;
 
@@ -108,8 +110,45 @@ public sealed class ServeCliTests
         CliRun json = await CliRun.RunAsync("check", file, "--json");
 
         Assert.Equal($"{file} is valid: 1 application(s), 1 deployment(s).", text.Out.Trim());
-        Assert.Equal("{\"valid\":true,\"errors\":[]}", json.Out.Trim());
+        Assert.Equal("{\"valid\":true,\"errors\":[],\"warnings\":[]}", json.Out.Trim());
         Assert.Equal(0, text.ExitCode + json.ExitCode);
+    }
+
+    [Fact]
+    public async Task Check_KeyWithoutEffect_WarnsAndIsValid()
+    {
+        using Scratch scratch = new();
+        string file = scratch.Write("[[applications]]\nimport_path = \"builtin:echo\"\ndeployments = [{ name = \"Echo\", graceful_shutdown_wait_loop_s = 2 }]\n");
+
+        CliRun text = await CliRun.RunAsync("check", file);
+        CliRun json = await CliRun.RunAsync("check", file, "--json");
+
+        Assert.Equal(0, text.ExitCode + json.ExitCode);
+        Assert.Equal($"{file}:3:65: warning: graceful_shutdown_wait_loop_s has no effect here: a replica stops as soon as it is idle", text.Error.Trim());
+        using JsonDocument document = JsonDocument.Parse(json.Out);
+        JsonElement warning = Assert.Single(document.RootElement.GetProperty("warnings").EnumerateArray());
+        Assert.Equal((3, 65), (warning.GetProperty("line").GetInt32(), warning.GetProperty("column").GetInt32()));
+        Assert.Empty(json.Error);
+    }
+
+    [Fact]
+    public async Task Build_AutoscalingInCode_IsWrittenAndReadBackTheSame()
+    {
+        using Scratch scratch = new();
+        AutoscalingOptions autoscaling = new() { MinReplicas = 0, MaxReplicas = 8, UpscaleDelay = TimeSpan.Zero, Aggregation = AggregationFunction.Max };
+        DeploymentRegistry registry = new DeploymentRegistry().AddApplication("test:app", app => app.AddHttp("One", _ => new EchoDeployment(), new() { Autoscaling = autoscaling }));
+        using StringWriter output = new();
+
+        int exitCode = await ServeCli.RunAsync(["build"], new CliContext(registry, output, TextWriter.Null, _ => null, Colour: false));
+
+        Assert.Equal(0, exitCode);
+        ConfigResult read = ConfigSource.ReadFile(scratch.Write(output.ToString()), registry);
+        Assert.Empty(read.Errors);
+        DeploymentConfig written = read.Config!.Applications[0].Deployments[0];
+        Assert.True(written.NumReplicas!.Value.IsAuto);
+        Assert.Equal(
+            new AutoscalingConfig { MinReplicas = 0, MaxReplicas = 8, UpscaleDelay = TimeSpan.Zero, Aggregation = AggregationFunction.Max },
+            written.Autoscaling);
     }
 
     [Fact]

@@ -13,7 +13,7 @@ public sealed class ConfigDiffTests
             new ApplicationConfig
             {
                 ImportPath = "builtin:slow",
-                Deployments = [new DeploymentConfig { Name = "SlowDeployment", MaxQueuedRequests = 2, Backpressure = new BackpressureConfig() }],
+                Deployments = [new DeploymentConfig { Name = "SlowDeployment", MaxQueuedRequests = 2, Backpressure = new BackpressureConfig(), Autoscaling = new AutoscalingConfig() }],
             },
         ],
     };
@@ -24,8 +24,10 @@ public sealed class ConfigDiffTests
         [typeof(int)] = 429,
         [typeof(long)] = 4242L,
         [typeof(double)] = 4.5,
-        [typeof(bool)] = false,
         [typeof(TimeSpan)] = TimeSpan.FromSeconds(42),
+        [typeof(ReplicaCount)] = ReplicaCount.Auto,
+        [typeof(AggregationFunction)] = AggregationFunction.Max,
+        [typeof(EquatableList<string>)] = new EquatableList<string>(["other"]),
         [typeof(LogEncoding)] = LogEncoding.Json,
         [typeof(Microsoft.Extensions.Logging.LogLevel)] = Microsoft.Extensions.Logging.LogLevel.Error,
     };
@@ -37,7 +39,8 @@ public sealed class ConfigDiffTests
     private static Type[] Records { get; } =
     [
         typeof(ServeConfig), typeof(HttpOptionsConfig), typeof(AdminOptionsConfig), typeof(LoggingConfig),
-        typeof(ApplicationConfig), typeof(DeploymentConfig), typeof(BackpressureConfig),
+        typeof(ControllerOptionsConfig), typeof(BoxConfig),
+        typeof(ApplicationConfig), typeof(DeploymentConfig), typeof(BackpressureConfig), typeof(AutoscalingConfig),
     ];
 
     [Fact]
@@ -124,8 +127,11 @@ public sealed class ConfigDiffTests
             nameof(HttpOptionsConfig) => Base with { Http = With(Base.Http, property) },
             nameof(AdminOptionsConfig) => Base with { Admin = With(Base.Admin, property) },
             nameof(LoggingConfig) => Base with { Logging = With(Base.Logging, property) },
+            nameof(ControllerOptionsConfig) => Base with { Controller = With(Base.Controller, property) },
+            nameof(BoxConfig) => Base with { Box = With(Base.Box, property) },
             nameof(ApplicationConfig) => Base with { Applications = [property == "Deployments" ? application with { Deployments = [] } : With(application, property)] },
             nameof(DeploymentConfig) => Base with { Applications = [application with { Deployments = [With(deployment, property)] }] },
+            nameof(AutoscalingConfig) => Base with { Applications = [application with { Deployments = [deployment with { Autoscaling = With(deployment.Autoscaling!, property) }] }] },
             _ => Base with { Applications = [application with { Deployments = [deployment with { Backpressure = With(deployment.Backpressure!, property) }] }] },
         };
     }
@@ -136,9 +142,11 @@ public sealed class ConfigDiffTests
     {
         T copy = (T)typeof(T).GetMethod("<Clone>$")!.Invoke(record, null)!;
         PropertyInfo property = typeof(T).GetProperty(name)!;
-        object value = name == nameof(DeploymentConfig.UserConfig)
+        Type type = Nullable.GetUnderlyingType(property.PropertyType) ?? property.PropertyType;
+        object value = name is nameof(DeploymentConfig.UserConfig) or nameof(ApplicationConfig.Args)
             ? """{"other":1}"""
-            : OtherValues[Nullable.GetUnderlyingType(property.PropertyType) ?? property.PropertyType];
+            : type == typeof(bool) ? property.GetValue(record) is not true
+            : OtherValues[type];
         property.SetValue(copy, value);
         return copy;
     }

@@ -9,6 +9,7 @@ public sealed class ConfigReaderTests
 {
     private const string App = "[[applications]]\nimport_path = \"builtin:slow\"\n";
     private const string Deployment = App + "[[applications.deployments]]\nname = \"SlowDeployment\"\n";
+    private const string Scaled = Deployment + "[applications.deployments.autoscaling_config]\n";
 
     /// <summary>Input, and every line that an operator gets to see. A new key gets a line here.</summary>
     public static TheoryData<string, string> BadInputs { get; } = new()
@@ -30,8 +31,9 @@ public sealed class ConfigReaderTests
         { "applications = []\nport = 1", "config.toml:2:1: unknown key port in the file's top level; it belongs to [http_options]" },
         { "applications = []\n[logging_config]\nlogs_dir = \"\"", "config.toml:3:1: unknown key logs_dir in [logging_config]; the keys here are encoding, log_level, enable_access_log" },
         { "applications = []\n[http_options]\nPort = 1", "config.toml:3:1: unknown key Port in [http_options]; did you mean 'port'?" },
-        { Deployment + "health_check_period_s = 10", "config.toml:5:1: unknown key health_check_period_s in [[applications.deployments]]; the keys here are name, num_replicas, max_ongoing_requests, max_queued_requests, max_queue_wait_s, graceful_shutdown_timeout_s, user_config, backpressure_config" },
-        { App + "\"a b\" = 1", "config.toml:3:1: unknown key \"a b\" in [[applications]]; the keys here are name, route_prefix, import_path, request_timeout_s, deployments" },
+        { Deployment + "ray_actor_options = {}", "config.toml:5:1: unknown key ray_actor_options in [[applications.deployments]]; the keys here are name, num_replicas, autoscaling_config, max_ongoing_requests, max_queued_requests, max_queue_wait_s, graceful_shutdown_timeout_s, graceful_shutdown_wait_loop_s, health_check_period_s, health_check_timeout_s, max_constructor_retry_count, rolling_update_percentage, rolling_update, num_cpus, memory_mb, weight, user_config, backpressure_config" },
+        { Deployment + "min_replicas = 1", "config.toml:5:1: unknown key min_replicas in [[applications.deployments]]; it belongs to autoscaling_config" },
+        { App + "\"a b\" = 1", "config.toml:3:1: unknown key \"a b\" in [[applications]]; the keys here are name, route_prefix, import_path, request_timeout_s, args, deployments" },
 
         // [http_options], [admin_options], [logging_config].
         { "applications = []\nhttp_options = 3", "config.toml:2:16: http_options must be a table, written [http_options], not 3" },
@@ -50,6 +52,11 @@ public sealed class ConfigReaderTests
         { "applications = []\n[http_options]\nmax_request_body_bytes = -1", "config.toml:3:26: max_request_body_bytes must be an integer from 0 to 1099511627776, not -1" },
         { "applications = []\n[http_options]\nshutdown_delay_s = nan", "config.toml:3:20: shutdown_delay_s must be a number of seconds from 0 to 3600, not nan" },
         { "applications = []\n[admin_options]\nport = -1\nhost = 1", "config.toml:3:8: port must be an integer from 0 to 65535 (0 = any free port), not -1\nconfig.toml:4:8: host must be an IP address or a host name, not 1" },
+        { "applications = []\n[admin_options]\ntoken_file = \"\"", "config.toml:3:14: token_file must be a path, not \"\": it is empty" },
+        { "applications = []\n[admin_options]\nallowed_hosts = \"box\"", "config.toml:3:17: allowed_hosts must be a list of at most 100 host names, not \"box\"" },
+        { "applications = []\n[admin_options]\nallowed_hosts = [1, \"box\", \"*\"]", "config.toml:3:18: each of allowed_hosts must be an IP address or a host name, not 1\nconfig.toml:3:28: each of allowed_hosts must be an IP address or a host name, not \"*\": write 0.0.0.0 or :: for all addresses" },
+        { "applications = []\n[controller_options]\nstate_dir = 1", "config.toml:3:13: state_dir must be a path, not 1" },
+        { "applications = []\n[box]\nmax_replicas = 0\ncpus = 0\nmemory_mb = 0.5", "config.toml:3:16: max_replicas must be an integer from 1 to 1000000, not 0\nconfig.toml:4:8: cpus must be a number from 0.01 to 10000, not 0\nconfig.toml:5:13: memory_mb must be an integer from 1 to 16777216, not 0.5" },
         { "applications = []\n[logging_config]\nencoding = \"JSNO\"", "config.toml:3:12: encoding must be one of \"TEXT\", \"JSON\", not \"JSNO\"; did you mean 'JSON'?" },
         { "applications = []\n[logging_config]\nlog_level = \"warn\"", "config.toml:3:13: log_level must be one of \"TRACE\", \"DEBUG\", \"INFO\", \"WARNING\", \"ERROR\", \"CRITICAL\", not \"warn\"" },
         { "applications = []\n[logging_config]\nenable_access_log = 1", "config.toml:3:21: enable_access_log must be true or false, not 1" },
@@ -64,6 +71,8 @@ public sealed class ConfigReaderTests
         { App + "route_prefix = \"/{a}\"", "config.toml:3:16: route_prefix must be a path such as /, /a or /a/b, or \"\" (not exposed over HTTP), not \"/{a}\": it has the character '{'" },
         { App + "route_prefix = \"/-/a\"", "config.toml:3:16: route_prefix must be a path such as /, /a or /a/b, or \"\" (not exposed over HTTP), not \"/-/a\": /-/ is where the server itself answers" },
         { App + "route_prefix = \"/a//b\"", "config.toml:3:16: route_prefix must be a path such as /, /a or /a/b, or \"\" (not exposed over HTTP), not \"/a//b\": it has an empty segment, '.' or '..', which no request's path has" },
+        { App + "args = [1]", "config.toml:3:8: args must be a table, not a list" },
+        { App + "args = { a = inf }", "config.toml:3:14: args must not hold inf: it is handed over as JSON, which has no such number" },
         { App + "request_timeout_s = true", "config.toml:3:21: request_timeout_s must be a number of seconds from 0.001 to 2592000, or 0 for none, not true" },
         { "[[applications]]\nimport_path = \"slow\"", "config.toml:2:15: import_path must be an import path such as builtin:slow, not \"slow\": it has no colon" },
         { "[[applications]]\nimport_path = \"a:b:c\"", "config.toml:2:15: import_path must be an import path such as builtin:slow, not \"a:b:c\": it has more than one colon" },
@@ -77,18 +86,41 @@ public sealed class ConfigReaderTests
         { App + "deployments = [{ name = \"Slow\" }]", "config.toml:3:25: Deployment 'Slow' does not exist. Known: SlowDeployment" },
         { App + "deployments = [{ name = \"SlowDeploymnet\" }]", "config.toml:3:25: Deployment 'SlowDeploymnet' does not exist. Did you mean 'SlowDeployment'? Known: SlowDeployment" },
         { App + "deployments = [{ name = \"SlowDeployment\" },\n{ name = \"SlowDeployment\" }]", "config.toml:4:10: deployment name \"SlowDeployment\" is taken already on line 3" },
-        { Deployment + "num_replicas = 0", "config.toml:5:16: num_replicas must be an integer from 1 to 10000, not 0" },
-        { Deployment + "num_replicas = \"auto\"", "config.toml:5:16: num_replicas must be an integer from 1 to 10000, not \"auto\"" },
+        { Deployment + "num_replicas = 0", "config.toml:5:16: num_replicas must be an integer from 1 to 10000, or \"auto\", not 0" },
+        { Deployment + "num_replicas = \"atuo\"", "config.toml:5:16: num_replicas must be an integer from 1 to 10000, or \"auto\", not \"atuo\"; did you mean 'auto'?" },
+        { Deployment + "num_replicas = 1.0", "config.toml:5:16: num_replicas must be an integer from 1 to 10000, or \"auto\", not 1.0" },
         { Deployment + "max_ongoing_requests = 0", "config.toml:5:24: max_ongoing_requests must be an integer from 1 to 1000000, not 0" },
         { Deployment + "max_queued_requests = -2", "config.toml:5:23: max_queued_requests must be an integer from -1 to 1000000 (0 = no queue, -1 = unlimited), not -2" },
         { Deployment + "max_queue_wait_s = 0", "config.toml:5:20: max_queue_wait_s must be a number of seconds from 0.001 to 2592000, not 0" },
         { Deployment + "graceful_shutdown_timeout_s = -0.5", "config.toml:5:31: graceful_shutdown_timeout_s must be a number of seconds from 0 to 86400, not -0.5" },
+        { Deployment + "graceful_shutdown_wait_loop_s = -1", "config.toml:5:33: graceful_shutdown_wait_loop_s must be a number of seconds from 0 to 86400, not -1" },
+        { Deployment + "health_check_period_s = 0\nhealth_check_timeout_s = \"30\"", "config.toml:5:25: health_check_period_s must be a number of seconds from 0.001 to 2592000, not 0\nconfig.toml:6:26: health_check_timeout_s must be a number of seconds from 0.001 to 2592000, not \"30\"" },
+        { Deployment + "max_constructor_retry_count = 0", "config.toml:5:31: max_constructor_retry_count must be an integer from 1 to 10000, not 0" },
+        { Deployment + "rolling_update_percentage = 0\nrolling_update = \"stop_first\"", "config.toml:5:29: rolling_update_percentage must be a number from 0.001 to 1, not 0\nconfig.toml:6:18: rolling_update must be one of \"start_first\", \"replace\", not \"stop_first\"; did you mean 'start_first'?" },
+        { Deployment + "rolling_update_percentage = 20", "config.toml:5:29: rolling_update_percentage must be a number from 0.001 to 1, not 20" },
+        { Deployment + "num_cpus = -1\nmemory_mb = -1\nweight = 0", "config.toml:5:12: num_cpus must be a number from 0 to 10000, not -1\nconfig.toml:6:13: memory_mb must be an integer from 0 to 16777216, not -1\nconfig.toml:7:10: weight must be an integer from 1 to 1000, not 0" },
+
+        // autoscaling_config.
+        { Deployment + "autoscaling_config = true", "config.toml:5:22: autoscaling_config must be a table such as { min_replicas = 1, max_replicas = 10, target_ongoing_requests = 2.0 }, not true" },
+        { Deployment + "[applications.deployments.autoscaling_config]\nmin_replicas = -1\ninitial_replicas = 0.5\nmax_replicas = 0", "config.toml:6:16: min_replicas must be an integer from 0 to 10000, not -1\nconfig.toml:7:20: initial_replicas must be an integer from 0 to 10000, not 0.5\nconfig.toml:8:16: max_replicas must be an integer from 1 to 10000, not 0" },
+        { Scaled + "target_ongoing_requests = 0\nlook_back_period_s = 0\nmetrics_interval_s = 0", "config.toml:6:27: target_ongoing_requests must be a number from 0.001 to 1000000, not 0\nconfig.toml:7:22: look_back_period_s must be a number of seconds from 0.001 to 2592000, not 0\nconfig.toml:8:22: metrics_interval_s must be a number of seconds from 0.001 to 2592000, not 0" },
+        { Scaled + "upscale_delay_s = -1\ndownscale_delay_s = nan\ndownscale_to_zero_delay_s = \"x\"", "config.toml:6:19: upscale_delay_s must be a number of seconds from 0 to 2592000, not -1\nconfig.toml:7:21: downscale_delay_s must be a number of seconds from 0 to 2592000, not nan\nconfig.toml:8:29: downscale_to_zero_delay_s must be a number of seconds from 0 to 2592000, not \"x\"" },
+        { Scaled + "upscaling_factor = 0\ndownscaling_factor = 1001", "config.toml:6:20: upscaling_factor must be a number from 0.001 to 1000, not 0\nconfig.toml:7:22: downscaling_factor must be a number from 0.001 to 1000, not 1001" },
+        { Scaled + "aggregation_function = \"avg\"\npolicy = {}", "config.toml:6:24: aggregation_function must be one of \"mean\", \"max\", \"min\", not \"avg\"\nconfig.toml:7:10: policy must be a name of ASCII letters, digits, '_', '-' and '.', at most 128 long, not a table" },
+        { Scaled + "policy = \"queu\"", "config.toml:6:10: unknown policy \"queu\". Did you mean 'queue'? Known: queue" },
+        { Scaled + "smoothing_factor = 1\nupscale_smoothing_factor = 1\ndownscale_smoothing_factor = 1", "config.toml:6:1: unknown key smoothing_factor in autoscaling_config; Ray Serve has given it up: write upscaling_factor and downscaling_factor\nconfig.toml:7:1: unknown key upscale_smoothing_factor in autoscaling_config; Ray Serve has given it up: write upscaling_factor\nconfig.toml:8:1: unknown key downscale_smoothing_factor in autoscaling_config; Ray Serve has given it up: write downscaling_factor" },
+        { Scaled + "min_replicas = 2", "config.toml:6:16: min_replicas, 2, must not be more than 1, the default of max_replicas" },
+        { Scaled + "min_replicas = 3\nmax_replicas = 2", "config.toml:6:16: min_replicas, 3, must not be more than max_replicas, 2" },
+        { Scaled + "min_replicas = 2\nmax_replicas = 4\ninitial_replicas = 1", "config.toml:8:20: initial_replicas must be from min_replicas, 2, to max_replicas, 4, not 1" },
+        { Scaled + "min_replicas = 2\nmax_replicas = 4\ninitial_replicas = 5", "config.toml:8:20: initial_replicas must be from min_replicas, 2, to max_replicas, 4, not 5" },
+        { Deployment + "num_replicas = \"auto\"\nautoscaling_config = { min_replicas = 101 }", "config.toml:6:39: min_replicas, 101, must not be more than 100, the default of max_replicas" },
+        { Deployment + "num_replicas = 2\nautoscaling_config = {}", "config.toml:5:16: num_replicas is a number, and autoscaling_config lets the load decide: leave one of them out, or write num_replicas = \"auto\"" },
         { Deployment + "user_config = { a = [1, nan], b = inf }", "config.toml:5:25: user_config must not hold nan: it is handed over as JSON, which has no such number\nconfig.toml:5:35: user_config must not hold inf: it is handed over as JSON, which has no such number" },
         { Deployment + "backpressure_config = 503", "config.toml:5:23: backpressure_config must be a table such as { status_code = 429, retry_after_s = 5.0 }, not 503" },
-        { Deployment + "backpressure_config = { status_code = 500, retry_after_s = -1, policy = \"static\" }", "config.toml:5:39: status_code must be 503 or 429, not 500\nconfig.toml:5:60: retry_after_s must be a number from 0 to 86400, not -1\nconfig.toml:5:64: unknown key policy in backpressure_config; the keys here are status_code, retry_after_s" },
+        { Deployment + "backpressure_config = { status_code = 500, retry_after_s = -1, colour = \"red\" }", "config.toml:5:39: status_code must be 503 or 429, not 500\nconfig.toml:5:60: retry_after_s must be a number from 0 to 86400, not -1\nconfig.toml:5:64: unknown key colour in backpressure_config; the keys here are status_code, retry_after_s" },
 
         // Places: after a multi-line string, CRLF, dotted keys and a table that is continued further down.
-        { "a = '''\n\n'''\nb = 1\napplications = []", "config.toml:1:1: unknown key a in the file's top level; the keys here are http_options, admin_options, logging_config, applications\nconfig.toml:4:1: unknown key b in the file's top level; the keys here are http_options, admin_options, logging_config, applications" },
+        { "a = '''\n\n'''\nb = 1\napplications = []", "config.toml:1:1: unknown key a in the file's top level; the keys here are http_options, admin_options, logging_config, controller_options, box, applications\nconfig.toml:4:1: unknown key b in the file's top level; the keys here are http_options, admin_options, logging_config, controller_options, box, applications" },
         { "applications = []\r\n[http_options]\r\nport = -1\r\n", "config.toml:3:8: port must be an integer from 0 to 65535 (0 = any free port), not -1" },
         { "applications = []\nhttp_options.prot = 1", "config.toml:2:14: unknown key prot in [http_options]; did you mean 'port'?" },
         { Deployment + "[http_options]\nport = 1\n[[applications.deployments]]\nnum_replicas = 2", "config.toml:7:1: [[applications.deployments]] needs a key name: a name of ASCII letters, digits, '_', '-' and '.', at most 128 long" },
@@ -167,6 +199,75 @@ public sealed class ConfigReaderTests
     [Fact]
     public void ReadText_NotExposedApplications_MayBeMany() =>
         Assert.Equal(2, TestCatalog.ReadValid(App + "name=\"a\"\nroute_prefix = \"\"\n" + App + "route_prefix = \"\"").Applications.Count);
+
+    [Fact]
+    public void ReadText_Autoscaling_IsBound()
+    {
+        ServeConfig config = TestCatalog.ReadValid(Deployment + """
+            num_replicas = "AUTO"
+            rolling_update = "replace"
+            [applications.deployments.autoscaling_config]
+            min_replicas = 0
+            max_replicas = 7
+            downscale_to_zero_delay_s = 5
+            aggregation_function = "max"
+            policy = "queue"
+            """);
+
+        DeploymentConfig deployment = config.Applications[0].Deployments[0];
+        Assert.Equal(ReplicaCount.Auto, deployment.NumReplicas);
+        Assert.True(deployment.Replaces);
+        Assert.Equal(
+            new AutoscalingConfig { MinReplicas = 0, MaxReplicas = 7, DownscaleToZeroDelay = TimeSpan.FromSeconds(5), Aggregation = AggregationFunction.Max, Policy = "queue" },
+            deployment.Autoscaling);
+    }
+
+    [Fact]
+    public void ReadText_AutoscalingNotWrittenFurther_HasTheDefaultsOfRayServe() => Assert.Equal(
+        (1, null, null, 2.0, 30.0, 30.0, 600.0, null, 1.0, 1.0),
+        TestCatalog.ReadValid(Deployment + "autoscaling_config = {}").Applications[0].Deployments[0].Autoscaling is { } a
+            ? (a.MinReplicas, a.InitialReplicas, a.MaxReplicas, a.TargetOngoingRequests, a.LookBackPeriod.TotalSeconds, a.UpscaleDelay.TotalSeconds, a.DownscaleDelay.TotalSeconds, a.DownscaleToZeroDelay, a.UpscalingFactor, a.DownscalingFactor)
+            : default((int, int?, int?, double, double, double, double, TimeSpan?, double, double)));
+
+    [Fact]
+    public void ReadText_AutoWithoutBounds_MayInitiallyHaveUpToItsOwnMost() =>
+        Assert.Equal(100, TestCatalog.ReadValid(Deployment + "num_replicas = \"auto\"\nautoscaling_config = { initial_replicas = 100 }").Applications[0].Deployments[0].Autoscaling!.InitialReplicas);
+
+    [Fact]
+    public void ReadText_KeysWithoutEffect_AreWarnedOfInTheOrderOfTheText()
+    {
+        ConfigResult result = TestCatalog.Read(Deployment + "autoscaling_config = { metrics_interval_s = 10 }\ngraceful_shutdown_wait_loop_s = 2.0");
+
+        Assert.True(result.IsValid);
+        Assert.Equal(
+            [
+                "config.toml:5:45: warning: metrics_interval_s has no effect here: the load is at hand, and each decision sees it as it is",
+                "config.toml:6:33: warning: graceful_shutdown_wait_loop_s has no effect here: a replica stops as soon as it is idle",
+            ],
+            result.Warnings.Select(warning => warning.ToString()));
+    }
+
+    [Fact]
+    public void ReadText_ErrorsAndWarnings_AreToldApart()
+    {
+        ConfigResult result = TestCatalog.Read(Deployment + "graceful_shutdown_wait_loop_s = 2.0\nweight = 0");
+
+        Assert.Equal("config.toml:6:10: weight must be an integer from 1 to 1000, not 0", Assert.Single(result.Errors).ToString());
+        Assert.StartsWith("config.toml:5:33: warning: ", Assert.Single(result.Warnings).ToString(), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void ReadText_ManyWarnings_SaysHowMany()
+    {
+        string toml = string.Concat(Enumerable.Range(0, ConfigErrors.MaxShown + 5).Select(i =>
+            $"[[applications]]\nname = \"a{i}\"\nroute_prefix = \"/a{i}\"\nimport_path = \"builtin:echo\"\ndeployments = [{{ name = \"Echo\", graceful_shutdown_wait_loop_s = 1 }}]\n"));
+
+        ConfigResult result = TestCatalog.Read(toml);
+
+        Assert.True(result.IsValid);
+        Assert.Equal(ConfigErrors.MaxShown + 1, result.Warnings.Count);
+        Assert.Equal("config.toml: and 5 more warnings", result.Warnings[^1].ToString());
+    }
 
     [Fact]
     public void ReadText_MoreErrorsThanShown_SaysHowMany()

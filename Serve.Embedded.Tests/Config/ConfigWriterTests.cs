@@ -22,11 +22,16 @@ public sealed class ConfigWriterTests
         [admin_options]
         host = "127.0.0.1"
         port = 8265
+        allowed_hosts = []
 
         [logging_config]
         encoding = "TEXT"
         log_level = "INFO"
         enable_access_log = true
+
+        [controller_options]
+
+        [box]
 
         """, ConfigWriter.ToToml(new ServeConfig()));
 

@@ -24,7 +24,20 @@ internal sealed class RandomConfig(int seed)
             MaxRequestBodyBytes = _random.NextInt64(1L << 40),
             ShutdownDelay = TimeSpan.FromTicks(_random.NextInt64(3600 * TimeSpan.TicksPerSecond)),
         },
-        Admin = new AdminOptionsConfig { Host = Pick("::1", "localhost"), Port = _random.Next(65536) },
+        Admin = new AdminOptionsConfig
+        {
+            Host = Pick("::1", "localhost"),
+            Port = _random.Next(65536),
+            TokenFile = Pick(null, "/etc/serve/token", "é \"\\"),
+            AllowedHosts = Pick<EquatableList<string>>([], ["box.example"], ["a", "b"]),
+        },
+        Controller = new ControllerOptionsConfig { StateDir = Pick(null, "/var/lib/serve", "state") },
+        Box = new BoxConfig
+        {
+            MaxReplicas = Maybe(() => _random.Next(1, 1_000_000)),
+            Cpus = Maybe(() => 0.01 + (_random.NextDouble() * 1000)),
+            MemoryMb = Maybe(() => _random.Next(1, DeploymentKeys.MaxMemoryMb)),
+        },
         Logging = new LoggingConfig { Encoding = Pick(LogEncoding.Text, LogEncoding.Json), Level = (LogLevel)_random.Next(6), EnableAccessLog = Chance() },
         Applications = new EquatableList<ApplicationConfig>([.. Enumerable.Range(0, _random.Next(4)).Select(Application)]),
     };
@@ -38,21 +51,61 @@ internal sealed class RandomConfig(int seed)
             RoutePrefix = Chance() ? null : $"/é{index}/b",
             ImportPath = slow ? "builtin:slow" : "builtin:echo",
             RequestTimeout = Maybe(SecondsOrNone),
+            Args = Chance() ? null : JsonText.Canonical(Table(depth: 1)),
             Deployments = Chance() ? [] : [Deployment(slow ? "SlowDeployment" : "Echo")],
         };
     }
 
-    private DeploymentConfig Deployment(string name) => new()
+    private DeploymentConfig Deployment(string name) => Scaled(new()
     {
         Name = name,
-        NumReplicas = Maybe(() => _random.Next(1, 10_000)),
         MaxOngoingRequests = Maybe(() => _random.Next(1, 1_000_000)),
         MaxQueuedRequests = Maybe(() => _random.Next(-1, 1_000_000)),
         MaxQueueWait = Maybe(Seconds),
-        GracefulShutdownTimeout = Maybe(() => TimeSpan.FromTicks(_random.NextInt64(86400 * TimeSpan.TicksPerSecond))),
+        GracefulShutdownTimeout = Maybe(Delay),
+        GracefulShutdownWaitLoop = Maybe(Delay),
+        HealthCheckPeriod = Maybe(Seconds),
+        HealthCheckTimeout = Maybe(Seconds),
+        MaxConstructorRetryCount = Maybe(() => _random.Next(1, 10_000)),
+        RollingUpdatePercentage = Maybe(() => 1 - (_random.NextDouble() * 0.9)),
+        Replaces = Maybe(Chance),
+        NumCpus = Maybe(() => _random.NextDouble() * 64),
+        MemoryMb = Maybe(() => _random.Next(DeploymentKeys.MaxMemoryMb)),
+        Weight = Maybe(() => _random.Next(1, 1_000)),
         UserConfig = Chance() ? null : JsonText.Canonical(Value(depth: 0)),
         Backpressure = Chance() ? null : new BackpressureConfig { StatusCode = Pick(503, 429), RetryAfterS = Maybe(() => _random.NextDouble() * 86400) },
-    };
+    });
+
+    private DeploymentConfig Scaled(DeploymentConfig deployment)
+    {
+        if (Chance())
+        {
+            return deployment with { NumReplicas = Maybe(() => Chance() ? ReplicaCount.Auto : _random.Next(1, 10_000)) };
+        }
+
+        int min = _random.Next(50);
+        int max = min + 1 + _random.Next(50);
+        return deployment with
+        {
+            NumReplicas = Chance() ? ReplicaCount.Auto : null,
+            Autoscaling = new AutoscalingConfig
+            {
+                MinReplicas = min,
+                InitialReplicas = Maybe(() => _random.Next(min, max)),
+                MaxReplicas = max,
+                TargetOngoingRequests = 0.001 + (_random.NextDouble() * 100),
+                LookBackPeriod = Seconds(),
+                MetricsInterval = Maybe(Seconds),
+                UpscaleDelay = Delay(),
+                DownscaleDelay = Delay(),
+                DownscaleToZeroDelay = Maybe(Delay),
+                UpscalingFactor = 0.001 + _random.NextDouble(),
+                DownscalingFactor = 0.001 + _random.NextDouble(),
+                Aggregation = (AggregationFunction)_random.Next(3),
+                Policy = Pick(null, "queue"),
+            },
+        };
+    }
 
     private ConfigNode Value(int depth)
     {
@@ -71,15 +124,20 @@ internal sealed class RandomConfig(int seed)
                 array.Items.AddRange(Enumerable.Range(0, _random.Next(4)).Select(_ => Value(depth + 1)));
                 return array;
             default:
-                ConfigNode table = ConfigNode.Table();
-                for (int i = _random.Next(4); i > 0; i--)
-                {
-                    string key = Pick(Texts) + Pick("", "k", i.ToString(CultureInfo.InvariantCulture));
-                    table.Members.TryAdd(key, new ConfigMember(default, Value(depth + 1)));
-                }
-
-                return table;
+                return Table(depth);
         }
+    }
+
+    private ConfigNode Table(int depth)
+    {
+        ConfigNode table = ConfigNode.Table();
+        for (int i = _random.Next(4); i > 0; i--)
+        {
+            string key = Pick(Texts) + Pick("", "k", i.ToString(CultureInfo.InvariantCulture));
+            table.Members.TryAdd(key, new ConfigMember(default, Value(depth + 1)));
+        }
+
+        return table;
     }
 
     private bool Chance() => _random.Next(2) == 0;
@@ -90,6 +148,8 @@ internal sealed class RandomConfig(int seed)
         where T : struct => Chance() ? null : value();
 
     private TimeSpan Seconds() => TimeSpan.FromTicks(_random.NextInt64(TimeSpan.TicksPerMillisecond, 30 * TimeSpan.TicksPerDay));
+
+    private TimeSpan Delay() => TimeSpan.FromTicks(_random.NextInt64(86400 * TimeSpan.TicksPerSecond));
 
     private TimeSpan SecondsOrNone() => Chance() ? Timeout.InfiniteTimeSpan : Seconds();
 }

@@ -12,7 +12,10 @@ internal static class TestCatalog
     {
         ["builtin:slow"] = ["SlowDeployment"],
         ["builtin:echo"] = ["Echo"],
-    });
+    })
+    {
+        Policies = ["queue"],
+    };
 
     public static ConfigResult Read(string toml) => ConfigReader.ReadText(toml, Source, Builtin);
 

@@ -65,11 +65,28 @@ internal sealed class BuildCommand : Command
             Deployments = [.. application.Deployments.Select(d => new DeploymentConfig
             {
                 Name = d.Name,
-                NumReplicas = d.Options.NumReplicas,
+                NumReplicas = d.Options.Autoscaling is null ? d.Options.NumReplicas : ReplicaCount.Auto,
+                Autoscaling = d.Options.Autoscaling is { } autoscaling ? ConfigOf(autoscaling) : null,
                 MaxOngoingRequests = d.Options.MaxOngoingRequests,
                 MaxQueuedRequests = d.Options.MaxQueuedRequests,
                 UserConfig = d.Options.UserConfig,
             })],
         };
     }
+
+    private static AutoscalingConfig ConfigOf(AutoscalingOptions options) => new()
+    {
+        MinReplicas = options.MinReplicas,
+        InitialReplicas = options.InitialReplicas,
+        MaxReplicas = options.MaxReplicas,
+        TargetOngoingRequests = options.TargetOngoingRequests,
+        LookBackPeriod = options.LookBackPeriod,
+        UpscaleDelay = options.UpscaleDelay,
+        DownscaleDelay = options.DownscaleDelay,
+        DownscaleToZeroDelay = options.DownscaleToZeroDelay,
+        UpscalingFactor = options.UpscalingFactor,
+        DownscalingFactor = options.DownscalingFactor,
+        Aggregation = options.Aggregation,
+        Policy = options.Policy,
+    };
 }

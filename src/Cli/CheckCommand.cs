@@ -13,7 +13,7 @@ internal sealed class CheckCommand : Command
 
     public override string Summary => "Say everything that is wrong with a configuration file.";
 
-    public override string Details => "Nothing is started. Exit code 1 if there is an error.";
+    public override string Details => "Nothing is started. Exit code 1 if there is an error; a warning alone is none.";
 
     public override int MostArguments => 1;
 
@@ -34,15 +34,25 @@ internal sealed class CheckCommand : Command
         }
         else if (result.IsValid)
         {
+            await WriteWarningsAsync(result, context.Error);
             int deployments = result.Config.Applications.Sum(a => context.Registry.Applications[a.ImportPath].Deployments.Count);
             await context.Out.WriteLineAsync($"{file} is valid: {result.Config.Applications.Count} application(s), {deployments} deployment(s).");
         }
         else
         {
+            await WriteWarningsAsync(result, context.Error);
             await ConfigSource.WriteErrorsAsync(result, context.Error);
         }
 
         return result.IsValid ? Done : Failed;
+    }
+
+    private static async Task WriteWarningsAsync(ConfigResult result, TextWriter writer)
+    {
+        foreach (ConfigError warning in result.Warnings)
+        {
+            await writer.WriteLineAsync(warning.ToString());
+        }
     }
 
     private static string ToJson(ConfigResult result)
@@ -52,21 +62,27 @@ internal sealed class CheckCommand : Command
         {
             json.WriteStartObject();
             json.WriteBoolean("valid", result.IsValid);
-            json.WriteStartArray("errors");
-            foreach (ConfigError error in result.Errors)
-            {
-                json.WriteStartObject();
-                json.WriteString("source", error.Source);
-                json.WriteNumber("line", error.Line);
-                json.WriteNumber("column", error.Column);
-                json.WriteString("message", error.Message);
-                json.WriteEndObject();
-            }
-
-            json.WriteEndArray();
+            Write(json, "errors", result.Errors);
+            Write(json, "warnings", result.Warnings);
             json.WriteEndObject();
         }
 
         return System.Text.Encoding.UTF8.GetString(stream.ToArray());
+    }
+
+    private static void Write(Utf8JsonWriter json, string name, IReadOnlyList<ConfigError> errors)
+    {
+        json.WriteStartArray(name);
+        foreach (ConfigError error in errors)
+        {
+            json.WriteStartObject();
+            json.WriteString("source", error.Source);
+            json.WriteNumber("line", error.Line);
+            json.WriteNumber("column", error.Column);
+            json.WriteString("message", error.Message);
+            json.WriteEndObject();
+        }
+
+        json.WriteEndArray();
     }
 }

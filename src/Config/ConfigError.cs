@@ -1,13 +1,13 @@
 namespace Serve.Embedded.Config;
 
-/// <summary>One thing that is wrong with what an operator wrote. Line and column start at 1; 0 = the whole source.</summary>
+/// <summary>One thing that is wrong with what an operator wrote, or that is not as it seems. Line and column start at 1; 0 = the whole source.</summary>
 internal sealed record ConfigError(string Source, int Line, int Column, string Message)
 {
     /// <summary><c>config.toml:12:3: message</c>, the form that editors and terminals turn into a link.</summary>
     public override string ToString() => Line > 0 ? $"{Source}:{Line}:{Column}: {Message}" : $"{Source}: {Message}";
 }
 
-/// <summary>Gathers every error of one source, so that an operator mends a file in one go; bounded, whatever the file is.</summary>
+/// <summary>Gathers every error and warning of one source, so that an operator mends a file in one go; bounded, whatever the file is.</summary>
 internal sealed class ConfigErrors(string source)
 {
     public const int MaxShown = 100;
@@ -19,8 +19,12 @@ internal sealed class ConfigErrors(string source)
     private const int MaxMessage = 1_000;
 
     private readonly List<(TextPlace Place, string Message)> _errors = [];
+    private readonly List<(TextPlace Place, string Message)> _warnings = [];
 
+    /// <summary>Errors; warnings stop nobody.</summary>
     public int Count { get; private set; }
+
+    private int WarningCount { get; set; }
 
     public void Add(TextPlace place, string message)
     {
@@ -31,17 +35,32 @@ internal sealed class ConfigErrors(string source)
         }
     }
 
-    /// <summary>In the order of the text; the last of a long list says how many more there are.</summary>
-    public IReadOnlyList<ConfigError> ToList()
+    /// <summary>Something that is accepted, and does not do what whoever wrote it may think.</summary>
+    public void Warn(TextPlace place, string message)
     {
-        List<ConfigError> list = _errors
+        WarningCount++;
+        if (_warnings.Count < MaxKept)
+        {
+            _warnings.Add((place, OneLine($"warning: {message}")));
+        }
+    }
+
+    /// <summary>In the order of the text; the last of a long list says how many more there are.</summary>
+    public IReadOnlyList<ConfigError> ToList() => ToList(_errors, Count, "errors");
+
+    /// <summary>In the same order and form.</summary>
+    public IReadOnlyList<ConfigError> WarningsToList() => ToList(_warnings, WarningCount, "warnings");
+
+    private List<ConfigError> ToList(List<(TextPlace Place, string Message)> kept, int count, string what)
+    {
+        List<ConfigError> list = kept
             .OrderBy(error => error.Place)
             .Take(MaxShown)
             .Select(error => new ConfigError(source, error.Place.Line, error.Place.Column, error.Message))
             .ToList();
-        if (Count > list.Count)
+        if (count > list.Count)
         {
-            list.Add(new ConfigError(source, 0, 0, $"and {Count - list.Count} more errors"));
+            list.Add(new ConfigError(source, 0, 0, $"and {count - list.Count} more {what}"));
         }
 
         return list;

@@ -34,6 +34,9 @@ internal abstract class ConfigKey
 
     public bool IsRequired { get; init; }
 
+    /// <summary>Why the key, which Ray Serve has, is accepted and does nothing here; <see langword="null"/> = it does what it says.</summary>
+    public string? NoEffect { get; init; }
+
     /// <summary>As TOML; <see langword="null"/> = nothing holds in its place.</summary>
     public string? Default { get; init; }
 
@@ -58,8 +61,20 @@ internal abstract class ConfigKey<TRecord> : ConfigKey
 internal sealed class ValueKey<TRecord, TValue>(ConfigType<TValue> type, Func<TRecord, TValue> get, Func<TRecord, TValue, TRecord> set)
     : ConfigKey<TRecord>
 {
-    public override TRecord Bind(TRecord record, ConfigNode value, ConfigErrors errors) =>
-        type.TryRead(Name, value, errors, out TValue read) ? set(record, read) : record;
+    public override TRecord Bind(TRecord record, ConfigNode value, ConfigErrors errors)
+    {
+        if (!type.TryRead(Name, value, errors, out TValue read))
+        {
+            return record;
+        }
+
+        if (NoEffect is not null)
+        {
+            errors.Warn(value.Place, $"{Name} has no effect here: {NoEffect}");
+        }
+
+        return set(record, read);
+    }
 
     public override ConfigNode? ToNode(TRecord record) => type.ToNode(get(record));
 }

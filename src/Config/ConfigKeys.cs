@@ -8,7 +8,7 @@ namespace Serve.Embedded.Config;
 /// <para>To add a key:</para>
 /// <list type="number">
 /// <item>a property with its default in the record (<c>ServeConfig.cs</c>);</item>
-/// <item>one entry here, in the place where the file shall show it;</item>
+/// <item>one entry here (in <see cref="DeploymentKeys"/> for a deployment's), in the place where the file shall show it;</item>
 /// <item>run the tests once with <c>SERVE_UPDATE_DOCS=1</c>: it puts the key into <c>config.toml</c> and <c>docs/configuration.md</c>;</item>
 /// <item>a line of bad input in <c>ConfigReaderTests</c>. That reading, writing and the diff know the key is tested for all keys at once.</item>
 /// </list>
@@ -20,9 +20,11 @@ internal static class ConfigKeys
 
     private const long MaxBodyBytes = 1L << 40;
 
-    private static readonly ConfigType<string> Name =
+    /// <summary>For everything that is told apart by one.</summary>
+    internal static readonly ConfigType<string> Name =
         new TextType("a name of ASCII letters, digits, '_', '-' and '.', at most 128 long", TextRules.Name);
 
+    private static readonly ConfigType<string?> Path = new OptionalTextType(new TextType("a path", TextRules.Path));
     private static readonly ConfigType<string> Host = new TextType("an IP address or a host name", TextRules.Host);
     private static readonly ConfigType<int> Port = new IntegerType<int>(0, 65535, " (0 = any free port)");
     private static readonly ConfigType<bool> Switch = new BooleanType();
@@ -49,7 +51,24 @@ internal static class ConfigKeys
         .Value("host", Host, r => r.Host, (r, v) => r with { Host = v }, UpdateKind.Restart,
             "Address of the admin port. Whoever reaches it controls the server.")
         .Value("port", Port, r => r.Port, (r, v) => r with { Port = v }, UpdateKind.Restart,
-            "Port for status and control.");
+            "Port for status and control.")
+        .Value("token_file", Path, r => r.TokenFile, (r, v) => r with { TokenFile = v }, UpdateKind.Restart,
+            "A file that holds a token. Every request must then show it: Authorization: Bearer TOKEN.", example: "\"/etc/serve/token\"")
+        .Value("allowed_hosts", new ListType<string>("host names", 100, Host), r => r.AllowedHosts, (r, v) => r with { AllowedHosts = v }, UpdateKind.Restart,
+            "Names under which the port answers, beside localhost, its own addresses and host. Under any other name it refuses, so that no web page can reach it.");
+
+    private static readonly KeyTable<ControllerOptionsConfig> Controller = new KeyTable<ControllerOptionsConfig>("[controller_options]", () => new())
+        .Value("state_dir", Path, r => r.StateDir, (r, v) => r with { StateDir = v }, UpdateKind.Restart,
+            "The folder below which the goal states that were accepted are kept, for rollback and for the next start. Not set: $STATE_DIRECTORY, which systemd sets, else $XDG_STATE_HOME/serve, else ~/.local/state/serve.",
+            example: "\"/var/lib/serve\"");
+
+    private static readonly KeyTable<BoxConfig> Box = new KeyTable<BoxConfig>("[box]", () => new())
+        .Value("max_replicas", new OptionalType<int>(new IntegerType<int>(1, 1_000_000)), r => r.MaxReplicas, (r, v) => r with { MaxReplicas = v }, UpdateKind.Live,
+            "The most replicas of all deployments together. Not set: any number.", example: "50")
+        .Value("cpus", new OptionalType<double>(new NumberType(0.01, 10_000)), r => r.Cpus, (r, v) => r with { Cpus = v }, UpdateKind.Live,
+            "Processors for the replicas that ask for some with num_cpus. Not set: those of the machine, or of the cgroup that the server runs in.", example: "4.0")
+        .Value("memory_mb", new OptionalType<int>(new IntegerType<int>(1, DeploymentKeys.MaxMemoryMb)), r => r.MemoryMb, (r, v) => r with { MemoryMb = v }, UpdateKind.Live,
+            "Memory, in MiB, for the replicas that ask for some with memory_mb. Not set: that of the machine, or of the cgroup.", example: "2048");
 
     private static readonly KeyTable<LoggingConfig> Logging = new KeyTable<LoggingConfig>("[logging_config]", () => new())
         .Value("encoding", new WordType<LogEncoding>(("TEXT", LogEncoding.Text), ("JSON", LogEncoding.Json)),
@@ -62,30 +81,6 @@ internal static class ConfigKeys
         .Value("enable_access_log", Switch, r => r.EnableAccessLog, (r, v) => r with { EnableAccessLog = v }, UpdateKind.Live,
             "One line for each request.");
 
-    private static readonly KeyTable<BackpressureConfig> Backpressure = new KeyTable<BackpressureConfig>("backpressure_config", () => new())
-        .Value("status_code", new ChoiceType(503, 429), r => r.StatusCode, (r, v) => r with { StatusCode = v }, UpdateKind.Live,
-            "Status of a refusal.")
-        .Value("retry_after_s", new OptionalType<double>(new NumberType(0, 86400)), r => r.RetryAfterS, (r, v) => r with { RetryAfterS = v }, UpdateKind.Live,
-            "A fixed Retry-After, rounded up to whole seconds. Not set: computed from the queue and how fast it drains.", example: "5.0");
-
-    private static readonly KeyTable<DeploymentConfig> Deployment = new KeyTable<DeploymentConfig>("[[applications.deployments]]", () => new() { Name = "" })
-        .Value("name", Name, r => r.Name, (r, v) => r with { Name = v }, update: null,
-            "The deployment's name in the code.", required: true)
-        .Value("num_replicas", new OptionalType<int>(new IntegerType<int>(1, 10_000)), r => r.NumReplicas, (r, v) => r with { NumReplicas = v }, UpdateKind.Live,
-            "Copies of the handler that run side by side.", inCode: "1")
-        .Value("max_ongoing_requests", new OptionalType<int>(new IntegerType<int>(1, 1_000_000)), r => r.MaxOngoingRequests, (r, v) => r with { MaxOngoingRequests = v }, UpdateKind.Live,
-            "Requests that each replica works on at the same time.", inCode: "5")
-        .Value("max_queued_requests", new OptionalType<int>(new IntegerType<int>(-1, 1_000_000, " (0 = no queue, -1 = unlimited)")), r => r.MaxQueuedRequests, (r, v) => r with { MaxQueuedRequests = v }, UpdateKind.Live,
-            "Requests that wait, for each handle, while every replica is busy; one more is refused at once. Unlimited still ends at about a million.", inCode: "100")
-        .Value("max_queue_wait_s", new OptionalType<TimeSpan>(new SecondsType(SecondsType.Shortest, SecondsType.Longest)), r => r.MaxQueueWait, (r, v) => r with { MaxQueueWait = v }, UpdateKind.Live,
-            "A request that has waited this long is refused.", example: "10.0")
-        .Value("graceful_shutdown_timeout_s", new OptionalType<TimeSpan>(new SecondsType(0, 86400)), r => r.GracefulShutdownTimeout, (r, v) => r with { GracefulShutdownTimeout = v }, UpdateKind.Live,
-            "How long a replica that is to stop may finish what it has begun.", inCode: "20.0")
-        .Value("user_config", new FreeFormType(), r => r.UserConfig, (r, v) => r with { UserConfig = v }, UpdateKind.Reconfigure,
-            "Handed to the handler as it is; the handler says what may be in it.", example: "{ key = \"value\" }")
-        .InlineTable("backpressure_config", Backpressure, r => r.Backpressure, (r, v) => r with { Backpressure = v },
-            "What a refusal looks like to an HTTP client.", "{ status_code = 429, retry_after_s = 5.0 }");
-
     private static readonly KeyTable<ApplicationConfig> Application = new KeyTable<ApplicationConfig>("[[applications]]", () => new() { ImportPath = "" })
         .Value("name", Name, r => r.Name, (r, v) => r with { Name = v }, update: null,
             "Tells the application apart; no two may share one.")
@@ -96,7 +91,9 @@ internal static class ConfigKeys
             "Which of the applications that are compiled in.", required: true)
         .Value("request_timeout_s", new SecondsOrNoneType(Timeout.InfiniteTimeSpan), r => r.RequestTimeout, (r, v) => r with { RequestTimeout = v }, UpdateKind.Live,
             "For this application, in place of the one in [http_options].", example: "30.0")
-        .List("deployments", Deployment, MaxDeployments, r => r.Deployments, (r, v) => r with { Deployments = v },
+        .Value("args", new FreeFormType(tableOnly: true), r => r.Args, (r, v) => r with { Args = v }, UpdateKind.Replace,
+            "Handed to the factories of the application's handlers as it is; they say what may be in it.", example: "{ key = \"value\" }")
+        .List("deployments", DeploymentKeys.Table, MaxDeployments, r => r.Deployments, (r, v) => r with { Deployments = v },
             "Options of the application's deployments. What is not written here is as the code says, and comes back to that when it is taken out; the defaults are those of code that says nothing.", "[[applications.deployments]]");
 
     /// <summary>The whole file.</summary>
@@ -104,6 +101,9 @@ internal static class ConfigKeys
         .Table("http_options", Http, r => r.Http, (r, v) => r with { Http = v }, "The data port: where requests come in.")
         .Table("admin_options", Admin, r => r.Admin, (r, v) => r with { Admin = v }, "The admin port: status and control, a listener of its own.")
         .Table("logging_config", Logging, r => r.Logging, (r, v) => r with { Logging = v }, "How log lines look and which are written.")
+        .Table("controller_options", Controller, r => r.Controller, (r, v) => r with { Controller = v }, "How the server keeps what must outlive it.")
+        .Table("box", Box, r => r.Box, (r, v) => r with { Box = v },
+            "What all replicas together may take. Deployments that want more than there is get shares by weight, and serve status says who is held back.")
         .List("applications", Application, MaxApplications, r => r.Applications, (r, v) => r with { Applications = v },
             "The applications to serve. applications = [] starts with none.", "[[applications]]");
 
@@ -123,7 +123,6 @@ internal static class ConfigKeys
             }
         }
 
-        return Deployment.Keys.Any(key => key.Name == name) ? "[[applications.deployments]]"
-            : Backpressure.Keys.Any(key => key.Name == name) ? "backpressure_config" : null;
+        return DeploymentKeys.TableOf(name);
     }
 }

@@ -71,6 +71,6 @@ internal static class ConfigReader
 
         ServeConfig config = ConfigKeys.Root.Bind(basis is null ? ConfigKeys.Root.Create() : basis with { Applications = [] }, root, errors);
         new ConfigRules(catalog, errors).Check(root);
-        return errors.Count == 0 ? ConfigResult.Valid(config) : ConfigResult.Invalid(errors);
+        return ConfigResult.Of(config, errors);
     }
 }

@@ -62,6 +62,7 @@ internal static class ConfigReference
 
         Nothing is ignored: a key that is not in this list is an error, and so is a value outside its range, an application name or a
         route prefix that is used twice, an import path that is not compiled in, or a deployment that its application does not have.
+        The exceptions are keys of Ray Serve that are not needed here, such as `graceful_shutdown_wait_loop_s`: they are accepted, and a warning says that they have no effect.
         The file must be UTF-8 and at most {ConfigFile.MaxBytes / (1024 * 1024)} MiB.
 
         Times are in seconds, whole or not, and their keys end in `_s`.

@@ -82,6 +82,7 @@ internal sealed class ConfigRules(ConfigCatalog catalog, ConfigErrors errors)
             }
 
             CheckUnique("deployment name", deployment, "name", "", names);
+            AutoscalingRules.Check(deployment, catalog, errors);
             if (known is not null && !known.Contains(name.Text, StringComparer.Ordinal))
             {
                 errors.Add(name.Place, $"Deployment '{name.Text}' does not exist.{Known(name.Text, known)}");
@@ -89,7 +90,8 @@ internal sealed class ConfigRules(ConfigCatalog catalog, ConfigErrors errors)
         }
     }
 
-    private static string Known(string written, IEnumerable<string> known)
+    /// <summary>Which names there are, and which may have been meant.</summary>
+    public static string Known(string written, IEnumerable<string> known)
     {
         string[] sorted = [.. known.Order(StringComparer.Ordinal)];
         string meant = ClosestName.Find(written, sorted) is string closest ? $" Did you mean '{closest}'?" : "";

@@ -51,7 +51,7 @@ internal sealed class BooleanType : ConfigType<bool>
 
 /// <summary>One of a few words, in any case.</summary>
 internal sealed class WordType<T>(params (string Word, T Value)[] words) : ConfigType<T>
-    where T : struct, Enum
+    where T : struct
 {
     public override string Expected { get; } = "one of " + string.Join(", ", words.Select(w => $"\"{w.Word}\""));
 
@@ -111,17 +111,71 @@ internal sealed class TextOrNoneType(ConfigType<string> type) : ConfigType<strin
     public override ConfigNode? ToNode(string? value) => value is null ? ConfigNode.Of("") : type.ToNode(value);
 }
 
+/// <summary>A text that the operator may leave out.</summary>
+internal sealed class OptionalTextType(ConfigType<string> type) : ConfigType<string?>
+{
+    public override string Expected => type.Expected;
+
+    public override bool TryRead(string key, ConfigNode node, ConfigErrors errors, out string? value)
+    {
+        bool read = type.TryRead(key, node, errors, out string some);
+        value = some;
+        return read;
+    }
+
+    public override ConfigNode? ToNode(string? value) => value is null ? null : type.ToNode(value);
+}
+
+/// <summary>A list of at most <paramref name="max"/> values of one kind, <paramref name="what"/> in words.</summary>
+internal sealed class ListType<T>(string what, int max, ConfigType<T> type) : ConfigType<EquatableList<T>>
+{
+    public override string Expected => $"a list of at most {max} {what}";
+
+    public override bool TryRead(string key, ConfigNode node, ConfigErrors errors, out EquatableList<T> value)
+    {
+        value = [];
+        if (node.Kind != ConfigNodeKind.Array || node.Items.Count > max)
+        {
+            return Refuse(key, node, errors);
+        }
+
+        List<T> items = [];
+        foreach (ConfigNode item in node.Items)
+        {
+            if (type.TryRead($"each of {key}", item, errors, out T read))
+            {
+                items.Add(read);
+            }
+        }
+
+        value = new EquatableList<T>([.. items]);
+        return items.Count == node.Items.Count;
+    }
+
+    public override ConfigNode? ToNode(EquatableList<T> value)
+    {
+        ConfigNode list = ConfigNode.Array();
+        list.Items.AddRange(value.Select(item => type.ToNode(item)!));
+        return list;
+    }
+}
+
 /// <summary>Any value that JSON can hold, kept as canonical JSON because only the handler knows its meaning.</summary>
-internal sealed class FreeFormType : ConfigType<string?>
+internal sealed class FreeFormType(bool tableOnly = false) : ConfigType<string?>
 {
     public const int MaxNesting = 32;
     public const int MaxLength = 1024 * 1024;
 
-    public override string Expected => "any value, usually a table";
+    public override string Expected => tableOnly ? "a table" : "any value, usually a table";
 
     public override bool TryRead(string key, ConfigNode node, ConfigErrors errors, out string? value)
     {
         value = null;
+        if (tableOnly && node.Kind != ConfigNodeKind.Table)
+        {
+            return Refuse(key, node, errors);
+        }
+
         if (!IsJson(key, node, errors, depth: 1))
         {
             return false;
@@ -144,7 +198,7 @@ internal sealed class FreeFormType : ConfigType<string?>
             return null;
         }
 
-        ConfigErrors errors = new("user_config");
+        ConfigErrors errors = new("a free-form value");
         return JsonConfigReader.Read(value, errors) ?? throw new ArgumentException(errors.ToList()[0].ToString(), nameof(value));
     }
 

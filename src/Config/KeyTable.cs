@@ -8,6 +8,7 @@ internal sealed class KeyTable<TRecord>(string title, Func<TRecord> create)
     where TRecord : class
 {
     private readonly List<ConfigKey<TRecord>> _keys = [];
+    private readonly Dictionary<string, string> _instead = new(StringComparer.Ordinal);
 
     public IReadOnlyList<ConfigKey> Keys => _keys;
 
@@ -16,6 +17,7 @@ internal sealed class KeyTable<TRecord>(string title, Func<TRecord> create)
     /// <summary>
     /// A key with a value. Its default is what a new record holds; <paramref name="inCode"/> names, as TOML, a default that
     /// belongs to the code of a deployment instead. <paramref name="example"/>: a value to show where there is no default.
+    /// <paramref name="noEffect"/>: why it does nothing here, for a key that Ray Serve's files have.
     /// </summary>
     public KeyTable<TRecord> Value<TValue>(
         string name,
@@ -26,12 +28,14 @@ internal sealed class KeyTable<TRecord>(string title, Func<TRecord> create)
         string help,
         string? example = null,
         string? inCode = null,
-        bool required = false)
+        bool required = false,
+        string? noEffect = null)
     {
         _keys.Add(new ValueKey<TRecord, TValue>(type, get, set)
         {
             Name = name,
-            Help = help,
+            Help = noEffect is null ? help : $"{help} Has no effect here: {noEffect}.",
+            NoEffect = noEffect,
             Shape = ConfigKeyShape.Value,
             Expected = type.Expected,
             Update = update,
@@ -94,6 +98,13 @@ internal sealed class KeyTable<TRecord>(string title, Func<TRecord> create)
         return this;
     }
 
+    /// <summary>A key that Ray Serve has given up, and what to write in its place.</summary>
+    public KeyTable<TRecord> Instead(string name, string write)
+    {
+        _instead.Add(name, write);
+        return this;
+    }
+
     /// <summary>The record with all that the node says put in; every error is added, and what is wrong stays as it was.</summary>
     public TRecord Bind(TRecord record, ConfigNode node, ConfigErrors errors)
     {
@@ -137,9 +148,14 @@ internal sealed class KeyTable<TRecord>(string title, Func<TRecord> create)
 
     private string HintFor(string name)
     {
-        string hint = ClosestName.Hint(name, _keys.Select(key => key.Name));
+        if (_instead.TryGetValue(name, out string? write))
+        {
+            return $"; Ray Serve has given it up: write {write}";
+        }
+
+        // The right name in the wrong place is a better guess than a name that looks like it.
+        string hint = ConfigKeys.TableOf(name) is string elsewhere ? $"; it belongs to {elsewhere}" : ClosestName.Hint(name, _keys.Select(key => key.Name));
         return hint.Length > 0 ? hint
-            : ConfigKeys.TableOf(name) is string elsewhere ? $"; it belongs to {elsewhere}"
             : $"; the keys here are {string.Join(", ", _keys.Select(key => key.Name))}";
     }
 }

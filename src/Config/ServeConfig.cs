@@ -15,8 +15,9 @@ internal sealed record ServeConfig
 
     public LoggingConfig Logging { get; init; } = new();
 
-    /// <summary>Where generations are kept; <see langword="null"/> = <c>$STATE_DIRECTORY</c>, else the user's folder for state.</summary>
-    public string? StateDir { get; init; }
+    public ControllerOptionsConfig Controller { get; init; } = new();
+
+    public BoxConfig Box { get; init; } = new();
 
     public EquatableList<ApplicationConfig> Applications { get; init; } = [];
 }
@@ -53,6 +54,30 @@ internal sealed record AdminOptionsConfig
     public string Host { get; init; } = "127.0.0.1";
 
     public int Port { get; init; } = 8265;
+
+    /// <summary>A file that holds the token which every request must show; <see langword="null"/> = none is asked for.</summary>
+    public string? TokenFile { get; init; }
+
+    /// <summary>Names, beside its own, under which the port answers.</summary>
+    public EquatableList<string> AllowedHosts { get; init; } = [];
+}
+
+/// <summary>How the controller keeps what must outlive the server.</summary>
+internal sealed record ControllerOptionsConfig
+{
+    /// <summary>Where generations are kept; <see langword="null"/> = <c>$STATE_DIRECTORY</c>, else the user's folder for state.</summary>
+    public string? StateDir { get; init; }
+}
+
+/// <summary>What all replicas together may take; <see langword="null"/> = what the machine, or the cgroup that the server runs in, has.</summary>
+internal sealed record BoxConfig
+{
+    /// <summary><see langword="null"/> = no limit on their number.</summary>
+    public int? MaxReplicas { get; init; }
+
+    public double? Cpus { get; init; }
+
+    public int? MemoryMb { get; init; }
 }
 
 /// <summary>How log lines look and which are written.</summary>
@@ -88,6 +113,9 @@ internal sealed record ApplicationConfig
     /// </summary>
     public TimeSpan? RequestTimeout { get; init; }
 
+    /// <summary>Canonical JSON of a table; <see langword="null"/> = none.</summary>
+    public string? Args { get; init; }
+
     public EquatableList<DeploymentConfig> Deployments { get; init; } = [];
 }
 
@@ -99,7 +127,9 @@ internal sealed record DeploymentConfig
 {
     public required string Name { get; init; }
 
-    public int? NumReplicas { get; init; }
+    public ReplicaCount? NumReplicas { get; init; }
+
+    public AutoscalingConfig? Autoscaling { get; init; }
 
     public int? MaxOngoingRequests { get; init; }
 
@@ -109,6 +139,26 @@ internal sealed record DeploymentConfig
     public TimeSpan? MaxQueueWait { get; init; }
 
     public TimeSpan? GracefulShutdownTimeout { get; init; }
+
+    /// <summary>Ray Serve's; it has no effect here.</summary>
+    public TimeSpan? GracefulShutdownWaitLoop { get; init; }
+
+    public TimeSpan? HealthCheckPeriod { get; init; }
+
+    public TimeSpan? HealthCheckTimeout { get; init; }
+
+    public int? MaxConstructorRetryCount { get; init; }
+
+    public double? RollingUpdatePercentage { get; init; }
+
+    /// <summary>Old replicas go before the new are up.</summary>
+    public bool? Replaces { get; init; }
+
+    public double? NumCpus { get; init; }
+
+    public int? MemoryMb { get; init; }
+
+    public int? Weight { get; init; }
 
     /// <summary>Canonical JSON (compact, keys in the order written), so that equal values compare equal.</summary>
     public string? UserConfig { get; init; }
@@ -124,4 +174,39 @@ internal sealed record BackpressureConfig
 
     /// <summary>A fixed Retry-After; <see langword="null"/> = computed from the queue.</summary>
     public double? RetryAfterS { get; init; }
+}
+
+/// <summary>How many replicas follow the load, and how fast. What was not written has Ray Serve's defaults.</summary>
+internal sealed record AutoscalingConfig
+{
+    public int MinReplicas { get; init; } = 1;
+
+    /// <summary><see langword="null"/> = <see cref="MinReplicas"/>, or as many as there are when it is deployed again.</summary>
+    public int? InitialReplicas { get; init; }
+
+    /// <summary><see langword="null"/> = 1, and 100 where <c>num_replicas</c> is <c>"auto"</c>.</summary>
+    public int? MaxReplicas { get; init; }
+
+    public double TargetOngoingRequests { get; init; } = 2;
+
+    public TimeSpan LookBackPeriod { get; init; } = TimeSpan.FromSeconds(30);
+
+    /// <summary>Ray Serve's; it has no effect here.</summary>
+    public TimeSpan? MetricsInterval { get; init; }
+
+    public TimeSpan UpscaleDelay { get; init; } = TimeSpan.FromSeconds(30);
+
+    public TimeSpan DownscaleDelay { get; init; } = TimeSpan.FromSeconds(600);
+
+    /// <summary>From 1 to 0; <see langword="null"/> = <see cref="DownscaleDelay"/>.</summary>
+    public TimeSpan? DownscaleToZeroDelay { get; init; }
+
+    public double UpscalingFactor { get; init; } = 1;
+
+    public double DownscalingFactor { get; init; } = 1;
+
+    public AggregationFunction Aggregation { get; init; } = AggregationFunction.Mean;
+
+    /// <summary>The name of a policy that code registered; <see langword="null"/> = the built-in one.</summary>
+    public string? Policy { get; init; }
 }

@@ -10,6 +10,7 @@ internal static class TextRules
     private const int MaxHost = 253;
     private const int MaxRoutePrefix = 512;
     private const int MaxImportPath = 256;
+    private const int MaxPath = 4096;
 
     /// <summary>Names stand in URLs of the admin port, in metrics and in <c>app#deployment</c>, so they need no escaping anywhere.</summary>
     public static string? Name(string name) => name switch
@@ -102,6 +103,13 @@ internal static class TextRules
             : colon == 0 || colon == path.Length - 1 ? "one side of the colon is empty"
             : Foreign(path, c => !char.IsControl(c) && !char.IsWhiteSpace(c));
     }
+
+    public static string? Path(string path) => path switch
+    {
+        "" => "it is empty",
+        { Length: > MaxPath } => $"it is longer than {MaxPath} characters",
+        _ => Foreign(path, c => !char.IsControl(c)),
+    };
 
     private static string? Foreign(string text, Func<char, bool> allowed)
     {

@@ -23,7 +23,7 @@ internal static class GoalBuilder
     private static DeploymentGoal Build(DeploymentConfig? written, DeploymentDefinition code) => new()
     {
         Name = code.Name,
-        NumReplicas = written?.NumReplicas ?? code.Options.NumReplicas,
+        NumReplicas = written?.NumReplicas?.Fixed ?? code.Options.NumReplicas,
         MaxOngoingRequests = written?.MaxOngoingRequests ?? code.Options.MaxOngoingRequests,
         MaxQueuedRequests = written?.MaxQueuedRequests ?? code.Options.MaxQueuedRequests,
         MaxQueueWait = written?.MaxQueueWait ?? code.Options.MaxQueueWait,

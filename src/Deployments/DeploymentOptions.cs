@@ -9,8 +9,11 @@ public sealed record DeploymentOptions
     /// <summary>The physical bound of a queue that <see cref="MaxQueuedRequests"/> = -1 calls unlimited: 1,000,000 waiting requests.</summary>
     public const int UnlimitedQueueCap = 1_000_000;
 
-    /// <summary>Running instances, 1 or more. Default 1.</summary>
+    /// <summary>Running instances, 1 or more. Default 1. Leave it at that where <see cref="Autoscaling"/> is set.</summary>
     public int NumReplicas { get; init; } = 1;
+
+    /// <summary>Lets the load decide how many instances run; <see langword="null"/> (default) = always <see cref="NumReplicas"/>.</summary>
+    public AutoscalingOptions? Autoscaling { get; init; }
 
     /// <summary>Requests that one replica works on at the same time, 1 or more. Default 5.</summary>
     public int MaxOngoingRequests { get; init; } = 5;
@@ -23,6 +26,33 @@ public sealed record DeploymentOptions
 
     /// <summary>How long a stopping replica may finish its requests before they are cancelled. Default 20 s.</summary>
     public TimeSpan GracefulShutdownTimeout { get; init; } = TimeSpan.FromSeconds(20);
+
+    /// <summary>From the start of one health check of a replica to the start of the next, a tenth more or less. Default 10 s.</summary>
+    public TimeSpan HealthCheckPeriod { get; init; } = TimeSpan.FromSeconds(10);
+
+    /// <summary>A health check that takes longer has failed; after three failures in a row the replica is replaced. Default 30 s.</summary>
+    public TimeSpan HealthCheckTimeout { get; init; } = TimeSpan.FromSeconds(30);
+
+    /// <summary>Failed starts, but at most three for each wanted replica, after which a deploy counts as failed; 1 or more. Default 20.</summary>
+    public int MaxConstructorRetryCount { get; init; } = 20;
+
+    /// <summary>Which part of the replicas an update works on at the same time, above 0 and up to 1; at least one replica. Default 0.2.</summary>
+    public double RollingUpdatePercentage { get; init; } = 0.2;
+
+    /// <summary>
+    /// <see langword="true"/>: an update stops old replicas before new ones are up, for machines that cannot hold both (<c>rolling_update = "replace"</c>).
+    /// Default <see langword="false"/>: new ones are up first.
+    /// </summary>
+    public bool ReplacesOnUpdate { get; init; }
+
+    /// <summary>Processors that each replica takes of the box's budget; <see langword="null"/> (default) = none. Nothing keeps a replica from using more.</summary>
+    public double? NumCpus { get; init; }
+
+    /// <summary>Memory in MiB that each replica takes of the box's budget; <see langword="null"/> (default) = none. Nothing keeps a replica from using more.</summary>
+    public int? MemoryMb { get; init; }
+
+    /// <summary>Its share of the box, beside the weights of others, when together they want more than there is; 1 or more. Default 1.</summary>
+    public int Weight { get; init; } = 1;
 
     /// <summary>HTTP status of a refusal: 503 (default) or 429.</summary>
     public int BackpressureStatusCode { get; init; } = 503;

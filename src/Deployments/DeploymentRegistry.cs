@@ -1,3 +1,4 @@
+using Serve.Embedded.Config;
 using Serve.Embedded.Deployments;
 
 namespace Serve.Embedded;
@@ -9,6 +10,7 @@ namespace Serve.Embedded;
 public sealed class DeploymentRegistry
 {
     private readonly Dictionary<string, ApplicationDefinition> _applications = new(StringComparer.Ordinal);
+    private readonly Dictionary<string, IAutoscalingPolicy> _policies = new(StringComparer.Ordinal);
 
     /// <summary>Registers an application. Its first deployment is the ingress: the one that answers HTTP.</summary>
     /// <param name="importPath">The name by which configuration refers to it: <c>module:name</c>.</param>
@@ -24,7 +26,7 @@ public sealed class DeploymentRegistry
             throw new ArgumentException($"Import path '{importPath}' must have the form 'module:name', with exactly one colon.", nameof(importPath));
         }
 
-        ApplicationBuilder builder = new(importPath);
+        ApplicationBuilder builder = new(importPath, _policies);
         build(builder);
         if (!_applications.TryAdd(importPath, builder.Build()))
         {
@@ -33,6 +35,29 @@ public sealed class DeploymentRegistry
 
         return this;
     }
+
+    /// <summary>Registers a policy that says how many replicas a deployment shall have; deployments name it in their autoscaling options, or in the configuration's <c>autoscaling_config</c>.</summary>
+    /// <param name="name">Its name: ASCII letters, digits, '_', '-' and '.', at most 128.</param>
+    /// <param name="policy">Asked for every deployment that names it.</param>
+    /// <exception cref="ArgumentException">The name is taken or malformed.</exception>
+    public DeploymentRegistry AddAutoscalingPolicy(string name, IAutoscalingPolicy policy)
+    {
+        ArgumentException.ThrowIfNullOrWhiteSpace(name);
+        ArgumentNullException.ThrowIfNull(policy);
+        if (TextRules.Name(name) is string wrong)
+        {
+            throw new ArgumentException($"'{name}' cannot be the name of an autoscaling policy: {wrong}.", nameof(name));
+        }
+
+        if (!_policies.TryAdd(name, policy))
+        {
+            throw new ArgumentException($"Autoscaling policy '{name}' is registered twice.", nameof(name));
+        }
+
+        return this;
+    }
+
+    internal IReadOnlyDictionary<string, IAutoscalingPolicy> AutoscalingPolicies => _policies;
 
     internal IReadOnlyDictionary<string, ApplicationDefinition> Applications => _applications;
 }

@@ -72,8 +72,11 @@ internal sealed class ConfigSource(string? path, DeploymentRegistry registry, IR
         return changes.Count == 0 ? null : $"{changes.Count} key(s) differ, the first: {changes[0]}.";
     }
 
-    private ConfigResult WithOverrides(ConfigResult result) => result.IsValid ? ConfigOverrides.Apply(result.Config, flags, environment) : result;
+    private ConfigResult WithOverrides(ConfigResult result) => result.IsValid ? ConfigOverrides.Apply(result.Config, flags, environment).After(result) : result;
 
     private static ConfigCatalog CatalogOf(DeploymentRegistry registry) => new(registry.Applications.ToDictionary(
-        a => a.Key, a => (IReadOnlyList<string>)[.. a.Value.Deployments.Select(d => d.Name)], StringComparer.Ordinal));
+        a => a.Key, a => (IReadOnlyList<string>)[.. a.Value.Deployments.Select(d => d.Name)], StringComparer.Ordinal))
+    {
+        Policies = [.. registry.AutoscalingPolicies.Keys],
+    };
 }

@@ -103,7 +103,7 @@ internal sealed class ServeRun
     private GenerationStore OpenStore(ServeConfig? config, ILogger logger)
     {
         string? home = Environment.GetFolderPath(Environment.SpecialFolder.UserProfile);
-        string? folder = StateDirectory.Resolve(config?.StateDir, _source.Path, _environment, home);
+        string? folder = StateDirectory.Resolve(config?.Controller.StateDir, _source.Path, _environment, home);
         try
         {
             return GenerationStore.Open(folder, TimeProvider.System, logger);
