@@ -28,6 +28,7 @@ internal sealed class AdmissionGate(ServeEnvironment environment)
     private int _turn;
     private int _unavailable;
     private TaskCompletionSource? _nobodyWaits;
+    private long _startedByFormerHandles;
 
     /// <summary>Requests that wait, in all handles.</summary>
     public int Waiting => Volatile.Read(ref _waiting);
@@ -38,6 +39,9 @@ internal sealed class AdmissionGate(ServeEnvironment environment)
     public Replica[] Replicas => Volatile.Read(ref _replicas);
 
     public Handle[] Handles => Volatile.Read(ref _handles);
+
+    /// <summary>Requests that a replica has ever accepted.</summary>
+    public long Started => Handles.Sum(static h => h.Counts.Started) + Volatile.Read(ref _startedByFormerHandles);
 
     public RetryAfter RetryAfter { get; } = new(environment);
 
@@ -53,19 +57,23 @@ internal sealed class AdmissionGate(ServeEnvironment environment)
         return handle;
     }
 
-    /// <summary>Closes a caller's handle. Nothing waits in it any more.</summary>
+    /// <summary>Closes a caller's handle: who comes is refused, who waits is served in turn, and then the handle is forgotten.</summary>
     public void RemoveHandle(Handle handle)
     {
-        lock (_membership)
-        {
-            Volatile.Write(ref _handles, [.. _handles.Where(h => h != handle)]);
-        }
+        handle.Close();
+        Drain();
     }
 
     /// <summary>Decides at once: a lease, a place in the queue, or a refusal.</summary>
     public Admission Admit(Handle handle)
     {
         handle.Counts.Arrive();
+        if (handle.IsClosed)
+        {
+            handle.Counts.Refuse();
+            return Admission.Unavailable;
+        }
+
         while (Volatile.Read(ref _waiting) == 0 && TryClaim(out bool last))
         {
             if (TryStart(out Replica? replica))
@@ -251,9 +259,22 @@ internal sealed class AdmissionGate(ServeEnvironment environment)
         foreach (Handle handle in Handles)
         {
             any |= handle.HasWaiterUnsynchronized();
+            if (handle.IsSpent)
+            {
+                Forget(handle);
+            }
         }
 
         return any;
+    }
+
+    private void Forget(Handle handle)
+    {
+        lock (_membership)
+        {
+            Volatile.Write(ref _handles, [.. _handles.Where(h => h != handle)]);
+            Volatile.Write(ref _startedByFormerHandles, _startedByFormerHandles + handle.Counts.Started);
+        }
     }
 
     /// <summary>Handles take turns; within a handle the oldest is first.</summary>

@@ -7,18 +7,22 @@ namespace Serve.Embedded.Handles;
 /// </summary>
 /// <remarks>
 /// Arrivals publish themselves in <see cref="_intake"/>, a lock-free channel. Whoever owns the gate's drain moves them on into a list that only the owner touches.
-/// The bound on waiting requests is <see cref="_queued"/>, a count moved by compare-and-swap; the channel only has to be large enough that it is rarely full.
+/// The bound on waiting requests is in <see cref="_places"/>: limit and count share one word, so that no arrival is let in by a limit that is no longer in force.
+/// The channel only has to be large enough that it is rarely full.
 /// </remarks>
 internal sealed class Handle(AdmissionGate gate, int maxQueued)
 {
-    private const int LargestIntake = 1024;
+    /// <summary>Of the channel. Arrivals that find it full move everybody on into the list, so it bounds nothing.</summary>
+    private const int IntakeSize = 64;
+
+    private const int LimitShift = 32;
+    private const long Closed = long.MinValue;
 
     /// <summary>Waiters that have left are swept out when they are this many more than those who wait: amortised, each costs a constant.</summary>
     private const int SweepSlack = 16;
 
     private RingChannel<Waiter>? _intake;
-    private int _maxQueued = Bound(maxQueued);
-    private int _queued;
+    private long _places = (long)Bound(maxQueued) << LimitShift;
     private int _gone;
     private Waiter? _first;
     private Waiter? _last;
@@ -28,31 +32,65 @@ internal sealed class Handle(AdmissionGate gate, int maxQueued)
     public HandleCounts Counts { get; } = new();
 
     /// <summary>Requests that wait now.</summary>
-    public int Queued => Volatile.Read(ref _queued);
+    public int Queued => QueuedOf(Volatile.Read(ref _places));
 
     /// <summary>Waiting requests above which arrivals are refused. A smaller value leaves those who wait alone.</summary>
     public int MaxQueued
     {
-        get => Volatile.Read(ref _maxQueued);
-        set => Volatile.Write(ref _maxQueued, Bound(value));
+        get => LimitOf(Volatile.Read(ref _places));
+        set
+        {
+            long limit = (long)Bound(value) << LimitShift;
+            long places = Volatile.Read(ref _places);
+            while (true)
+            {
+                long seen = Interlocked.CompareExchange(ref _places, (places & Closed) | limit | (uint)QueuedOf(places), places);
+                if (seen == places)
+                {
+                    return;
+                }
+
+                places = seen;
+            }
+        }
     }
+
+    /// <summary>Whether nobody may come any more.</summary>
+    public bool IsClosed => Volatile.Read(ref _places) < 0;
+
+    /// <summary>Whether it is closed and nobody waits: nobody ever will.</summary>
+    public bool IsSpent
+    {
+        get
+        {
+            long places = Volatile.Read(ref _places);
+            return places < 0 && QueuedOf(places) == 0;
+        }
+    }
+
+    /// <summary>From now on nobody takes a place; those who wait are served in their turn.</summary>
+    public void Close() => Interlocked.Or(ref _places, Closed);
 
     /// <summary>Takes a place in the queue; <see langword="false"/> if there is none.</summary>
     public bool TryReserve(out int queued)
     {
-        queued = Volatile.Read(ref _queued);
-        while (queued < Volatile.Read(ref _maxQueued))
+        long places = Volatile.Read(ref _places);
+        while (true)
         {
-            int seen = Interlocked.CompareExchange(ref _queued, queued + 1, queued);
-            if (seen == queued)
+            queued = QueuedOf(places);
+            if (places < 0 || queued >= LimitOf(places))
+            {
+                return false;
+            }
+
+            long seen = Interlocked.CompareExchange(ref _places, places + 1, places);
+            if (seen == places)
             {
                 return true;
             }
 
-            queued = seen;
+            places = seen;
         }
-
-        return false;
     }
 
     /// <summary>Puts a waiter that has a place behind all that came before.</summary>
@@ -81,7 +119,7 @@ internal sealed class Handle(AdmissionGate gate, int maxQueued)
         gate.Resume(waiter);
     }
 
-    public void ReleasePlace() => Interlocked.Decrement(ref _queued);
+    public void ReleasePlace() => Interlocked.Decrement(ref _places);
 
     /// <summary>Moves arrivals into the list, drops those at its head who have left, and sweeps the list when too many have.</summary>
     public bool HasWaiterUnsynchronized()
@@ -128,10 +166,14 @@ internal sealed class Handle(AdmissionGate gate, int maxQueued)
 
     private static int Bound(int maxQueued) => maxQueued < 0 ? DeploymentOptions.UnlimitedQueueCap : maxQueued;
 
+    private static int QueuedOf(long places) => (int)(uint)places;
+
+    private static int LimitOf(long places) => (int)(places >> LimitShift) & int.MaxValue;
+
     /// <summary>Made on first use, so that a thousand idle handles cost nothing.</summary>
     private RingChannel<Waiter> CreateIntake()
     {
-        RingChannel<Waiter> created = new(Math.Clamp(MaxQueued, 16, LargestIntake));
+        RingChannel<Waiter> created = new(IntakeSize);
         return Interlocked.CompareExchange(ref _intake, created, null) ?? created;
     }
 

@@ -43,7 +43,7 @@ internal sealed class RetryAfter(ServeEnvironment environment) : IDisposable
                 Timeout.InfiniteTimeSpan,
                 Timeout.InfiniteTimeSpan);
             _rate.Pause();
-            _rate.Sample(Drained(gate), gate.Waiting);
+            _rate.Sample(gate.Started, gate.Waiting);
             _timer.Change(SampleTime, SampleTime);
         }
     }
@@ -84,7 +84,7 @@ internal sealed class RetryAfter(ServeEnvironment environment) : IDisposable
         lock (_sampling)
         {
             wait = _rate.IsWarm && _rate.PerSecond > 0 ? depth / _rate.PerSecond
-                : served > 0 ? served * depth / Math.Max(1, gate.Replicas.Sum(r => r.Permits.Limit))
+                : served > 0 ? served * depth / Math.Max(1, gate.Replicas.Sum(static r => (long)r.Permits.Limit))
                 : Shortest;
         }
 
@@ -101,14 +101,12 @@ internal sealed class RetryAfter(ServeEnvironment environment) : IDisposable
         return (int)Math.Ceiling(seconds * (0.8 + 0.4 * draw) - RoundingNoise);
     }
 
-    private static long Drained(AdmissionGate gate) => gate.Handles.Sum(h => h.Counts.Started);
-
     private void Sample(AdmissionGate gate)
     {
         lock (_sampling)
         {
             long before = _rate.Drained;
-            long drained = Drained(gate);
+            long drained = gate.Started;
             int waiting = gate.Waiting;
             _rate.Sample(drained, waiting);
             _idleSamples = waiting == 0 && drained == before ? _idleSamples + 1 : 0;

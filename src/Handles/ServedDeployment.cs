@@ -9,6 +9,7 @@ internal sealed class ServedDeployment : IDisposable
 {
     private readonly ServeEnvironment _environment;
     private readonly RefusalLog _refusals;
+    private readonly Lock _limiting = new();
     private DeploymentLimits _limits;
 
     public ServedDeployment(string application, DeploymentDefinition definition, DeploymentLimits limits, ServeEnvironment environment)
@@ -37,10 +38,13 @@ internal sealed class ServedDeployment : IDisposable
         get => Volatile.Read(ref _limits);
         set
         {
-            Volatile.Write(ref _limits, value);
-            foreach (Handle handle in Gate.Handles)
+            lock (_limiting)
             {
-                handle.MaxQueued = value.MaxQueuedRequests;
+                Volatile.Write(ref _limits, value);
+                foreach (Handle handle in Gate.Handles)
+                {
+                    handle.MaxQueued = value.MaxQueuedRequests;
+                }
             }
         }
     }
@@ -48,11 +52,11 @@ internal sealed class ServedDeployment : IDisposable
     /// <summary>A new caller.</summary>
     public Handle OpenHandle()
     {
-        Handle handle = Gate.AddHandle(Limits.MaxQueuedRequests);
-
-        // The limit may have moved between the two.
-        handle.MaxQueued = Limits.MaxQueuedRequests;
-        return handle;
+        // A handle that is opened while the limits move must not keep the old ones.
+        lock (_limiting)
+        {
+            return Gate.AddHandle(Limits.MaxQueuedRequests);
+        }
     }
 
     /// <summary>Says no to an arrival that found the queue full.</summary>
@@ -88,6 +92,10 @@ internal sealed class ServedDeployment : IDisposable
     /// <summary>Says that nothing can run the request.</summary>
     public string UnavailableMessage() =>
         $"Deployment '{Name}' of application '{Application}' is unavailable: it failed to start or is being removed. 'serve status' says why.";
+
+    /// <summary>Says that the caller is no more.</summary>
+    public string ClosedMessage() =>
+        $"A handle to deployment '{Name}' of application '{Application}' was used after it was closed: the replica that opened it has stopped. End background work when the replica stops.";
 
     /// <summary>Its last replica is gone: nothing of it may go on ticking.</summary>
     public void Dispose()
