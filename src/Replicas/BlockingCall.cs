@@ -6,10 +6,13 @@ namespace Serve.Embedded.Replicas;
 /// One call of a blocking handler: runs on a thread of the replica, and goes on where it was awaited on the thread pool, so that the replica's
 /// thread does the deployment's work and nothing else.
 /// </summary>
-internal sealed class BlockingCall<TResult> : IThreadPoolWorkItem, IValueTaskSource<TResult>
+internal sealed class BlockingCall<TResult> : IBlockingWork, IValueTaskSource<TResult>
 {
     private readonly Func<TResult> _call;
     private ManualResetValueTaskSourceCore<TResult> _core = new() { RunContinuationsAsynchronously = true };
+
+    private TResult? _result;
+    private Exception? _error;
 
     private BlockingCall(Func<TResult> call) => _call = call;
 
@@ -23,20 +26,28 @@ internal sealed class BlockingCall<TResult> : IThreadPoolWorkItem, IValueTaskSou
 
     public void Execute()
     {
-        TResult result;
         try
         {
-            result = _call();
+            _result = _call();
         }
 #pragma warning disable CA1031 // Whatever a handler throws belongs to its caller, never to the thread.
         catch (Exception exception)
 #pragma warning restore CA1031
         {
-            _core.SetException(exception);
-            return;
+            _error = exception;
         }
+    }
 
-        _core.SetResult(result);
+    public void Complete()
+    {
+        if (_error is null)
+        {
+            _core.SetResult(_result!);
+        }
+        else
+        {
+            _core.SetException(_error);
+        }
     }
 
     public TResult GetResult(short token) => _core.GetResult(token);

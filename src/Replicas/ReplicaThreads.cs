@@ -40,7 +40,7 @@ internal sealed class ReplicaThreads : IDisposable
     }
 
     /// <summary>Runs the work on a thread of its own, with the caller's ambient context.</summary>
-    public void Run(IThreadPoolWorkItem work)
+    public void Run(IBlockingWork work)
     {
         ExecutionContext? context = ExecutionContext.Capture();
         Worker worker;
@@ -128,7 +128,7 @@ internal sealed class ReplicaThreads : IDisposable
         private readonly ReplicaThreads _owner;
         private readonly SemaphoreSlim _given = new(0);
         private Thread? _thread;
-        private IThreadPoolWorkItem? _work;
+        private IBlockingWork? _work;
         private ExecutionContext? _context;
 
         public Worker(ReplicaThreads owner) => _owner = owner;
@@ -136,7 +136,7 @@ internal sealed class ReplicaThreads : IDisposable
         public long IdleSince { get; set; }
 
         /// <summary>Hands over one piece of work; <see langword="null"/> ends the thread.</summary>
-        public void Give(IThreadPoolWorkItem? work, ExecutionContext? context)
+        public void Give(IBlockingWork? work, ExecutionContext? context)
         {
             _work = work;
             _context = context;
@@ -151,7 +151,8 @@ internal sealed class ReplicaThreads : IDisposable
 
         private void Loop()
         {
-            do
+            bool goesOn = true;
+            while (goesOn)
             {
                 _given.Wait();
                 if (_work is not { } work)
@@ -168,10 +169,23 @@ internal sealed class ReplicaThreads : IDisposable
                 }
                 else
                 {
-                    ExecutionContext.Run(context, static w => ((IThreadPoolWorkItem)w!).Execute(), work);
+                    ExecutionContext.Run(context, static w => ((IBlockingWork)w!).Execute(), work);
                 }
+
+                // Idle first: the caller gives its permit to somebody who would otherwise find no idle thread, and make one too many.
+                goesOn = _owner.TryPark(this);
+                work.Complete();
             }
-            while (_owner.TryPark(this));
         }
     }
+}
+
+/// <summary>What a replica's thread does, and how it says so.</summary>
+internal interface IBlockingWork
+{
+    /// <summary>Does it. Throws nothing.</summary>
+    void Execute();
+
+    /// <summary>Lets the caller go on, elsewhere. The thread may have its next work already.</summary>
+    void Complete();
 }
