@@ -100,11 +100,9 @@ internal sealed class Replica
     /// <summary>Runs an HTTP request: where it is if the handler does not block, else on a thread of the replica.</summary>
     public ValueTask<HttpResult> InvokeHttpAsync(HttpContext context, CancellationToken cancellationToken)
     {
-        object handler = _handler!;
-        HttpEntry entry = _definition.Http!;
         if (_threads is null)
         {
-            return entry.InvokeAsync(handler, context, cancellationToken);
+            return _definition.Http!.InvokeAsync(_handler!, context, cancellationToken);
         }
 
         // The thread is the handler's to block, so it may read the body in the plain way.
@@ -113,20 +111,13 @@ internal sealed class Replica
             body.AllowSynchronousIO = true;
         }
 
-        return BlockingCall<HttpResult>.RunAsync(_threads, () => entry.InvokeAsync(handler, context, cancellationToken).AsTask().GetAwaiter().GetResult());
+        return BlockHttpAsync(_threads, context, cancellationToken);
     }
 
     /// <summary>Runs a call from code.</summary>
-    public ValueTask<TResponse> InvokeAsync<TRequest, TResponse>(TRequest request, CancellationToken cancellationToken)
-    {
-        if (_threads is null)
-        {
-            return ((IDeployment<TRequest, TResponse>)_handler!).HandleAsync(request, cancellationToken);
-        }
-
-        IBlockingDeployment<TRequest, TResponse> handler = (IBlockingDeployment<TRequest, TResponse>)_handler!;
-        return BlockingCall<TResponse>.RunAsync(_threads, () => handler.Handle(request, cancellationToken));
-    }
+    public ValueTask<TResponse> InvokeAsync<TRequest, TResponse>(TRequest request, CancellationToken cancellationToken) => _threads is null
+        ? ((IDeployment<TRequest, TResponse>)_handler!).HandleAsync(request, cancellationToken)
+        : BlockAsync<TRequest, TResponse>(_threads, request, cancellationToken);
 
     /// <summary>What goes when the replica goes: the handles that its handler has opened.</summary>
     public void OnDisposed(IDisposable belongings) => _belongings = belongings;
@@ -148,5 +139,15 @@ internal sealed class Replica
                 handler.Dispose();
                 break;
         }
+    }
+
+    // Apart from the methods that call them: what a lambda captures is allocated where its method begins, also for handlers that do not block.
+    private ValueTask<HttpResult> BlockHttpAsync(ReplicaThreads threads, HttpContext context, CancellationToken cancellationToken) =>
+        BlockingCall<HttpResult>.RunAsync(threads, () => _definition.Http!.InvokeAsync(_handler!, context, cancellationToken).AsTask().GetAwaiter().GetResult());
+
+    private ValueTask<TResponse> BlockAsync<TRequest, TResponse>(ReplicaThreads threads, TRequest request, CancellationToken cancellationToken)
+    {
+        IBlockingDeployment<TRequest, TResponse> handler = (IBlockingDeployment<TRequest, TResponse>)_handler!;
+        return BlockingCall<TResponse>.RunAsync(threads, () => handler.Handle(request, cancellationToken));
     }
 }
