@@ -149,7 +149,6 @@ public sealed class HandleTests
             Leave(handle, left);
         }
 
-        _test.RunResumed();
         GC.Collect();
         Assert.InRange(left.Count(l => l.IsAlive), 0, (2 * kept.Count) + 100);
         Assert.True(handle.HasWaiterUnsynchronized());
@@ -161,6 +160,7 @@ public sealed class HandleTests
             Waiter waiter = _test.Wait(from);
             to.Add(new(waiter));
             waiter.TryLeave(WaitEnd.Cancelled);
+            _test.RunResumed();
         }
 
         static Waiter? Next(Handle from)

@@ -60,13 +60,17 @@ internal sealed class TestGate
         Assert.Equal(queued, admission.Queued);
     }
 
-    /// <summary>Lets all go on whose wait has ended.</summary>
-    public void RunResumed()
+    /// <summary>Lets all go on whose wait has ended; says who they were, in the order in which it ended.</summary>
+    public List<Waiter> RunResumed()
     {
+        List<Waiter> ran = [];
         while (_resumed.TryDequeue(out IThreadPoolWorkItem? item))
         {
             item.Execute();
+            ran.Add((Waiter)item);
         }
+
+        return ran;
     }
 
     /// <summary>How the wait ended; <see langword="null"/> while it goes on or its caller has not been resumed.</summary>

@@ -111,7 +111,7 @@ internal sealed class Handle(AdmissionGate gate, int maxQueued)
     {
         Counts.Left(end);
         gate.OneFewerWaits(this);
-        if (Interlocked.Increment(ref _gone) > Queued + SweepSlack)
+        if (Interlocked.Increment(ref _gone) > Queued + SweepSlack || IsSpent)
         {
             gate.Drain();
         }
