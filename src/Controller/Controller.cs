@@ -376,7 +376,8 @@ internal sealed class Controller
     private void Publish()
     {
         List<ApplicationState> applications = [.. _order.Select(n => _applications.GetValueOrDefault(n)).OfType<ApplicationState>()];
-        List<ServedApplication> served = [.. applications.Select(StatusReport.ServedOf)];
+        IReadOnlyList<string?> prefixes = RoutePrefixes.Assign(applications, _serving.Current);
+        List<ServedApplication> served = [.. applications.Select((a, i) => StatusReport.ServedOf(a, prefixes[i]))];
         if (!served.SequenceEqual(_serving.Current.Applications))
         {
             _serving.Publish(new(served));

@@ -5,9 +5,9 @@ namespace Serve.Embedded.Controller;
 /// <summary>What others see of the controller's state: pictures that do not change.</summary>
 internal static class StatusReport
 {
-    public static ServedApplication ServedOf(ApplicationState application) => new(
+    public static ServedApplication ServedOf(ApplicationState application, string? routePrefix) => new(
         application.Name,
-        application.InForce.RoutePrefix,
+        routePrefix,
         application.Serving.Ingress.Served,
         application.Serving.Handle,
         application.InForce.RequestTimeout,
