@@ -31,6 +31,7 @@ internal sealed class ControllerHarness
         registry.AddApplication("test:other", app => app
             .Add<HttpRequest, string>("Front", _ => new Handler<HttpRequest>())
             .Add<int, string>("Back", _ => new Handler<int>()));
+        registry.AddApplication("test:solo", app => app.Add<HttpRequest, string>("Front", _ => new Handler<HttpRequest>()));
         FakeActs? acts = null;
         _controller = new(registry, Serving, environment, tell => acts = new(tell));
         Acts = acts!;

@@ -189,6 +189,10 @@ internal sealed class Controller
         {
             application.Want(goal, _environment.Time.GetUtcNow());
             Pursue(application, definition, rollsBack: false);
+            if (force)
+            {
+                RetryNow(application);
+            }
         }
         else if (application.Failure is { } failure)
         {
@@ -196,11 +200,16 @@ internal sealed class Controller
         }
         else if (application.Serving.HasFailed)
         {
-            // The operator asks again: perhaps what was missing is there now.
-            foreach (DeploymentState deployment in application.Serving.Deployments)
-            {
-                deployment.RetryNow();
-            }
+            RetryNow(application);
+        }
+    }
+
+    /// <summary>The operator asks again: perhaps what was missing is there now.</summary>
+    private static void RetryNow(ApplicationState application)
+    {
+        foreach (DeploymentState deployment in (application.Coming ?? application.Serving).Deployments)
+        {
+            deployment.RetryNow();
         }
     }
 
@@ -212,11 +221,13 @@ internal sealed class Controller
         {
             Depart(application.Coming);
             application.Coming = null;
-            application.Leaving.AddRange(application.Serving.Take(goal, definition, rollsBack));
+            application.Serving.Take(goal, definition, rollsBack, application.Leaving);
         }
         else if (application.Coming?.CanBecome(definition) == true)
         {
-            application.Coming.Take(goal, definition, rollsBack);
+            List<DeploymentState> leaving = [];
+            application.Coming.Take(goal, definition, rollsBack, leaving);
+            Depart(leaving);
         }
         else
         {
@@ -240,13 +251,15 @@ internal sealed class Controller
     {
         try
         {
-            application.LookAgainAt = _reconciler.Look(application, now);
-            Promote(application);
+            // First, so that no replica of what has failed is given requests.
             if (application.MustRollBack)
             {
                 RollBack(application, Reconciler.WhyFailed(application));
             }
-            else if (application.IsAtGoal)
+
+            application.LookAgainAt = _reconciler.Look(application, now);
+            Promote(application);
+            if (application.IsAtGoal)
             {
                 Reconciler.Settle(application);
                 Depart(application.Leaving);

@@ -118,7 +118,6 @@ internal sealed class DeploymentState
         Goal = goal;
         Code = code;
         Definition = definition;
-        RefusedUserConfig = null;
         RetryNow();
         Happened(!onlyScaled ? DeploymentEvent.NewConfig
             : goal.NumReplicas > before.NumReplicas ? DeploymentEvent.ScaledUp
@@ -133,7 +132,6 @@ internal sealed class DeploymentState
         Goal = goal;
         Code = code;
         Definition = definition;
-        RefusedUserConfig = null;
         RetryNow();
     }
 
@@ -142,6 +140,7 @@ internal sealed class DeploymentState
     {
         _failures = 0;
         _backOff.Reset();
+        RefusedUserConfig = null;
     }
 
     public int LowestFreeRank()

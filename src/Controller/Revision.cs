@@ -41,13 +41,23 @@ internal sealed class Revision
     /// <summary>Whether replicas of this code can stand beside those that run.</summary>
     public bool CanBecome(ApplicationDefinition definition) =>
         definition.Ingress.Name == Ingress.Name &&
-        _deployments.All(d => !definition.TryFind(d.Name, out DeploymentDefinition? next) || (next.Request == d.Definition.Request && next.Response == d.Definition.Response));
+        _deployments.All(d => !definition.TryFind(d.Name, out DeploymentDefinition? next) || AreAlike(d.Definition, next));
 
-    /// <summary>Takes a new goal. Returns the deployments that are no longer wanted: they go when the others are at their goal.</summary>
-    public IReadOnlyList<DeploymentState> Take(ApplicationGoal goal, ApplicationDefinition definition, bool rollsBack)
+    /// <summary>Takes a new goal.</summary>
+    /// <param name="goal">The goal.</param>
+    /// <param name="definition">Its code.</param>
+    /// <param name="rollsBack">It was good before.</param>
+    /// <param name="leaving">
+    /// Deployments that are no longer wanted: they go when the others are at their goal. One that is wanted again before it has gone comes back, since there are replicas that call it.
+    /// </param>
+    public void Take(ApplicationGoal goal, ApplicationDefinition definition, bool rollsBack, List<DeploymentState> leaving)
     {
+        List<DeploymentState> back = [.. leaving.Where(d => definition.TryFind(d.Name, out DeploymentDefinition? next) && AreAlike(d.Definition, next))];
+        leaving.RemoveAll(back.Contains);
+        _deployments.AddRange(back);
         List<DeploymentState> gone = [.. _deployments.Where(d => goal.Deployments.All(g => g.Name != d.Name))];
         _deployments.RemoveAll(gone.Contains);
+        leaving.AddRange(gone);
         foreach (DeploymentGoal wanted in goal.Deployments)
         {
             DeploymentState? deployment = _deployments.FirstOrDefault(d => d.Name == wanted.Name);
@@ -66,7 +76,6 @@ internal sealed class Revision
         }
 
         _deployments.Sort((a, b) => IndexOf(goal, a).CompareTo(IndexOf(goal, b)));
-        return gone;
     }
 
     /// <summary>Brings limits into force.</summary>
@@ -80,6 +89,8 @@ internal sealed class Revision
             }
         }
     }
+
+    private static bool AreAlike(DeploymentDefinition one, DeploymentDefinition other) => one.Request == other.Request && one.Response == other.Response;
 
     private static int IndexOf(ApplicationGoal goal, DeploymentState deployment) =>
         goal.Deployments.Select((d, i) => (d.Name, i)).First(d => d.Name == deployment.Name).i;
