@@ -101,15 +101,15 @@ internal sealed class ControllerSimulationChecks(ControllerSimulationWorld world
                 return $"replica {replica.Id} of {name} is {replica.State} with a limit of {replica.Permits.Limit}";
             }
 
-            // A refused value that there is nothing to go back from stays refused until the operator asks again.
-            bool refused = deployment.Trigger == StatusTrigger.ConfigUpdateFailed && application.Status == ApplicationStatus.DeployFailed;
+            // A value that was refused on the way back, or that there is no way back from, stays refused until the operator asks again.
+            bool refused = deployment.Status == DeploymentStatus.DeployFailed && application.Status == ApplicationStatus.DeployFailed;
             if (deployment.Goal.UserConfig is { } config && world.Replicas[replica].Handler!.UserConfig != config && !refused)
             {
                 return $"replica {replica.Id} of {name} has the user_config {world.Replicas[replica].Handler!.UserConfig} and not {config}";
             }
         }
 
-        return deployment.Replicas.Select(r => r.Rank).Order().SequenceEqual(Enumerable.Range(0, deployment.Replicas.Count))
+        return application.Status == ApplicationStatus.DeployFailed || deployment.Replicas.Select(r => r.Rank).Order().SequenceEqual(Enumerable.Range(0, deployment.Replicas.Count))
             ? null
             : $"the ranks of {name} are {string.Join(", ", deployment.Replicas.Select(r => r.Rank))}";
     }
