@@ -39,10 +39,8 @@ public sealed class HandleCallsTests
         ServedDeployment served = await ServeAsync(2, 10, replicas: 3);
         HandleCalls<string, string> calls = Calls(served, served.OpenHandle());
         _handler.Answer = static (_, _) => new("same");
-        Call(1000);
-        long before = GC.GetAllocatedBytesForCurrentThread();
-        Call(10_000);
-        Assert.Equal(0, GC.GetAllocatedBytesForCurrentThread() - before);
+
+        Assert.Equal(0, Allocations.Of(() => Call(10_000)));
 
         void Call(int times)
         {

@@ -1,5 +1,6 @@
 using Serve.Embedded.Telemetry;
 using Xunit;
+using Serve.Embedded.Tests.Fakes;
 
 namespace Serve.Embedded.Tests.Telemetry;
 
@@ -90,11 +91,7 @@ public sealed class RequestScopeTests
                 scope.Run(work, null);
             }
         };
-        scope.Run(cycles, null);
 
-        long before = GC.GetAllocatedBytesForCurrentThread();
-        scope.Run(cycles, null);
-
-        Assert.Equal(0, GC.GetAllocatedBytesForCurrentThread() - before);
+        Assert.Equal(0, Allocations.Of(() => scope.Run(cycles, null)));
     }
 }

@@ -57,9 +57,9 @@ internal sealed class AdminEndpoints(IAdminControl control)
     /// <summary>A whole new goal: JSON as Ray Serve has it, or the text of a configuration file.</summary>
     private async Task DeployAsync(HttpContext context)
     {
-        if (await ReadConfigAsync(context) is { } config)
+        if (await ReadConfigAsync(context) is { } read)
         {
-            await AcceptedAsync(context, control.Deploy(config, Flag(context, "force"), Flag(context, "atomic")));
+            await AcceptedAsync(context, control.Deploy(read.Config!, Flag(context, "force"), Flag(context, "atomic")), read.Warnings);
         }
     }
 
@@ -83,9 +83,9 @@ internal sealed class AdminEndpoints(IAdminControl control)
     /// <summary>What a configuration that is sent would change.</summary>
     private async Task DiffAsync(HttpContext context)
     {
-        if (await ReadConfigAsync(context) is { } config)
+        if (await ReadConfigAsync(context) is { } read)
         {
-            await WriteChangesAsync(context.Response, ConfigDiff.Compare(control.View.Running, config));
+            await WriteChangesAsync(context.Response, ConfigDiff.Compare(control.View.Running, read.Config!));
         }
     }
 
@@ -192,7 +192,8 @@ internal sealed class AdminEndpoints(IAdminControl control)
         }
     }
 
-    private async Task<ServeConfig?> ReadConfigAsync(HttpContext context)
+    /// <returns>A valid configuration; <see langword="null"/> = there is none, and the client has been told why.</returns>
+    private async Task<ConfigResult?> ReadConfigAsync(HttpContext context)
     {
         if (await AdminBody.ReadAsync(context) is not { } body)
         {
@@ -204,7 +205,7 @@ internal sealed class AdminEndpoints(IAdminControl control)
         ConfigResult read = control.Read(body, !isToml, name.Length > 0 ? name : "body");
         if (read.IsValid)
         {
-            return read.Config;
+            return read;
         }
 
         await AdminJson.WriteAsync(context.Response, StatusCodes.Status400BadRequest, json =>
@@ -223,9 +224,10 @@ internal sealed class AdminEndpoints(IAdminControl control)
         return null;
     }
 
-    private static Task AcceptedAsync(HttpContext context, Generation generation) => AdminJson.WriteAsync(context.Response, StatusCodes.Status200OK, json => Write(json, generation));
+    private static Task AcceptedAsync(HttpContext context, Generation generation, IReadOnlyList<ConfigError>? warnings = null) =>
+        AdminJson.WriteAsync(context.Response, StatusCodes.Status200OK, json => Write(json, generation, warnings));
 
-    private static void Write(Utf8JsonWriter json, Generation generation)
+    private static void Write(Utf8JsonWriter json, Generation generation, IReadOnlyList<ConfigError>? warnings = null)
     {
         json.WriteStartObject();
         json.WriteNumber("generation", generation.Number);
@@ -242,6 +244,17 @@ internal sealed class AdminEndpoints(IAdminControl control)
         if (generation.RestoredFrom is { } restoredFrom)
         {
             json.WriteNumber("restored_from", restoredFrom);
+        }
+
+        if (warnings is { Count: > 0 })
+        {
+            json.WriteStartArray("warnings");
+            foreach (ConfigError warning in warnings)
+            {
+                json.WriteStringValue(warning.ToString());
+            }
+
+            json.WriteEndArray();
         }
 
         json.WriteEndObject();

@@ -85,9 +85,10 @@ internal static class DetailsJson
         }
 
         json.WriteEndArray();
-        json.WriteNumber("target_num_replicas", deployment.Goal.NumReplicas);
+        json.WriteNumber("target_num_replicas", deployment.NumReplicas);
+        json.WriteString("held_back", deployment.HeldBack);
         json.WriteStartObject("deployment_config");
-        json.WriteNumber("num_replicas", deployment.Goal.NumReplicas);
+        WriteScale(json, deployment.Goal);
         json.WriteNumber("max_ongoing_requests", deployment.Goal.MaxOngoingRequests);
         json.WriteNumber("max_queued_requests", deployment.Goal.MaxQueuedRequests);
         WriteSeconds(json, "max_queue_wait_s", deployment.Goal.MaxQueueWait);
@@ -125,6 +126,28 @@ internal static class DetailsJson
         }
 
         json.WriteEndArray();
+        json.WriteEndObject();
+    }
+
+    /// <summary>Ray Serve has either a number or what the load may make of it.</summary>
+    private static void WriteScale(Utf8JsonWriter json, DeploymentGoal goal)
+    {
+        if (goal.Autoscaling is not { } scaling)
+        {
+            json.WriteNumber("num_replicas", goal.NumReplicas);
+            return;
+        }
+
+        json.WriteStartObject("autoscaling_config");
+        json.WriteNumber("min_replicas", scaling.MinReplicas);
+        json.WriteNumber("max_replicas", scaling.MaxReplicas);
+        json.WriteNumber("target_ongoing_requests", scaling.TargetOngoingRequests);
+        json.WriteNumber("look_back_period_s", scaling.LookBackPeriod.TotalSeconds);
+        json.WriteNumber("upscale_delay_s", scaling.UpscaleDelay.TotalSeconds);
+        json.WriteNumber("downscale_delay_s", scaling.DownscaleDelay.TotalSeconds);
+        json.WriteNumber("downscale_to_zero_delay_s", scaling.DownscaleToZeroDelay.TotalSeconds);
+        json.WriteNumber("upscaling_factor", scaling.UpscalingFactor);
+        json.WriteNumber("downscaling_factor", scaling.DownscalingFactor);
         json.WriteEndObject();
     }
 

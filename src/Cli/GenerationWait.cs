@@ -15,6 +15,14 @@ internal static class GenerationWait
     {
         JsonElement generation = accepted.RootElement;
         int number = generation.GetProperty("generation").GetInt32();
+        if (generation.TryGetProperty("warnings", out JsonElement warnings))
+        {
+            foreach (JsonElement warning in warnings.EnumerateArray())
+            {
+                await context.Error.WriteLineAsync($"{warning.GetString()} (warning)");
+            }
+        }
+
         if (!arguments.Has(Wait.Name))
         {
             await context.Out.WriteLineAsync(arguments.Has(Command.Json.Name)

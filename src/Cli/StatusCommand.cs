@@ -126,7 +126,7 @@ internal sealed class StatusCommand : Command
             foreach (JsonProperty deployment in application.Value.GetProperty("deployments").EnumerateObject())
             {
                 JsonElement requests = deployment.Value.GetProperty("requests");
-                string message = deployment.Value.GetProperty("message").GetString()!;
+                string message = deployment.Value.GetProperty("held_back").GetString() ?? deployment.Value.GetProperty("message").GetString()!;
                 rows.Add(
                 [
                     application.Name,

@@ -1,5 +1,7 @@
 using System.Threading.Channels;
 using Microsoft.Extensions.Logging;
+using Serve.Embedded.Config;
+using Serve.Embedded.Controller.Scaling;
 using Serve.Embedded.Deployments;
 using Serve.Embedded.Handles;
 using Serve.Embedded.Telemetry;
@@ -24,6 +26,10 @@ internal sealed class Controller
     private readonly ITimer _timer;
     private IReadOnlyList<string> _order = [];
     private ControllerStatus _status = ControllerStatus.Empty;
+    private readonly ScalingRound _scaling;
+    private BoxConfig _box = new();
+    private long _scaleAt = long.MaxValue;
+    private bool _mustShare;
     private TaskCompletionSource? _shutdown;
 
     /// <summary>The newest goal, if it was reported to have failed: it may still come up.</summary>
@@ -40,6 +46,7 @@ internal sealed class Controller
         _serving = serving;
         _logger = environment.Loggers.CreateLogger(LogCategories.Controller);
         _reconciler = new(environment, _logger, (acts ?? (tell => new ReplicaActs(environment, _logger, tell)))(Tell));
+        _scaling = new(registry, environment);
         _timer = environment.Time.CreateTimer(
             static controller => ((Controller)controller!).Tell(new ControllerMessage.Tick()), this, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
     }
@@ -74,6 +81,7 @@ internal sealed class Controller
         long now = _environment.Time.GetTimestamp();
         do
         {
+            Scale(now);
             foreach (ApplicationState application in _applications.Values)
             {
                 Look(application, now);
@@ -130,6 +138,10 @@ internal sealed class Controller
                 _shutdown = shutdown.Done;
                 TakeGoal(new([]));
                 break;
+            case ControllerMessage.Woken:
+                // Nobody waits for a first replica longer than it takes to start.
+                _scaleAt = 0;
+                break;
             case ControllerMessage.Tick:
                 break;
             default:
@@ -149,6 +161,8 @@ internal sealed class Controller
     private Apply TakeGoal(ApplyRequest request)
     {
         _failed = null;
+        _mustShare = true;
+        _box = request.Box ?? _box;
         Apply apply = new(request);
         HashSet<string> wanted = [.. request.Goals.Select(g => g.Name)];
         foreach (ApplicationState gone in _applications.Values.Where(a => !wanted.Contains(a.Name)).ToList())
@@ -234,6 +248,46 @@ internal sealed class Controller
             Depart(application.Coming);
             application.Coming = new(goal, definition, _environment);
         }
+    }
+
+    /// <summary>Lets those that scale with their load decide, when it is time, and shares the box among all when somebody's wish may have changed.</summary>
+    private void Scale(long now)
+    {
+        List<DeploymentState> all = [.. _applications.Values.SelectMany(a => a.Coming is { } coming ? a.Serving.Deployments.Concat(coming.Deployments) : a.Serving.Deployments)];
+        bool scales = all.Any(d => d.Scaler is not null);
+        bool isDue = scales && (_scaleAt <= now || _scaleAt == long.MaxValue);
+        if (isDue)
+        {
+            _scaling.Decide(all, now);
+            foreach (DeploymentState deployment in all.Where(d => d.Scaler is not null))
+            {
+                deployment.Served.Gate.OnStarved = Wake;
+                TellTrouble(deployment);
+            }
+        }
+
+        _scaleAt = !scales ? long.MaxValue : isDue ? now + (long)(ScalingRound.Period.TotalSeconds * _environment.Time.TimestampFrequency) : _scaleAt;
+        if (isDue || _mustShare)
+        {
+            _mustShare = false;
+            foreach (DeploymentState changed in _scaling.Share(_box, all))
+            {
+                MarkDirty(changed);
+            }
+        }
+    }
+
+    private void Wake() => Tell(new ControllerMessage.Woken());
+
+    /// <summary>Once, and not at every decision.</summary>
+    private void TellTrouble(DeploymentState deployment)
+    {
+        if (deployment.Scaler!.Trouble is { } trouble && trouble != deployment.ToldTrouble)
+        {
+            Log.ScalingTrouble(_logger, deployment.Name, deployment.Served.Application, trouble);
+        }
+
+        deployment.ToldTrouble = deployment.Scaler.Trouble;
     }
 
     /// <summary>What follows from a look may call for another: a revision that takes over, a way back.</summary>
@@ -402,7 +456,7 @@ internal sealed class Controller
 
     private void SetTimer()
     {
-        long at = _applications.Values.Select(a => a.LookAgainAt).DefaultIfEmpty(long.MaxValue).Min();
+        long at = Math.Min(_scaleAt, _applications.Values.Select(a => a.LookAgainAt).DefaultIfEmpty(long.MaxValue).Min());
         TimeSpan wait = at == long.MaxValue ? Timeout.InfiniteTimeSpan
             : TimeSpan.FromMilliseconds(Math.Max(0, Math.Ceiling(_environment.Time.GetElapsedTime(_environment.Time.GetTimestamp(), at).TotalMilliseconds)));
         _timer.Change(wait, Timeout.InfiniteTimeSpan);

@@ -1,3 +1,4 @@
+using Serve.Embedded.Config;
 using Serve.Embedded.Replicas;
 
 namespace Serve.Embedded.Controller;
@@ -27,6 +28,9 @@ internal abstract record ControllerMessage
     /// <summary>Nobody waits for a retired deployment any more, or their time is over: its replicas end.</summary>
     internal sealed record WaitersGone(DeploymentState Deployment) : ControllerMessage;
 
+    /// <summary>Somebody waits for a deployment that has no replica.</summary>
+    internal sealed record Woken : ControllerMessage;
+
     /// <summary>Time has come to look at what is due.</summary>
     internal sealed record Tick : ControllerMessage;
 
@@ -38,7 +42,8 @@ internal abstract record ControllerMessage
 /// <param name="Goals">Every application that shall run. One that runs and is not here is removed.</param>
 /// <param name="Force">Try also what has failed already and is unchanged.</param>
 /// <param name="Atomic">If one application fails, all go back.</param>
-internal sealed record ApplyRequest(IReadOnlyList<ApplicationGoal> Goals, bool Force = false, bool Atomic = false)
+/// <param name="Box">What all replicas together may take; <see langword="null"/> = what the machine has.</param>
+internal sealed record ApplyRequest(IReadOnlyList<ApplicationGoal> Goals, bool Force = false, bool Atomic = false, BoxConfig? Box = null)
 {
     private readonly TaskCompletionSource _taken = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly TaskCompletionSource<ApplyOutcome> _settled = new(TaskCreationOptions.RunContinuationsAsynchronously);

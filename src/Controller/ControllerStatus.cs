@@ -29,6 +29,8 @@ internal sealed record ApplicationReport(
     IReadOnlyList<DeploymentReport> Deployments);
 
 /// <param name="Goal">As it shall be.</param>
+/// <param name="NumReplicas">Replicas that it shall have now: what the goal or the load asks for, as far as the box holds it.</param>
+/// <param name="HeldBack">Why these are fewer than it wants; <see langword="null"/> = they are not.</param>
 /// <param name="Status">How it is doing.</param>
 /// <param name="Trigger">What caused the status.</param>
 /// <param name="Message">In words; may be empty.</param>
@@ -37,6 +39,8 @@ internal sealed record ApplicationReport(
 /// <param name="Replicas">All that have not ended.</param>
 internal sealed record DeploymentReport(
     DeploymentGoal Goal,
+    int NumReplicas,
+    string? HeldBack,
     DeploymentStatus Status,
     StatusTrigger Trigger,
     string Message,

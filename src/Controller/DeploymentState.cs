@@ -1,3 +1,4 @@
+using Serve.Embedded.Controller.Scaling;
 using Serve.Embedded.Deployments;
 using Serve.Embedded.Handles;
 using Serve.Embedded.Replicas;
@@ -20,7 +21,9 @@ internal sealed class DeploymentState
         Definition = definition;
         Code = code;
         Goal = goal;
-        Floor = goal.NumReplicas;
+        Scaler = goal.Autoscaling is { } autoscaling ? new(autoscaling, replicas: null) : null;
+        NumReplicas = Scaler?.Target ?? goal.NumReplicas;
+        Floor = NumReplicas;
     }
 
     public ServedDeployment Served { get; }
@@ -34,6 +37,24 @@ internal sealed class DeploymentState
     public ApplicationCode Code { get; private set; }
 
     public DeploymentGoal Goal { get; private set; }
+
+    /// <summary>Follows its load; <see langword="null"/> = the number of replicas is fixed.</summary>
+    public DeploymentScaler? Scaler { get; private set; }
+
+    /// <summary>Replicas that it shall have now: what the goal or the load asks for, as far as the box holds it.</summary>
+    public int NumReplicas { get; private set; }
+
+    /// <summary>Why it has fewer replicas than it wants; <see langword="null"/> = it does not.</summary>
+    public string? HeldBack { get; private set; }
+
+    /// <summary>How far a rollout may exceed the box.</summary>
+    public RolloutRoom Room { get; set; } = new(int.MaxValue, null);
+
+    /// <summary>The trouble with its policy that the log says already.</summary>
+    public string? ToldTrouble { get; set; }
+
+    /// <summary>The log says already that this rollout stops old replicas first.</summary>
+    public bool WasWarnedOfReplacing { get; set; }
 
     public DeploymentStatus Status { get; private set; } = DeploymentStatus.Updating;
 
@@ -55,7 +76,7 @@ internal sealed class DeploymentState
     /// <summary>The <c>user_config</c> that a running replica refused, so that nobody else is asked.</summary>
     public string? RefusedUserConfig { get; private set; }
 
-    private int MostFailures => Math.Min(Goal.MaxConstructorRetryCount, StartsPerReplica * Math.Max(1, Goal.NumReplicas));
+    private int MostFailures => Math.Min(Goal.MaxConstructorRetryCount, StartsPerReplica * Math.Max(1, NumReplicas));
 
     /// <summary>So much has failed that the attempt counts as failed. Starts go on, further and further apart.</summary>
     public bool HasFailed => _failures >= MostFailures || (RefusedUserConfig is not null && RefusedUserConfig == Goal.UserConfig);
@@ -68,16 +89,16 @@ internal sealed class DeploymentState
     public bool HasOldServing => _replicas.Any(r => r.Code != Code && r.Replica.State.TakesRequests());
 
     /// <summary>Enough replicas of the wanted code serve.</summary>
-    public bool HasEnough => _replicas.Count(r => r.Code == Code && r.Replica.State.TakesRequests()) >= Goal.NumReplicas;
+    public bool HasEnough => _replicas.Count(r => r.Code == Code && r.Replica.State.TakesRequests()) >= NumReplicas;
 
     /// <summary>The first replicas of the wanted code are up: it can be trusted with requests.</summary>
     public bool FirstWaveIsUp =>
         Goal.Replaces ||
-        _replicas.Count(r => r.Code == Code && (r.IsReady || r.Replica.State.TakesRequests())) >= Math.Min(Goal.NumReplicas, Planner.Wave(Goal.RollingUpdatePercentage, Goal.NumReplicas));
+        _replicas.Count(r => r.Code == Code && (r.IsReady || r.Replica.State.TakesRequests())) >= Math.Min(NumReplicas, Planner.Wave(Goal.RollingUpdatePercentage, NumReplicas));
 
     /// <summary>Everything is as the goal wants it and nothing is on its way.</summary>
     public bool IsAtGoal =>
-        _replicas.Count == Goal.NumReplicas &&
+        _replicas.Count == NumReplicas &&
         _replicas.All(r => r.Code == Code &&
             r.Replica.State == ReplicaState.Running &&
             r.Replica.Permits.Limit == Goal.MaxOngoingRequests &&
@@ -86,15 +107,15 @@ internal sealed class DeploymentState
     /// <summary>Where its retirement is.</summary>
     public Retirement Retirement { get; set; }
 
-    public DeploymentTarget Target(bool mayAdmit, int mostSurge) => new()
+    public DeploymentTarget Target(bool mayAdmit) => new()
     {
-        NumReplicas = Goal.NumReplicas,
+        NumReplicas = NumReplicas,
         Floor = Floor,
         MaxOngoingRequests = Goal.MaxOngoingRequests,
         UserConfig = RefusedUserConfig is not null && RefusedUserConfig == Goal.UserConfig ? null : Goal.UserConfig,
         RollingUpdatePercentage = Goal.RollingUpdatePercentage,
-        Replaces = Goal.Replaces || mostSurge == 0,
-        MostSurge = mostSurge,
+        Replaces = Goal.Replaces || Room.MostSurge == 0,
+        MostSurge = Room.MostSurge,
         MayAdmit = mayAdmit,
         StartNotBefore = _backOff.NotBefore,
     };
@@ -114,7 +135,7 @@ internal sealed class DeploymentState
         }
 
         bool onlyScaled = code == Code && goal with { NumReplicas = before.NumReplicas } == before;
-        Floor = code == Code ? goal.NumReplicas : Math.Max(before.NumReplicas, goal.NumReplicas);
+        TakeScale(goal, code != Code);
         Goal = goal;
         Code = code;
         Definition = definition;
@@ -128,11 +149,28 @@ internal sealed class DeploymentState
     /// <summary>Goes back to a goal that was good, and stays as it failed, for everybody to see, until there is a new goal.</summary>
     public void RollBack(DeploymentGoal goal, ApplicationCode code, DeploymentDefinition definition)
     {
-        Floor = code == Code ? goal.NumReplicas : Math.Max(Goal.NumReplicas, goal.NumReplicas);
+        TakeScale(goal, code != Code);
         Goal = goal;
         Code = code;
         Definition = definition;
         RetryNow();
+    }
+
+    /// <summary>As many replicas as the box holds of what is wanted.</summary>
+    /// <returns>Whether that changes anything.</returns>
+    public bool ScaleTo(int replicas, string? heldBack)
+    {
+        bool changes = replicas != NumReplicas || heldBack != HeldBack;
+        HeldBack = heldBack;
+        if (replicas != NumReplicas)
+        {
+            Happened(replicas > NumReplicas ? DeploymentEvent.AutoscaledUp : DeploymentEvent.AutoscaledDown);
+            Message = ScaleMessage(NumReplicas, replicas);
+            NumReplicas = replicas;
+            Floor = HasOldServing ? Math.Max(Floor, replicas) : replicas;
+        }
+
+        return changes;
     }
 
     /// <summary>Forgets what has failed: there is reason to think that it will not fail again.</summary>
@@ -219,7 +257,7 @@ internal sealed class DeploymentState
     {
         _failures = 0;
         _backOff.Reset();
-        Floor = Goal.NumReplicas;
+        Floor = NumReplicas;
     }
 
     public void Delete() => Happened(DeploymentEvent.Deleted);
@@ -232,6 +270,27 @@ internal sealed class DeploymentState
         BackpressureStatusCode = goal.BackpressureStatusCode,
         RetryAfterS = goal.RetryAfterS,
     };
+
+    /// <summary>How many replicas a new goal begins with; what the load asked for stays asked for.</summary>
+    private void TakeScale(DeploymentGoal goal, bool restarts)
+    {
+        int before = NumReplicas;
+        if (goal.Autoscaling is not { } autoscaling)
+        {
+            Scaler = null;
+        }
+        else if (Scaler is { } scaler)
+        {
+            scaler.Take(autoscaling);
+        }
+        else
+        {
+            Scaler = new(autoscaling, before);
+        }
+
+        NumReplicas = Scaler?.Target ?? goal.NumReplicas;
+        Floor = restarts ? Math.Max(before, NumReplicas) : NumReplicas;
+    }
 
     private static string ScaleMessage(int before, int after) => $"{(after > before ? "Upscaling" : "Downscaling")} from {before} to {after} replicas.";
 

@@ -1,4 +1,5 @@
 using Serve.Embedded.Config;
+using Serve.Embedded.Controller.Scaling;
 
 namespace Serve.Embedded.Controller;
 
@@ -31,7 +32,19 @@ internal sealed record DeploymentGoal
 {
     public required string Name { get; init; }
 
+    /// <summary>Where the load decides, the fewest.</summary>
     public required int NumReplicas { get; init; }
+
+    /// <summary><see langword="null"/> = the number stands.</summary>
+    public AutoscalingGoal? Autoscaling { get; init; }
+
+    /// <summary>What one replica takes of the box; <see langword="null"/> = nothing is declared.</summary>
+    public double? NumCpus { get; init; }
+
+    public int? MemoryMb { get; init; }
+
+    /// <summary>Its part of a box that is too small for all.</summary>
+    public int Weight { get; init; } = 1;
 
     public required int MaxOngoingRequests { get; init; }
 

@@ -1,4 +1,5 @@
 using Serve.Embedded.Config;
+using Serve.Embedded.Controller.Scaling;
 using Serve.Embedded.Deployments;
 
 namespace Serve.Embedded.Controller;
@@ -12,7 +13,7 @@ internal static class GoalBuilder
     private static ApplicationGoal Build(ApplicationConfig written, HttpOptionsConfig http, ApplicationDefinition code) => new()
     {
         Name = written.Name,
-        Code = new(written.ImportPath, Args: null),
+        Code = new(written.ImportPath, written.Args),
         RoutePrefix = written.RoutePrefix,
         RequestTimeout = (written.RequestTimeout ?? http.RequestTimeout) is { Ticks: > 0 } timeout ? timeout : null,
         StreamTimeout = http.StreamTimeout,
@@ -20,16 +21,29 @@ internal static class GoalBuilder
         Deployments = [.. code.Deployments.Select(d => Build(written.Deployments.FirstOrDefault(w => w.Name == d.Name), d))],
     };
 
-    private static DeploymentGoal Build(DeploymentConfig? written, DeploymentDefinition code) => new()
+    private static DeploymentGoal Build(DeploymentConfig? written, DeploymentDefinition code)
     {
-        Name = code.Name,
-        NumReplicas = written?.NumReplicas?.Fixed ?? code.Options.NumReplicas,
-        MaxOngoingRequests = written?.MaxOngoingRequests ?? code.Options.MaxOngoingRequests,
-        MaxQueuedRequests = written?.MaxQueuedRequests ?? code.Options.MaxQueuedRequests,
-        MaxQueueWait = written?.MaxQueueWait ?? code.Options.MaxQueueWait,
-        GracefulShutdownTimeout = written?.GracefulShutdownTimeout ?? code.Options.GracefulShutdownTimeout,
-        BackpressureStatusCode = written?.Backpressure?.StatusCode ?? code.Options.BackpressureStatusCode,
-        RetryAfterS = written?.Backpressure is { } backpressure ? backpressure.RetryAfterS : code.Options.RetryAfterS,
-        UserConfig = written?.UserConfig ?? code.Options.UserConfig,
-    };
+        ScaleGoal scale = ScaleGoal.Of(written, code.Options);
+        return new()
+        {
+            Name = code.Name,
+            NumReplicas = scale.NumReplicas,
+            Autoscaling = scale.Autoscaling,
+            NumCpus = written?.NumCpus ?? code.Options.NumCpus,
+            MemoryMb = written?.MemoryMb ?? code.Options.MemoryMb,
+            Weight = written?.Weight ?? code.Options.Weight,
+            MaxOngoingRequests = written?.MaxOngoingRequests ?? code.Options.MaxOngoingRequests,
+            MaxQueuedRequests = written?.MaxQueuedRequests ?? code.Options.MaxQueuedRequests,
+            MaxQueueWait = written?.MaxQueueWait ?? code.Options.MaxQueueWait,
+            GracefulShutdownTimeout = written?.GracefulShutdownTimeout ?? code.Options.GracefulShutdownTimeout,
+            HealthCheckPeriod = written?.HealthCheckPeriod ?? code.Options.HealthCheckPeriod,
+            HealthCheckTimeout = written?.HealthCheckTimeout ?? code.Options.HealthCheckTimeout,
+            MaxConstructorRetryCount = written?.MaxConstructorRetryCount ?? code.Options.MaxConstructorRetryCount,
+            RollingUpdatePercentage = written?.RollingUpdatePercentage ?? code.Options.RollingUpdatePercentage,
+            Replaces = written?.Replaces ?? code.Options.ReplacesOnUpdate,
+            BackpressureStatusCode = written?.Backpressure?.StatusCode ?? code.Options.BackpressureStatusCode,
+            RetryAfterS = written?.Backpressure is { } backpressure ? backpressure.RetryAfterS : code.Options.RetryAfterS,
+            UserConfig = written?.UserConfig ?? code.Options.UserConfig,
+        };
+    }
 }

@@ -140,7 +140,8 @@ internal sealed class Reconciler(ServeEnvironment environment, ILogger logger, I
 
     private long Look(Revision revision, DeploymentState deployment, bool mayAdmit, long now)
     {
-        DeploymentPlan plan = Planner.Plan(deployment.Target(mayAdmit, int.MaxValue), deployment.Observe(), now);
+        DeploymentPlan plan = Planner.Plan(deployment.Target(mayAdmit), deployment.Observe(), now);
+        WarnOfReplacing(deployment);
         foreach (ReplicaAction action in plan.Actions)
         {
             Act(revision, deployment, action, now);
@@ -319,6 +320,20 @@ internal sealed class Reconciler(ServeEnvironment environment, ILogger logger, I
         foreach (ReplicaEntry entry in deployment.Replicas.Where(r => r.Replica.Rank >= deployment.Replicas.Count))
         {
             entry.Replica.Rank = free.Dequeue();
+        }
+    }
+
+    /// <summary>Once per rollout that the box has no room for.</summary>
+    private void WarnOfReplacing(DeploymentState deployment)
+    {
+        if (!deployment.HasOldServing || deployment.Goal.Replaces || deployment.Room.Why is not { } why)
+        {
+            deployment.WasWarnedOfReplacing = false;
+        }
+        else if (!deployment.WasWarnedOfReplacing)
+        {
+            deployment.WasWarnedOfReplacing = true;
+            Log.RolloutReplaces(logger, deployment.Name, deployment.Served.Application, why);
         }
     }
 

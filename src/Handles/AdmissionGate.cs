@@ -43,6 +43,9 @@ internal sealed class AdmissionGate(ServeEnvironment environment)
     /// <summary>Requests that a replica has ever accepted.</summary>
     public long Started => Handles.Sum(static h => h.Counts.Started) + Volatile.Read(ref _startedByFormerHandles);
 
+    /// <summary>Called when somebody begins to wait while there is no replica at all: whoever scales to zero wants to know.</summary>
+    public Action? OnStarved { get; set; }
+
     public RetryAfter RetryAfter { get; } = new(environment);
 
     /// <summary>Opens a new caller's handle.</summary>
@@ -96,13 +99,18 @@ internal sealed class AdmissionGate(ServeEnvironment environment)
             return Admission.Refuse(queued);
         }
 
-        Interlocked.Increment(ref _waiting);
+        bool isFirst = Interlocked.Increment(ref _waiting) == 1;
         Waiter waiter = new(handle);
         handle.Publish(waiter);
         Interlocked.MemoryBarrier();
         if (Volatile.Read(ref _free) > 0 || Volatile.Read(ref _unavailable) != 0)
         {
             Drain();
+        }
+
+        if (isFirst && Replicas.Length == 0)
+        {
+            OnStarved?.Invoke();
         }
 
         RetryAfter.Watch(this);

@@ -56,6 +56,17 @@ internal sealed class Deployer(Server server, ConfigSource source, GenerationSto
             }
 
             ApplicationConfig written = goal.Applications[index];
+            DeploymentReport? report = server.Status.Applications.FirstOrDefault(a => a.Name == application)?.Deployments.FirstOrDefault(d => d.Goal.Name == deployment);
+            if (report?.Goal.Autoscaling is not null)
+            {
+                throw new AdminRefusedException($"Deployment '{deployment}' of application '{application}' scales with its load. Change its autoscaling_config, or give it a number of replicas first.", statusCode: 412);
+            }
+
+            if (replicas == 0)
+            {
+                throw new AdminRefusedException("target_num_replicas must be at least 1 here. To go to zero when nobody asks, give the deployment an autoscaling_config with min_replicas = 0.");
+            }
+
             DeploymentConfig options = written.Deployments.FirstOrDefault(d => d.Name == deployment) ?? new() { Name = deployment };
             ApplicationConfig scaled = written with { Deployments = [.. written.Deployments.Where(d => d.Name != deployment), options with { NumReplicas = replicas }] };
             Deploy(goal with { Applications = [.. goal.Applications.Select((a, i) => i == index ? scaled : a)] }, GenerationSource.Rest);

@@ -61,6 +61,7 @@ internal sealed class ServeRun
             return 1;
         }
 
+        WarnOf(file);
         ServeEnvironment environment = new(TimeProvider.System, new SeededRandom(Seed()), ServeEnvironment.ResumeOnThreadPool, loggers);
         using SystemdNotifier systemd = _systemd = SystemdNotifier.FromEnvironment(_environment, Unset, Environment.ProcessId, TimeProvider.System, _logger);
         ApplyRequest first;
@@ -166,12 +167,21 @@ internal sealed class ServeRun
         }
         else
         {
+            WarnOf(read);
             int changes = ConfigDiff.Compare(_server!.Config, read.Config).Count;
             await _deployer!.Deploy(read.Config, GenerationSource.Hangup).Request.Settled;
             Log.Reloaded(_logger!, _source.Path ?? "no file", changes);
         }
 
         _systemd.Ready(Summary());
+    }
+
+    private void WarnOf(ConfigResult read)
+    {
+        foreach (ConfigError warning in read.Warnings)
+        {
+            Log.ConfigWarning(_logger!, warning.ToString());
+        }
     }
 
     private string Summary() => $"Serving {_server!.Status.Applications.Count} application(s) on {string.Join(", ", _server.Addresses)}";

@@ -32,6 +32,7 @@ internal sealed class Server : IAsyncDisposable
         ServeEnvironment environment,
         LiveLogSettings logSettings,
         Func<Server, IAdminControl> control,
+        string? token,
         InheritedSockets? sockets,
         IReadOnlyList<IPEndPoint> data,
         IReadOnlyList<IPEndPoint> admin)
@@ -44,7 +45,7 @@ internal sealed class Server : IAsyncDisposable
         ServingState serving = new();
         _controller = new(registry, serving, environment);
         _proxy = new(new(serving, environment, new(environment.Loggers, logSettings), SettingsOf(config.Http)), data, sockets is { HttpAddresses.Count: > 0 } ? sockets.Open : null);
-        _admin = new(admin, new(new(config.Admin.Host, []), token: null), environment.Loggers, control(this), sockets is { AdminAddresses.Count: > 0 } ? sockets.Open : null);
+        _admin = new(admin, new(new(config.Admin.Host, config.Admin.AllowedHosts), token), environment.Loggers, control(this), sockets is { AdminAddresses.Count: > 0 } ? sockets.Open : null);
         _control = _controller.RunAsync();
     }
 
@@ -81,7 +82,7 @@ internal sealed class Server : IAsyncDisposable
     /// <param name="logSettings">Which lines are written.</param>
     /// <param name="control">Makes what the admin port may ask for.</param>
     /// <param name="sockets">Those that systemd has opened for it; <see langword="null"/> = none.</param>
-    /// <exception cref="StartException">A host name has no address.</exception>
+    /// <exception cref="StartException">A host name has no address, or the token cannot be read.</exception>
     public static async Task<Server> CreateAsync(
         ServeConfig config,
         DeploymentRegistry registry,
@@ -94,6 +95,7 @@ internal sealed class Server : IAsyncDisposable
             environment,
             logSettings,
             control,
+            AdminToken.Read(config.Admin.TokenFile),
             sockets,
             sockets is { HttpAddresses.Count: > 0 } ? sockets.HttpAddresses : await Endpoints.ResolveAsync("http_options", config.Http.Host, config.Http.Port),
             sockets is { AdminAddresses.Count: > 0 } ? sockets.AdminAddresses : await Endpoints.ResolveAsync("admin_options", config.Admin.Host, config.Admin.Port));
@@ -132,7 +134,7 @@ internal sealed class Server : IAsyncDisposable
         _logSettings.Current = SettingsOf(config.Logging);
         _proxy.Apply(SettingsOf(config.Http));
         Volatile.Write(ref _config, config);
-        ApplyRequest request = new(GoalBuilder.Build(config, _registry), force, atomic);
+        ApplyRequest request = new(GoalBuilder.Build(config, _registry), force, atomic, config.Box);
         _ = _controller.ApplyAsync(request);
         return request;
     }

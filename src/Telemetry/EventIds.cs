@@ -31,6 +31,8 @@ internal static class EventIds
     public const int ReplicaStartsSlowly = 4005;
     public const int ControllerFailed = 4006;
     public const int NotTriedAgain = 4007;
+    public const int RolloutReplaces = 4008;
+    public const int ScalingTrouble = 4009;
     public const int GenerationsInMemory = 4100;
     public const int GenerationsSaved = 4101;
     public const int GenerationSetAside = 4102;
@@ -41,6 +43,7 @@ internal static class EventIds
     public const int ConfigChanged = 5000;
     public const int ConfigNeedsRestart = 5001;
     public const int ConfigError = 5002;
+    public const int ConfigWarning = 5003;
 
     // Hosting: 6000
     public const int ReloadRefused = 6000;

@@ -73,6 +73,12 @@ internal static partial class Log
     [LoggerMessage(EventIds.GenerationWriteUnfinished, LogLevel.Information, "{File} is what an interrupted write left; the generation before it is whole")]
     public static partial void GenerationWriteUnfinished(ILogger logger, string file);
 
+    [LoggerMessage(EventIds.RolloutReplaces, LogLevel.Warning, "The box has no room for the rollout of deployment '{Deployment}' in application '{Application}'. {Reason}")]
+    public static partial void RolloutReplaces(ILogger logger, string deployment, string application, string reason);
+
+    [LoggerMessage(EventIds.ScalingTrouble, LogLevel.Error, "Deployment '{Deployment}' in application '{Application}' cannot be scaled as its policy says. {Reason}")]
+    public static partial void ScalingTrouble(ILogger logger, string deployment, string application, string reason);
+
     [LoggerMessage(EventIds.ConfigChanged, LogLevel.Information, "Changed {Change} ({Update})")]
     public static partial void ConfigChanged(ILogger logger, string change, string update);
 
@@ -81,6 +87,9 @@ internal static partial class Log
 
     [LoggerMessage(EventIds.ConfigError, LogLevel.Error, "{Error}")]
     public static partial void ConfigError(ILogger logger, string error);
+
+    [LoggerMessage(EventIds.ConfigWarning, LogLevel.Warning, "{Warning}")]
+    public static partial void ConfigWarning(ILogger logger, string warning);
 
     [LoggerMessage(EventIds.ReloadRefused, LogLevel.Error, "Reload refused: {Path} has {Count} error(s), so nothing was changed. Mend them and send SIGHUP again")]
     public static partial void ReloadRefused(ILogger logger, string path, int count);

@@ -1,4 +1,5 @@
 using Serve.Embedded.Controller.Scaling;
+using Serve.Embedded.Tests.Fakes;
 
 namespace Serve.Embedded.Tests.Controller.Scaling;
 
@@ -134,15 +135,15 @@ public sealed class LoadWindowTests
     public void Add_ManyTicks_AllocateNothing()
     {
         LoadWindow window = new(TimeSpan.FromDays(30));
-        Add(window, 0, 0.1, load: 1);
-        long before = GC.GetAllocatedBytesForCurrentThread();
+        int tick = 0;
 
-        for (int tick = 1; tick < 100_000; tick++)
+        Assert.Equal(0, Allocations.Of(() =>
         {
-            Add(window, tick / 10.0, (tick + 1) / 10.0, load: 1);
-        }
-
-        Assert.Equal(0, GC.GetAllocatedBytesForCurrentThread() - before);
+            for (int i = 0; i < 20_000; i++, tick++)
+            {
+                Add(window, tick / 10.0, (tick + 1) / 10.0, load: 1);
+            }
+        }));
     }
 
     private static TimeSpan Seconds(double seconds) => TimeSpan.FromSeconds(seconds);

@@ -1,0 +1,159 @@
+using Serve.Embedded.Config;
+using Serve.Embedded.Controller;
+using Serve.Embedded.Controller.Scaling;
+using Serve.Embedded.Handles;
+using Serve.Embedded.Telemetry;
+using static Serve.Embedded.Tests.Controller.ControllerHarness;
+
+namespace Serve.Embedded.Tests.Controller;
+
+/// <summary>Replicas that follow the load, and a box that does not hold everything, through the real loop and the real gate.</summary>
+public sealed class ScalingTests
+{
+    private static readonly AutoscalingGoal Quick = new()
+    {
+        MinReplicas = 1,
+        MaxReplicas = 8,
+        TargetOngoingRequests = 1,
+        LookBackPeriod = TimeSpan.FromSeconds(1),
+        UpscaleDelay = TimeSpan.Zero,
+        DownscaleDelay = TimeSpan.FromSeconds(2),
+        DownscaleToZeroDelay = TimeSpan.FromSeconds(4),
+    };
+
+    [Fact]
+    public void Load_RisesAndFalls_ReplicasFollow()
+    {
+        ControllerHarness harness = Deployed(Front() with { Autoscaling = Quick });
+        List<Admission> requests = Arrive(harness, 9);
+
+        harness.Run(TimeSpan.FromSeconds(4));
+        Assert.Equal(8, harness.Deployment("Front").NumReplicas);
+        Assert.Equal(8, harness.Running("Front", "test:v1"));
+        Assert.Equal(ApplicationStatus.Running, harness.Application().Status);
+
+        End(requests);
+        harness.Run(TimeSpan.FromSeconds(8));
+        Assert.Equal(1, harness.Deployment("Front").NumReplicas);
+        Assert.Equal((DeploymentStatus.Healthy, StatusTrigger.DownscaleCompleted), (harness.Deployment("Front").Status, harness.Deployment("Front").Trigger));
+    }
+
+    [Fact]
+    public void Zero_NobodyAsks_GoesToZeroAndARequestWakesItAtOnce()
+    {
+        ControllerHarness harness = Deployed(Front() with { NumReplicas = 0, Autoscaling = Quick with { MinReplicas = 0, InitialReplicas = 1 } });
+        Assert.Equal(1, harness.Running("Front", "test:v1"));
+        harness.Run(TimeSpan.FromSeconds(10));
+        Assert.Empty(harness.Deployment("Front").Replicas);
+        Assert.Equal(DeploymentStatus.Healthy, harness.Deployment("Front").Status);
+
+        // No time passes: the request itself tells the controller.
+        Admission request = Assert.Single(Arrive(harness, 1));
+        Assert.Equal(AdmissionKind.Wait, request.Kind);
+        harness.Step();
+
+        Act start = Assert.Single(harness.Acts.Pending, a => a.Kind == ActKind.Start);
+        harness.Acts.End(start);
+        harness.Step();
+        Assert.False(request.Waiter!.IsWaiting);
+    }
+
+    [Fact]
+    public void Refusals_CountAsLoad()
+    {
+        ControllerHarness harness = Deployed(Front() with { Autoscaling = Quick, MaxOngoingRequests = 1, MaxQueuedRequests = 0 });
+        for (int i = 0; i < 60; i++)
+        {
+            // One runs for 50 ms at a time and nine are refused meanwhile: without these the load would be 1.
+            List<Admission> requests = Arrive(harness, 10);
+            harness.Run(TimeSpan.FromMilliseconds(50));
+            End(requests);
+        }
+
+        Assert.InRange(harness.Deployment("Front").NumReplicas, 4, 8);
+    }
+
+    [Fact]
+    public void Redeploy_OfTheSameScaling_KeepsTheCount()
+    {
+        ControllerHarness harness = Deployed(Front() with { Autoscaling = Quick });
+        List<Admission> requests = Arrive(harness, 4);
+        harness.Run(TimeSpan.FromSeconds(4));
+        Assert.Equal(4, harness.Running("Front", "test:v1"));
+
+        _ = harness.Apply(App("app", "test:v1", Front() with { Autoscaling = Quick with { MaxReplicas = 9 } }, Back()));
+
+        Assert.Equal(4, harness.Deployment("Front").NumReplicas);
+        End(requests);
+    }
+
+    [Fact]
+    public void Box_DoesNotHoldAll_SharesByWeightAndSaysSo()
+    {
+        ControllerHarness harness = new();
+        BoxConfig box = new() { Cpus = 6, MemoryMb = 1_000_000 };
+        DeploymentGoal wants = Front(1) with { NumCpus = 1, Autoscaling = Quick with { MinReplicas = 6 }, NumReplicas = 6 };
+
+        _ = harness.Apply(new ApplyRequest(
+            [App("a", "test:v1", wants with { NumReplicas = 1, Autoscaling = Quick with { InitialReplicas = 6 }, Weight = 2 }, Back()),
+             App("b", "test:v1", wants with { NumReplicas = 1, Autoscaling = Quick with { InitialReplicas = 6 }, Weight = 1 }, Back())],
+            Box: box));
+        harness.Run(TimeSpan.FromMilliseconds(100));
+
+        Assert.Equal(4, harness.Running("Front", "test:v1", "a"));
+        Assert.Equal(2, harness.Running("Front", "test:v1", "b"));
+        Assert.Contains("Held back by the box", harness.Deployment("Front", "b").HeldBack, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Box_HasNoRoomForASurge_TheRolloutExceedsItByOne()
+    {
+        ControllerHarness harness = Deployed(new BoxConfig { Cpus = 4, MemoryMb = 1_000_000 }, Front(4) with { NumCpus = 1, RollingUpdatePercentage = 1 });
+
+        _ = harness.Apply(App("app", "test:v2", Front(4) with { NumCpus = 1, RollingUpdatePercentage = 1 }, Back()));
+
+        Assert.Equal(5, harness.Deployment("Front").Replicas.Count);
+    }
+
+    [Fact]
+    public void Box_IsExceededAlready_TheRolloutReplacesAndTheLogSaysWhy()
+    {
+        // The minimum is below what the box holds by nothing: the memory of one more replica is not there.
+        ControllerHarness harness = Deployed(new BoxConfig { MemoryMb = int.MaxValue }, Front(1) with { MemoryMb = int.MaxValue });
+
+        _ = harness.Apply(App("app", "test:v2", Front(1) with { MemoryMb = int.MaxValue }, Back()));
+
+        Assert.Single(harness.Logs.GetSnapshot(), r => r.Id.Id == EventIds.RolloutReplaces);
+        Assert.Contains(harness.Acts.Pending, a => a.Kind == ActKind.Stop);
+    }
+
+    private static ControllerHarness Deployed(DeploymentGoal front) => Deployed(new BoxConfig(), front);
+
+    private static ControllerHarness Deployed(BoxConfig box, DeploymentGoal front)
+    {
+        ControllerHarness harness = new();
+        _ = harness.Apply(new ApplyRequest([App("app", "test:v1", front, Back())], Box: box));
+        harness.Run(TimeSpan.FromMilliseconds(200));
+        return harness;
+    }
+
+    private static List<Admission> Arrive(ControllerHarness harness, int count)
+    {
+        ServedApplication served = harness.Serving.Current.Applications[0];
+        return [.. Enumerable.Range(0, count).Select(_ => served.Ingress.Gate.Admit(served.Handle))];
+    }
+
+    /// <summary>Ends everything, those that were granted meanwhile too.</summary>
+    private static void End(List<Admission> requests)
+    {
+        foreach (Admission request in requests.Where(r => r.Kind == AdmissionKind.Run))
+        {
+            request.Lease.End(RequestEnd.Completed);
+        }
+
+        foreach (Admission request in requests.Where(r => r.Kind == AdmissionKind.Wait && !r.Waiter!.TryLeave(WaitEnd.Cancelled)))
+        {
+            request.Waiter!.Lease.End(RequestEnd.Completed);
+        }
+    }
+}

@@ -1,0 +1,108 @@
+using Serve.Embedded.Deployments;
+
+namespace Serve.Embedded.Controller.Scaling;
+
+/// <summary>
+/// One round over all deployments: reads the load of those that scale with it, lets each decide how many replicas it wants, and gives everybody as many as the box holds. Runs on the controller's loop.
+/// </summary>
+internal sealed class ScalingRound(DeploymentRegistry registry, ServeEnvironment environment)
+{
+    /// <summary>How often load is looked at while a deployment scales with it.</summary>
+    public static readonly TimeSpan Period = TimeSpan.FromMilliseconds(250);
+
+    private readonly long _began = environment.Time.GetTimestamp();
+    private MachineResources? _machine;
+
+    /// <summary>Measures and decides; due once a <see cref="Period"/>.</summary>
+    public void Decide(IEnumerable<DeploymentState> deployments, long now)
+    {
+        TimeSpan elapsed = environment.Time.GetElapsedTime(_began, now);
+        foreach (DeploymentState deployment in deployments)
+        {
+            deployment.Scaler?.Decide(deployment, new(elapsed, environment.Time.GetUtcNow()), registry);
+        }
+    }
+
+    /// <summary>Gives everybody as many replicas as they want and the box holds.</summary>
+    /// <returns>Those whose number has changed.</returns>
+    public IReadOnlyList<DeploymentState> Share(Config.BoxConfig box, IReadOnlyList<DeploymentState> deployments)
+    {
+        BoxBudget budget = BoxBudget.Of(box, _machine ??= MachineResources.Read());
+        List<BoxClaim> claims = [.. deployments.Select(d => Claim(d, budget))];
+        IReadOnlyList<BoxShare> shares = BoxShares.Share(budget, claims);
+        BoxUse taken = claims.Select((c, i) => c.Replica * shares[i].Replicas).Aggregate(default(BoxUse), (sum, use) => sum + use);
+        List<DeploymentState> changed = [];
+        for (int i = 0; i < claims.Count; i++)
+        {
+            deployments[i].Room = RolloutRoom.Of(budget, taken, claims[i].Replica);
+            if (deployments[i].ScaleTo(shares[i].Replicas, shares[i].HeldBack))
+            {
+                changed.Add(deployments[i]);
+            }
+        }
+
+        return changed;
+    }
+
+    private static BoxClaim Claim(DeploymentState deployment, BoxBudget budget)
+    {
+        DeploymentGoal goal = deployment.Goal;
+        BoxUse replica = BoxUse.OfReplica(goal.NumCpus, goal.MemoryMb);
+        deployment.Scaler?.Limit(budget.Holds(replica));
+        int want = deployment.Scaler?.Target ?? goal.NumReplicas;
+        return new(deployment.Served.Application, deployment.Name, Math.Min(want, goal.NumReplicas), want, goal.Weight, replica);
+    }
+}
+
+/// <summary>How one deployment follows its load: what it has measured, and what it decided last.</summary>
+internal sealed class DeploymentScaler
+{
+    private readonly LoadMeter _meter;
+    private AutoscalingGoal _goal;
+    private AutoscalingGoal _limited;
+    private AutoscalingState _state;
+
+    /// <param name="goal">Its bounds, delays and factors.</param>
+    /// <param name="replicas">The fixed number that decided until now; <see langword="null"/> = none did.</param>
+    public DeploymentScaler(AutoscalingGoal goal, int? replicas)
+    {
+        _meter = new(goal.LookBackPeriod);
+        _goal = _limited = goal;
+        _state = AutoscalingState.Deploy(goal, before: null, replicas);
+    }
+
+    /// <summary>Replicas that the deployment wants.</summary>
+    public int Target => _state.Target;
+
+    /// <summary>Why its policy's last answer could not be used; <see langword="null"/> = it could.</summary>
+    public string? Trouble => _state.Trouble;
+
+    /// <summary>A new goal. What is known of the load stays known.</summary>
+    public void Take(AutoscalingGoal goal)
+    {
+        if (goal == _goal)
+        {
+            return;
+        }
+
+        _meter.LookBackPeriod = goal.LookBackPeriod;
+        _goal = _limited = goal;
+        _state = AutoscalingState.Deploy(goal, _state);
+    }
+
+    /// <summary>The top of <c>"auto"</c> is what the box holds.</summary>
+    public void Limit(int replicas) => _limited = _goal.CutTo(replicas);
+
+    public void Decide(DeploymentState deployment, ScalingTime now, DeploymentRegistry registry)
+    {
+        Handles.AdmissionGate gate = deployment.Served.Gate;
+        LoadSample sample = new(
+            gate.Replicas.Sum(r => r.Permits.Ongoing),
+            gate.Waiting,
+            gate.Handles.Sum(h => h.Counts.Shed),
+            gate.Handles.Sum(h => h.Counts.Completed + h.Counts.Failed + h.Counts.Cancelled + h.Counts.TimedOut));
+        LoadReading load = _meter.Read(sample, now.Elapsed, _limited.Aggregation);
+        IAutoscalingPolicy? policy = _limited.Policy is { } name ? registry.AutoscalingPolicies.GetValueOrDefault(name) : null;
+        _state = Autoscaler.Decide(_limited, _state, new(deployment.Served.Application, deployment.Name, gate.Replicas.Length, load), now, policy);
+    }
+}
