@@ -158,6 +158,27 @@ public sealed class RolloutTests
     }
 
     [Fact]
+    public async Task Apply_AReplicaRefusesTheWayBack_AnotherTakesItsPlaceWithTheGoodValue()
+    {
+        ControllerHarness harness = await DeployedAsync(Front(3) with { UserConfig = "{}", RollingUpdatePercentage = 1 }, Back());
+        Replica[] before = [.. harness.Deployment("Front").Replicas];
+        int tried = 0;
+        harness.Fails = act => act.Kind != ActKind.Reconfigure ? null
+            : act.UserConfig == "{}" ? "stuck"
+            : ++tried == 3 ? "not this one" : null;
+        int least = int.MaxValue;
+
+        Task<ApplyOutcome> applied = harness.Apply(App("app", "test:v1", Front(3) with { UserConfig = """{"a":1}""", RollingUpdatePercentage = 1 }, Back()));
+        harness.Run(eachStep: () => least = Math.Min(least, harness.Running("Front", "test:v1")));
+
+        Assert.Contains("not this one", Assert.Single((await Settled(applied)).Failures), StringComparison.Ordinal);
+        Assert.Equal(3, least);
+        Assert.Equal(3, harness.Running("Front", "test:v1"));
+        Assert.Single(harness.Deployment("Front").Replicas, before.Contains);
+        Assert.All(harness.Acts.All.Where(a => a.Kind == ActKind.Start && !before.Contains(a.Replica)), a => Assert.True(a.Deployment.Name == "Back" || a.UserConfig == "{}"));
+    }
+
+    [Fact]
     public async Task Apply_OtherTypes_AWholeRevisionComesUpBesideAndTakesOver()
     {
         ControllerHarness harness = await DeployedAsync(Front(2), Back(2));

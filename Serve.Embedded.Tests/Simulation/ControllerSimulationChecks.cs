@@ -101,15 +101,16 @@ internal sealed class ControllerSimulationChecks(ControllerSimulationWorld world
                 return $"replica {replica.Id} of {name} is {replica.State} with a limit of {replica.Permits.Limit}";
             }
 
-            // A value that was refused on the way back, or that there is no way back from, stays refused until the operator asks again.
-            bool refused = deployment.Status == DeploymentStatus.DeployFailed && application.Status == ApplicationStatus.DeployFailed;
+            // A value that there is no way back from stays refused until the operator asks again.
+            bool refused = deployment.Status == DeploymentStatus.DeployFailed && deployment.Trigger == StatusTrigger.ConfigUpdateFailed && application.Message.StartsWith("Failed to update", StringComparison.Ordinal);
             if (deployment.Goal.UserConfig is { } config && world.Replicas[replica].Handler!.UserConfig != config && !refused)
             {
                 return $"replica {replica.Id} of {name} has the user_config {world.Replicas[replica].Handler!.UserConfig} and not {config}";
             }
         }
 
-        return application.Status == ApplicationStatus.DeployFailed || deployment.Replicas.Select(r => r.Rank).Order().SequenceEqual(Enumerable.Range(0, deployment.Replicas.Count))
+        bool neverGood = application.Status == ApplicationStatus.DeployFailed && application.Message.StartsWith("Failed to update", StringComparison.Ordinal);
+        return neverGood || deployment.Replicas.Select(r => r.Rank).Order().SequenceEqual(Enumerable.Range(0, deployment.Replicas.Count))
             ? null
             : $"the ranks of {name} are {string.Join(", ", deployment.Replicas.Select(r => r.Rank))}";
     }

@@ -14,6 +14,7 @@ internal sealed class DeploymentState
     private readonly List<ReplicaEntry> _replicas = [];
     private readonly BackOff _backOff = new();
     private int _failures;
+    private string? _goodUserConfig;
 
     public DeploymentState(ServedDeployment served, DeploymentDefinition definition, ApplicationCode code, DeploymentGoal goal)
     {
@@ -86,20 +87,20 @@ internal sealed class DeploymentState
     public bool IsStarting => _replicas.Any(r => r.Replica.State == ReplicaState.Starting);
 
     /// <summary>Replicas of another code still serve.</summary>
-    public bool HasOldServing => _replicas.Any(r => r.Code != Code && r.Replica.State.TakesRequests());
+    public bool HasOldServing => _replicas.Any(r => !IsCurrent(r) && r.Replica.State.TakesRequests());
 
     /// <summary>Enough replicas of the wanted code serve.</summary>
-    public bool HasEnough => _replicas.Count(r => r.Code == Code && r.Replica.State.TakesRequests()) >= NumReplicas;
+    public bool HasEnough => _replicas.Count(r => IsCurrent(r) && r.Replica.State.TakesRequests()) >= NumReplicas;
 
     /// <summary>The first replicas of the wanted code are up: it can be trusted with requests.</summary>
     public bool FirstWaveIsUp =>
         Goal.Replaces ||
-        _replicas.Count(r => r.Code == Code && (r.IsReady || r.Replica.State.TakesRequests())) >= Math.Min(NumReplicas, Planner.Wave(Goal.RollingUpdatePercentage, NumReplicas));
+        _replicas.Count(r => IsCurrent(r) && (r.IsReady || r.Replica.State.TakesRequests())) >= Math.Min(NumReplicas, Planner.Wave(Goal.RollingUpdatePercentage, NumReplicas));
 
     /// <summary>Everything is as the goal wants it and nothing is on its way.</summary>
     public bool IsAtGoal =>
         _replicas.Count == NumReplicas &&
-        _replicas.All(r => r.Code == Code &&
+        _replicas.All(r => IsCurrent(r) &&
             r.Replica.State == ReplicaState.Running &&
             r.Replica.Permits.Limit == Goal.MaxOngoingRequests &&
             (Goal.UserConfig is null || r.UserConfig == Goal.UserConfig));
@@ -121,7 +122,7 @@ internal sealed class DeploymentState
     };
 
     public ObservedDeployment Observe() => new(
-        [.. _replicas.Select(r => new ObservedReplica(r.Replica.Id, r.Replica.State, r.Code == Code, r.IsReady, r.Replica.Permits.Limit, r.UserConfig, r.CheckAt))],
+        [.. _replicas.Select(r => new ObservedReplica(r.Replica.Id, r.Replica.State, IsCurrent(r), r.IsReady, r.Replica.Permits.Limit, r.UserConfig, r.CheckAt))],
         Abandoned,
         _replicas.Any(r => r.ScalesDown));
 
@@ -150,6 +151,7 @@ internal sealed class DeploymentState
     public void RollBack(DeploymentGoal goal, ApplicationCode code, DeploymentDefinition definition)
     {
         TakeScale(goal, code != Code);
+        _goodUserConfig = goal.UserConfig;
         Goal = goal;
         Code = code;
         Definition = definition;
@@ -227,9 +229,17 @@ internal sealed class DeploymentState
         Message = $"A replica's health check failed. This deployment will be UNHEALTHY until the replica recovers or a new deploy happens. Error: {error}";
     }
 
-    /// <summary>A running replica refused the goal's <c>user_config</c>: the one before stays.</summary>
-    public void ConfigRefused(string userConfig, string error)
+    /// <summary>
+    /// A running replica refused the goal's <c>user_config</c>: the one before stays. A value that was good already is not to blame, but the replica is: another takes its place.
+    /// </summary>
+    public void ConfigRefused(ReplicaEntry entry, string userConfig, string error)
     {
+        if (userConfig == _goodUserConfig)
+        {
+            entry.MustGo = true;
+            return;
+        }
+
         RefusedUserConfig = userConfig;
         Happened(DeploymentEvent.ConfigRefused);
         Message = $"The new user_config was refused and the one before stays in force. Error: {error}";
@@ -258,6 +268,7 @@ internal sealed class DeploymentState
         _failures = 0;
         _backOff.Reset();
         Floor = NumReplicas;
+        _goodUserConfig = Goal.UserConfig;
     }
 
     public void Delete() => Happened(DeploymentEvent.Deleted);
@@ -291,6 +302,8 @@ internal sealed class DeploymentState
         NumReplicas = Scaler?.Target ?? goal.NumReplicas;
         Floor = restarts ? Math.Max(before, NumReplicas) : NumReplicas;
     }
+
+    private bool IsCurrent(ReplicaEntry entry) => entry.Code == Code && !entry.MustGo;
 
     private static string ScaleMessage(int before, int after) => $"{(after > before ? "Upscaling" : "Downscaling")} from {before} to {after} replicas.";
 

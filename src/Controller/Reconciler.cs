@@ -26,9 +26,9 @@ internal sealed class Reconciler(ServeEnvironment environment, ILogger logger, I
                 return done.Deployment;
             case ControllerMessage.ReconfigureFailed refused:
                 Updated(refused.Deployment, refused.Replica, took: null);
-                if (refused.Deployment.Goal.UserConfig == refused.UserConfig)
+                if (refused.Deployment.Goal.UserConfig == refused.UserConfig && refused.Deployment.Find(refused.Replica) is { } refusing)
                 {
-                    refused.Deployment.ConfigRefused(refused.UserConfig, refused.Error.Message);
+                    refused.Deployment.ConfigRefused(refusing, refused.UserConfig, refused.Error.Message);
                 }
 
                 Log.UserConfigRefused(logger, refused.Replica.Id, refused.Deployment.Name, refused.Deployment.Served.Application, refused.Error.Message);

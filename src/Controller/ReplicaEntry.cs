@@ -21,6 +21,9 @@ internal sealed class ReplicaEntry(Replica replica, ApplicationCode code, long s
     /// <summary>It is up and waits to be admitted.</summary>
     public bool IsReady { get; set; }
 
+    /// <summary>It refused a value that others of its code have taken: another takes its place.</summary>
+    public bool MustGo { get; set; }
+
     /// <summary>It drains because fewer are wanted.</summary>
     public bool ScalesDown { get; set; }
 
