@@ -5,6 +5,7 @@ using Serve.Embedded.Config;
 using Serve.Embedded.Controller;
 using Serve.Embedded.Controller.Generations;
 using Serve.Embedded.Deployments;
+using Serve.Embedded.Telemetry;
 
 namespace Serve.Embedded.Tests.Functional;
 
@@ -28,6 +29,30 @@ public sealed class GenerationTests
         Assert.Equal("ok", await server.Client.GetStringAsync("/", TestServer.Deadline));
         Assert.Equal(GenerationOutcome.Good, server.Deployer.Generations[^1].Outcome);
         Assert.Equal(server.Server.Config.Http.Port, server.Deployer.View.Goal.Http.Port);
+    }
+
+    [Fact]
+    public async Task Put_AsRaysCommandLineSendsIt_IsAcceptedWithWarnings()
+    {
+        await using TestServer server = await StartAsync();
+        using HttpClient admin = Admin(server);
+
+        using HttpResponseMessage accepted = await admin.PutAsync(
+            "/api/serve/applications/",
+            Json("""
+            {"proxy_location":"EveryNode","http_options":{"host":"0.0.0.0","port":8000},"grpc_options":{"port":9000,"grpc_servicer_functions":[]},
+             "logging_config":{"log_level":"INFO","logs_dir":null,"encoding":"TEXT","enable_access_log":true},
+             "applications":[{"name":"app1","route_prefix":"/","import_path":"builtin:echo","runtime_env":{},
+               "deployments":[{"name":"Echo","num_replicas":2,"ray_actor_options":{"num_cpus":0.0}}]}]}
+            """),
+            TestServer.Deadline);
+
+        JsonElement answer = await JsonOf(accepted);
+        Assert.Equal(HttpStatusCode.OK, accepted.StatusCode);
+        Assert.Equal(4, answer.GetProperty("warnings").GetArrayLength());
+        await EndOfAsync(admin, 2);
+        Assert.Equal("ok", await server.Client.GetStringAsync("/", TestServer.Deadline));
+        Assert.Contains(server.LogsOf(EventIds.ConfigNeedsRestart), r => r.Message.Contains("http_options.port", StringComparison.Ordinal));
     }
 
     [Fact]

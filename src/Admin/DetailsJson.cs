@@ -1,4 +1,5 @@
 using System.Text.Json;
+using Serve.Embedded.Config;
 using Serve.Embedded.Controller;
 using Serve.Embedded.Controller.Generations;
 using Serve.Embedded.Handles;
@@ -12,6 +13,9 @@ internal static class DetailsJson
     public static void Write(Utf8JsonWriter json, AdminView view, bool withApplications)
     {
         json.WriteStartObject();
+        json.WriteStartObject("controller_info");
+        json.WriteNumber("pid", Environment.ProcessId);
+        json.WriteEndObject();
         json.WriteString("deploy_mode", "MULTI_APP");
         json.WriteString("proxy_location", "HeadOnly");
         json.WriteStartObject("http_options");
@@ -34,6 +38,8 @@ internal static class DetailsJson
 
         json.WriteEndObject();
         json.WriteNull("target_capacity");
+        json.WriteStartArray("target_groups");
+        json.WriteEndArray();
         json.WriteStartArray("notices");
         foreach (string notice in view.Notices)
         {
@@ -61,6 +67,17 @@ internal static class DetailsJson
         json.WriteString("message", application.Message);
         json.WriteNumber("last_deployed_time_s", application.DeployedAt.ToUnixTimeMilliseconds() / 1000.0);
         json.WriteString("source", "declarative");
+        json.WriteNull("docs_path");
+        json.WritePropertyName("deployed_app_config");
+        if (application.Running is { } running)
+        {
+            json.WriteRawValue(ConfigWriter.ToJson(running));
+        }
+        else
+        {
+            json.WriteNullValue();
+        }
+
         json.WriteStartObject("deployments");
         foreach (DeploymentReport deployment in application.Deployments)
         {

@@ -19,7 +19,7 @@ internal static class GenerationWait
         {
             foreach (JsonElement warning in warnings.EnumerateArray())
             {
-                await context.Error.WriteLineAsync($"{warning.GetString()} (warning)");
+                await context.Error.WriteLineAsync(warning.GetString());
             }
         }
 

@@ -125,4 +125,6 @@ internal static class ConfigKeys
 
         return DeploymentKeys.TableOf(name);
     }
+
+    public static ConfigNode ToNode(ApplicationConfig application) => Application.ToNode(application);
 }

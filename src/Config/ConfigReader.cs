@@ -52,8 +52,18 @@ internal static class ConfigReader
         }
 
         return ConfigFile.Decode(utf8, errors) is string text
-            ? Judge(JsonConfigReader.Read(text, errors), catalog, errors, basis)
+            ? Judge(WithoutRayKeys(JsonConfigReader.Read(text, errors), errors), catalog, errors, basis)
             : ConfigResult.Invalid(errors);
+    }
+
+    private static ConfigNode? WithoutRayKeys(ConfigNode? root, ConfigErrors errors)
+    {
+        if (root is { Kind: ConfigNodeKind.Table })
+        {
+            new RayKeys(errors).TakeOut(root);
+        }
+
+        return root;
     }
 
     private static ConfigResult Judge(ConfigNode? root, ConfigCatalog catalog, ConfigErrors errors, ServeConfig? basis = null)

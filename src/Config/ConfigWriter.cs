@@ -48,6 +48,9 @@ internal sealed class ConfigWriter
     /// <summary>The same keys as JSON; what is not set is left out.</summary>
     public static string ToJson(ServeConfig config) => JsonText.Readable(ConfigKeys.Root.ToNode(config));
 
+    /// <summary>One application of it.</summary>
+    public static string ToJson(ApplicationConfig application) => JsonText.Readable(ConfigKeys.ToNode(application));
+
     private void Header(ConfigKey key, string header, string indent, bool explain)
     {
         BlankLine();

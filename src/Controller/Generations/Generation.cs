@@ -34,7 +34,7 @@ internal enum GenerationOutcome
 /// <param name="AcceptedAt">In UTC.</param>
 /// <param name="Source">Who asked for it.</param>
 /// <param name="Path">The file it was read from, where there is one.</param>
-/// <param name="Config">All of the configuration, as <see cref="ConfigWriter.ToJson"/> writes it.</param>
+/// <param name="Config">All of the configuration, as <see cref="ConfigWriter.ToJson(ServeConfig)"/> writes it.</param>
 internal sealed record Generation(int Number, DateTimeOffset AcceptedAt, GenerationSource Source, string? Path, string Config)
 {
     public GenerationOutcome Outcome { get; init; }
