@@ -76,10 +76,16 @@ internal sealed partial class ServeProcess : IAsyncDisposable
             Arguments = ["run", path, .. ports.Length > 0 ? ports : ["--port", "0", "--admin-port", "0"]],
             Directory = folder.Path,
             Shell = shell,
-            Environment = environment ?? new Dictionary<string, string>(),
+            Environment = new Dictionary<string, string>(StateBelow(folder.Path).Concat(environment ?? new Dictionary<string, string>())),
         });
         return new(process, folder, path);
     }
+
+    /// <summary>One that the caller has started, with a file that outlives it.</summary>
+    public static ServeProcess Follow(Process process, string configPath) => new(process, new(), configPath);
+
+    /// <summary>Keeps the state of a server out of the folder of whoever runs the tests.</summary>
+    public static Dictionary<string, string> StateBelow(string folder) => new() { ["XDG_STATE_HOME"] = Path.Combine(folder, "state"), ["STATE_DIRECTORY"] = "" };
 
     public async Task ReadyAsync()
     {
