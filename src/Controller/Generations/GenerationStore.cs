@@ -25,6 +25,9 @@ internal sealed class GenerationStore : IDisposable
     private readonly SortedSet<int> _unsaved = [];
 
     private IReadOnlyList<Generation> _all = [];
+
+    /// <summary>What readers see: the list as the disk has it, where there is one that takes it. Whoever is told that a generation is good can rely on it after a loss of power.</summary>
+    private IReadOnlyList<Generation> _shown = [];
     private string? _trouble;
     private int _last;
 
@@ -40,7 +43,7 @@ internal sealed class GenerationStore : IDisposable
     }
 
     /// <summary>Oldest first.</summary>
-    public IReadOnlyList<Generation> All => Volatile.Read(ref _all);
+    public IReadOnlyList<Generation> All => Volatile.Read(ref _shown);
 
     /// <summary>The newest goal.</summary>
     public Generation? Current => All is [.., Generation newest] ? newest : null;
@@ -178,7 +181,7 @@ internal sealed class GenerationStore : IDisposable
         _unsaved.Add(generation.Number);
     }
 
-    /// <summary>Publishes the list without those that are too old.</summary>
+    /// <summary>Takes the list without those that are too old; <see cref="Save_NeedsLock()"/> shows it.</summary>
     private void Keep_NeedsLock(List<Generation> all)
     {
         Generation? lastGood = all.LastOrDefault(g => g.Outcome == GenerationOutcome.Good);
@@ -188,7 +191,7 @@ internal sealed class GenerationStore : IDisposable
             _unsaved.Add(gone.Number);
         }
 
-        Volatile.Write(ref _all, kept);
+        _all = kept;
     }
 
     private void Open_NeedsLock()
@@ -207,6 +210,7 @@ internal sealed class GenerationStore : IDisposable
         if ((unwritable ?? unreadable) is string reason)
         {
             SetTrouble_NeedsLock(reason);
+            Volatile.Write(ref _shown, _all);
         }
         else
         {
@@ -227,8 +231,14 @@ internal sealed class GenerationStore : IDisposable
         return generation with { Outcome = GenerationOutcome.Superseded, Reason = "the server ended before it was known how this one ends", EndedAt = _time.GetUtcNow() };
     }
 
-    /// <summary>Brings the disk to what the list says; what it does not take stays to be done.</summary>
+    /// <summary>Brings the disk to what the list says, and then shows the list; what the disk does not take stays to be done.</summary>
     private void Save_NeedsLock()
+    {
+        Write_NeedsLock();
+        Volatile.Write(ref _shown, _all);
+    }
+
+    private void Write_NeedsLock()
     {
         if (_files is null || _unsaved.Count == 0 || _isDisposed)
         {
@@ -263,7 +273,7 @@ internal sealed class GenerationStore : IDisposable
         // Newest first: if there is room for one only, it is the goal. And new ones before old ones go.
         foreach (int number in _unsaved.Reverse().ToArray())
         {
-            if (Find(number) is { } generation)
+            if (_all.FirstOrDefault(g => g.Number == number) is { } generation)
             {
                 files.Write(generation);
                 _unsaved.Remove(number);
