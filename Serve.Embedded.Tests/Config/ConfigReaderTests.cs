@@ -326,4 +326,13 @@ public sealed class ConfigReaderTests
 
     private static IEnumerable<ConfigKey> Leaves(IEnumerable<ConfigKey> keys) =>
         keys.SelectMany(key => key.Children.Count > 0 ? Leaves(key.Children) : [key]);
+
+    [Fact]
+    public void ReadText_StateDirBesideAnError_IsStillKnown()
+    {
+        ConfigResult result = TestCatalog.Read("[controller_options]\nstate_dir = \"/var/x\"\n[http_options]\nprot = 1\n");
+
+        Assert.False(result.IsValid);
+        Assert.Equal("/var/x", result.StateDir);
+    }
 }

@@ -103,6 +103,8 @@ internal sealed class StatusCommand : Command
 
             json.WriteEndObject();
             json.WriteNull("target_capacity");
+            json.WritePropertyName("notices");
+            details.GetProperty("notices").WriteTo(json);
             json.WriteEndObject();
         }
 

@@ -5,14 +5,18 @@ namespace Serve.Embedded.Config;
 /// <summary>What reading a configuration gives: all of it, or every reason why not. A bad file is an answer, not an exception.</summary>
 internal sealed class ConfigResult
 {
-    private ConfigResult(ServeConfig? config, IReadOnlyList<ConfigError> errors, IReadOnlyList<ConfigError> warnings)
+    private ConfigResult(ServeConfig? config, IReadOnlyList<ConfigError> errors, IReadOnlyList<ConfigError> warnings, string? stateDir = null)
     {
         Config = config;
+        StateDir = config is null ? stateDir : config.Controller.StateDir;
         Errors = errors;
         Warnings = warnings;
     }
 
     public ServeConfig? Config { get; }
+
+    /// <summary>The <c>state_dir</c> that was written, with errors elsewhere or without: where there is something to fall back to.</summary>
+    public string? StateDir { get; }
 
     public IReadOnlyList<ConfigError> Errors { get; }
 
@@ -26,12 +30,14 @@ internal sealed class ConfigResult
 
     /// <summary>Valid if there is no error.</summary>
     public static ConfigResult Of(ServeConfig config, ConfigErrors errors) =>
-        errors.Count == 0 ? new(config, [], errors.WarningsToList()) : Invalid(errors);
+        errors.Count == 0
+            ? new(config, [], errors.WarningsToList())
+            : new(null, errors.ToList(), errors.WarningsToList(), config.Controller.StateDir);
 
     public static ConfigResult Invalid(ConfigErrors errors) => new(null, errors.ToList(), errors.WarningsToList());
 
     public static ConfigResult Invalid(IReadOnlyList<ConfigError> errors) => new(null, errors, []);
 
     /// <summary>The same with the warnings of an earlier step before its own.</summary>
-    public ConfigResult After(ConfigResult earlier) => new(Config, Errors, [.. earlier.Warnings, .. Warnings]);
+    public ConfigResult After(ConfigResult earlier) => new(Config, Errors, [.. earlier.Warnings, .. Warnings], StateDir ?? earlier.StateDir);
 }

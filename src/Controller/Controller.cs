@@ -28,6 +28,7 @@ internal sealed class Controller
     private ControllerStatus _status = ControllerStatus.Empty;
     private readonly ScalingRound _scaling;
     private BoxConfig _box = new();
+    private bool _hasBegun;
     private long _scaleAt = long.MaxValue;
     private bool _mustShare;
     private TaskCompletionSource? _shutdown;
@@ -39,8 +40,11 @@ internal sealed class Controller
     /// <param name="serving">Where to publish what is served.</param>
     /// <param name="environment">Clock, chance, logs.</param>
     /// <param name="acts">Makes what acts on replicas, given where it tells how it ended; <see langword="null"/> = the real ones.</param>
-    public Controller(DeploymentRegistry registry, ServingState serving, ServeEnvironment environment, Func<Action<ControllerMessage>, IReplicaActs>? acts = null)
+    /// <param name="waits">Routes are published but no replica starts before <see cref="Begin"/>: a model is not loaded for a server that cannot listen.</param>
+    public Controller(
+        DeploymentRegistry registry, ServingState serving, ServeEnvironment environment, Func<Action<ControllerMessage>, IReplicaActs>? acts = null, bool waits = false)
     {
+        _hasBegun = !waits;
         _registry = registry;
         _environment = environment;
         _serving = serving;
@@ -82,7 +86,7 @@ internal sealed class Controller
         do
         {
             Scale(now);
-            foreach (ApplicationState application in _applications.Values)
+            foreach (ApplicationState application in _hasBegun ? _applications.Values : Enumerable.Empty<ApplicationState>())
             {
                 Look(application, now);
             }
@@ -109,6 +113,9 @@ internal sealed class Controller
         _shutdown.TrySetResult();
         return true;
     }
+
+    /// <summary>Lets replicas start, where the controller was told to wait.</summary>
+    public void Begin() => Tell(new ControllerMessage.Begin());
 
     /// <summary>Makes this the goal. Completes when everything runs as asked, or has failed to.</summary>
     public Task<ApplyOutcome> ApplyAsync(ApplyRequest request)
@@ -141,6 +148,9 @@ internal sealed class Controller
             case ControllerMessage.Woken:
                 // Nobody waits for a first replica longer than it takes to start.
                 _scaleAt = 0;
+                break;
+            case ControllerMessage.Begin:
+                _hasBegun = true;
                 break;
             case ControllerMessage.Tick:
                 break;

@@ -31,6 +31,9 @@ internal abstract record ControllerMessage
     /// <summary>Somebody waits for a deployment that has no replica.</summary>
     internal sealed record Woken : ControllerMessage;
 
+    /// <summary>The listeners are there: replicas may start.</summary>
+    internal sealed record Begin : ControllerMessage;
+
     /// <summary>Time has come to look at what is due.</summary>
     internal sealed record Tick : ControllerMessage;
 

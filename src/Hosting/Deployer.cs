@@ -102,8 +102,11 @@ internal sealed class Deployer(Server server, ConfigSource source, GenerationSto
     /// <summary>Goes to the last good generation, if there is one that is still valid, because the file cannot be served.</summary>
     public async Task FallBackAsync(string why)
     {
-        if (store.LastGood is not { } good || good.Read(source.Catalog) is not { IsValid: true } read)
+        // The one that has just failed may have been good once: it is not what to go back to.
+        Generation? good = store.Current is { } current ? store.GoodBefore(current.Number) : null;
+        if (good is null || good.Read(source.Catalog) is not { IsValid: true } read)
         {
+            Log.NoFallback(logger, why);
             return;
         }
 

@@ -53,11 +53,16 @@ internal sealed class ServeRun
         using ServeLoggerProvider provider = new(output, settings, TimeProvider.System);
         using LoggerFactory loggers = new([provider], new LoggerFilterOptions { MinLevel = LogLevel.Trace });
         _logger = loggers.CreateLogger(LogCategories.Server);
-        using GenerationStore store = OpenStore(file.Config, loggers.CreateLogger(LogCategories.Controller));
+        using GenerationStore store = OpenStore(file.StateDir, loggers.CreateLogger(LogCategories.Controller));
         (ServeConfig? config, bool isGeneration) = Choose(file, store);
         if (config is null)
         {
             await ConfigSource.WriteErrorsAsync(file, error);
+            if (_boot.Fallback || _boot.Resume)
+            {
+                await error.WriteLineAsync($"There is no good generation in {store.Folder ?? "memory"} to start instead.");
+            }
+
             return 1;
         }
 
@@ -102,18 +107,17 @@ internal sealed class ServeRun
 
     private static void Unset(string variable) => Environment.SetEnvironmentVariable(variable, null);
 
-    private GenerationStore OpenStore(ServeConfig? config, ILogger logger)
+    private GenerationStore OpenStore(string? stateDir, ILogger logger)
     {
         string? home = Environment.GetFolderPath(Environment.SpecialFolder.UserProfile);
-        string? folder = StateDirectory.Resolve(config?.Controller.StateDir, _source.Path, _environment, home);
+        string? folder = StateDirectory.Resolve(stateDir, _source.Path, _environment, home);
         try
         {
             return GenerationStore.Open(folder, TimeProvider.System, logger);
         }
         catch (StateLockedException exception)
         {
-            Log.StateInUse(_logger!, exception.Message);
-            return GenerationStore.Open((string?)null, TimeProvider.System, logger);
+            return GenerationStore.InMemory(TimeProvider.System, logger, exception.Message);
         }
     }
 

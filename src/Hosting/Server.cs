@@ -43,7 +43,7 @@ internal sealed class Server : IAsyncDisposable
         _logSettings = logSettings;
         _logger = environment.Loggers.CreateLogger(LogCategories.Server);
         ServingState serving = new();
-        _controller = new(registry, serving, environment);
+        _controller = new(registry, serving, environment, waits: true);
         _proxy = new(new(serving, environment, new(environment.Loggers, logSettings), SettingsOf(config.Http)), data, sockets is { HttpAddresses.Count: > 0 } ? sockets.Open : null);
         _admin = new(admin, new(new(config.Admin.Host, config.Admin.AllowedHosts), token), environment.Loggers, control(this), sockets is { AdminAddresses.Count: > 0 } ? sockets.Open : null);
         _control = _controller.RunAsync();
@@ -107,6 +107,7 @@ internal sealed class Server : IAsyncDisposable
         ServeConfig config = Config;
         await ListenAsync("http_options", config.Http.Host, config.Http.Port, _proxy.StartAsync);
         await ListenAsync("admin_options", config.Admin.Host, config.Admin.Port, _admin.StartAsync);
+        _controller.Begin();
     }
 
     /// <summary>Puts a new configuration into force as far as that needs no restart of the server, and says what has changed.</summary>

@@ -54,10 +54,10 @@ internal static class EventIds
     public const int Stopped = 6005;
     public const int ShutdownDeadline = 6006;
     public const int FallsBack = 6007;
-    public const int StateInUse = 6008;
     public const int Resumes = 6009;
     public const int FileNotUsed = 6010;
     public const int ReloadFailed = 6011;
+    public const int NoFallback = 6012;
     public const int SystemdNotTold = 6100;
     public const int WatchdogHeldBack = 6101;
     public const int SocketInherited = 6102;

@@ -124,14 +124,14 @@ internal static partial class Log
     [LoggerMessage(EventIds.SocketIgnored, LogLevel.Warning, "The socket that systemd handed over as descriptor {Descriptor} ('{Name}') is not used and closed: {Reason}. Name it http or admin with FileDescriptorName= in its .socket unit")]
     public static partial void SocketIgnored(ILogger logger, int descriptor, string name, string reason);
 
+    [LoggerMessage(EventIds.NoFallback, LogLevel.Error, "--fallback: there is no other good generation to fall back to. {Reason}")]
+    public static partial void NoFallback(ILogger logger, string reason);
+
     [LoggerMessage(EventIds.ReloadFailed, LogLevel.Critical, "The reload failed; what runs goes on, and the next SIGHUP tries again. This is a fault of the server: please report it")]
     public static partial void ReloadFailed(ILogger logger, Exception exception);
 
     [LoggerMessage(EventIds.FallsBack, LogLevel.Critical, "Falls back to generation {Generation}, the last that was good, because the configuration cannot be served: {Reason}. Mend the file and send SIGHUP")]
     public static partial void FallsBack(ILogger logger, int generation, string reason);
-
-    [LoggerMessage(EventIds.StateInUse, LogLevel.Warning, "{Reason} Until then this server keeps its generations in memory only")]
-    public static partial void StateInUse(ILogger logger, string reason);
 
     [LoggerMessage(EventIds.Resumes, LogLevel.Information, "Resumes generation {Generation}, the last that was good, and not the file")]
     public static partial void Resumes(ILogger logger, int generation);

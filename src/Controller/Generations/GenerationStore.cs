@@ -63,6 +63,21 @@ internal sealed class GenerationStore : IDisposable
     public static GenerationStore Open(string? folder, TimeProvider time, ILogger logger) =>
         Open(folder is null ? null : new StateFolder(folder), time, logger);
 
+    /// <summary>For a server whose folder is another's: nothing is kept on disk.</summary>
+    /// <param name="time">Dates generations.</param>
+    /// <param name="logger">Told why.</param>
+    /// <param name="why">In a sentence, for the log and the status.</param>
+    public static GenerationStore InMemory(TimeProvider time, ILogger logger, string why)
+    {
+        GenerationStore store = new(null, time, logger);
+        lock (store._lock)
+        {
+            store.SetTrouble_NeedsLock(why);
+        }
+
+        return store;
+    }
+
     public static GenerationStore Open(IStateFolder? folder, TimeProvider time, ILogger logger)
     {
         GenerationStore store = new(folder, time, logger);
