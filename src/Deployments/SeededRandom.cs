@@ -33,6 +33,11 @@ internal sealed class SeededRandom(ulong seed) : Random(0)
             buffer = buffer[sizeof(ulong)..];
         }
 
+        if (buffer.IsEmpty)
+        {
+            return;
+        }
+
         ulong last = Draw();
         for (int i = 0; i < buffer.Length; i++)
         {
