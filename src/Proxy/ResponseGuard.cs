@@ -15,7 +15,7 @@ internal sealed class ResponseGuard(Exchange exchange) : PipeWriter, IHttpRespon
     private const int Handler = 1;
     private const int Proxy = 2;
 
-    private readonly HeaderDictionary _headers = [];
+    private readonly PendingHeaders _headers = new();
     private IHttpResponseFeature _response = null!;
     private IHttpResponseBodyFeature _body = null!;
     private IHttpUpgradeFeature? _upgrade;
@@ -90,11 +90,7 @@ internal sealed class ResponseGuard(Exchange exchange) : PipeWriter, IHttpRespon
         _statusCode = StatusCodes.Status200OK;
         _reasonPhrase = null;
         _owner = Nobody;
-        _headers.IsReadOnly = false;
-        if (_headers.Count > 0)
-        {
-            _headers.Clear();
-        }
+        _headers.Reset();
 
         // By type and not by type argument, since a generic virtual call costs more than the whole rest of this method.
         features[typeof(IHttpResponseFeature)] = this;
@@ -131,12 +127,7 @@ internal sealed class ResponseGuard(Exchange exchange) : PipeWriter, IHttpRespon
             _response.ReasonPhrase = _reasonPhrase;
         }
 
-        foreach (KeyValuePair<string, Microsoft.Extensions.Primitives.StringValues> header in _headers)
-        {
-            _response.Headers[header.Key] = header.Value;
-        }
-
-        _headers.IsReadOnly = true;
+        _headers.MoveTo(_response.Headers);
         exchange.ResponseBegins(streamed ?? _response.Headers.ContentLength is null);
         return true;
     }
