@@ -44,6 +44,36 @@ public sealed class ServedDeploymentTests
     }
 
     [Fact]
+    public void QueueFull_SaidBefore_IsNotMadeAnew()
+    {
+        _served.Limits = Limits with { RetryAfterS = 3 };
+        Assert.Same(_served.QueueFull(2), _served.QueueFull(2));
+    }
+
+    [Fact]
+    public void QueueFull_AnythingItNamesHasChanged_SaysWhatIsTrueNow()
+    {
+        _served.Limits = Limits with { RetryAfterS = 3 };
+        _served.QueueFull(2);
+
+        Assert.Contains("num_queued_requests=1,", _served.QueueFull(1).Message);
+
+        _served.Gate.AddReplica(TestGate.NewReplica("r", _clock), 4);
+        Assert.Contains("on each of 1 replica(s)", _served.QueueFull(1).Message);
+
+        _served.Limits = Limits with { RetryAfterS = 3, MaxOngoingRequests = 9, BackpressureStatusCode = 429 };
+        Refusal refusal = _served.QueueFull(1);
+        Assert.Contains("max_ongoing_requests = 9", refusal.Message);
+        Assert.Equal(429, refusal.StatusCode);
+
+        // As far from the last one as there are places to keep one.
+        _served.Limits = _served.Limits with { RetryAfterS = 3 + 16 };
+        refusal = _served.QueueFull(1);
+        Assert.Contains("Retry after 19 s.", refusal.Message);
+        Assert.Equal(19, refusal.RetryAfterSeconds);
+    }
+
+    [Fact]
     public void WaitedTooLong_NamesTheTimeAndTheKey()
     {
         _served.Limits = Limits with { RetryAfterS = 2 };

@@ -1,3 +1,5 @@
+using System.Text;
+
 namespace Serve.Embedded.Handles;
 
 /// <summary>Why a request was refused, in the words for its caller and for the log, and when to come back.</summary>
@@ -6,5 +8,8 @@ namespace Serve.Embedded.Handles;
 /// <param name="RetryAfterSeconds">Whole seconds, 0 or more.</param>
 internal sealed record Refusal(string Message, int StatusCode, int RetryAfterSeconds)
 {
+    /// <summary>The message as it is sent.</summary>
+    public ReadOnlyMemory<byte> Body { get; } = Encoding.UTF8.GetBytes(Message);
+
     public BackPressureException ToException() => new(Message, StatusCode, RetryAfterSeconds);
 }

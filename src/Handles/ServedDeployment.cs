@@ -7,10 +7,15 @@ namespace Serve.Embedded.Handles;
 /// <summary>A deployment as its callers see it: its gate, the limits in force, and the words in which it refuses. Lives as long as its replicas do.</summary>
 internal sealed class ServedDeployment : IDisposable
 {
+    private const int SaidSlots = 16;
+
     private readonly ServeEnvironment _environment;
     private readonly RefusalLog _refusals;
     private readonly Lock _limiting = new();
     private DeploymentLimits _limits;
+
+    /// <summary>The latest refusals, by their <c>Retry-After</c>: under overload the same few are said again and again, and to say one anew costs as much as to admit a request.</summary>
+    private SaidBefore?[]? _said;
 
     public ServedDeployment(string application, DeploymentDefinition definition, DeploymentLimits limits, ServeEnvironment environment)
     {
@@ -65,12 +70,21 @@ internal sealed class ServedDeployment : IDisposable
         DeploymentLimits limits = Limits;
         int retryAfter = Gate.RetryAfter.Seconds(Gate, limits.RetryAfterS);
         int replicas = Gate.Replicas.Length;
-        return new(
+        SaidBefore?[] said = _said ??= new SaidBefore?[SaidSlots];
+        ref SaidBefore? slot = ref said[retryAfter % SaidSlots];
+        if (Volatile.Read(ref slot) is { } before && before.Is(limits, queued, replicas, retryAfter))
+        {
+            return before.Refusal;
+        }
+
+        Refusal refusal = new(
             string.Create(
                 CultureInfo.InvariantCulture,
                 $"Request dropped due to backpressure (num_queued_requests={queued}, max_queued_requests={limits.MaxQueuedRequests}). Deployment '{Name}' of application '{Application}' is at its limits: max_queued_requests = {limits.MaxQueuedRequests}, max_ongoing_requests = {limits.MaxOngoingRequests} on each of {replicas} replica(s). Retry after {retryAfter} s."),
             limits.BackpressureStatusCode,
             retryAfter);
+        Volatile.Write(ref slot, new(limits, queued, replicas, refusal));
+        return refusal;
     }
 
     /// <summary>Says no to a request that waited too long.</summary>
@@ -102,5 +116,12 @@ internal sealed class ServedDeployment : IDisposable
     {
         _refusals.Dispose();
         Gate.RetryAfter.Dispose();
+    }
+
+    /// <summary>A refusal and all that its words were made from.</summary>
+    private sealed record SaidBefore(DeploymentLimits Limits, int Queued, int Replicas, Refusal Refusal)
+    {
+        public bool Is(DeploymentLimits limits, int queued, int replicas, int retryAfter) =>
+            ReferenceEquals(Limits, limits) && Queued == queued && Replicas == replicas && Refusal.RetryAfterSeconds == retryAfter;
     }
 }

@@ -21,23 +21,25 @@ internal static class ErrorResponses
     public static Task WriteAsync(IFeatureCollection features, IHttpResponseFeature response, IHttpResponseBodyFeature body, Refusal refusal)
     {
         response.Headers.RetryAfter = refusal.RetryAfterSeconds.ToString(CultureInfo.InvariantCulture);
-        return WriteAsync(features, response, body, refusal.StatusCode, refusal.Message);
+        return WriteAsync(features, response, body, refusal.StatusCode, refusal.Body);
     }
 
-    public static Task WriteAsync(IFeatureCollection features, IHttpResponseFeature response, IHttpResponseBodyFeature body, int statusCode, string message)
+    public static Task WriteAsync(IFeatureCollection features, IHttpResponseFeature response, IHttpResponseBodyFeature body, int statusCode, string message) =>
+        WriteAsync(features, response, body, statusCode, Encoding.UTF8.GetBytes(message));
+
+    private static Task WriteAsync(IFeatureCollection features, IHttpResponseFeature response, IHttpResponseBodyFeature body, int statusCode, ReadOnlyMemory<byte> message)
     {
         response.StatusCode = statusCode;
         response.Headers.ContentType = "text/plain; charset=utf-8";
 
         // A body that nobody will read: without this the client would go on sending it before it could send anything else.
-        if (features.Get<IHttpRequestBodyDetectionFeature>() is { CanHaveBody: true })
+        if (features[typeof(IHttpRequestBodyDetectionFeature)] is IHttpRequestBodyDetectionFeature { CanHaveBody: true })
         {
             response.Headers.Connection = "close";
         }
 
-        byte[] bytes = Encoding.UTF8.GetBytes(message);
-        response.Headers.ContentLength = bytes.Length;
-        ValueTask<System.IO.Pipelines.FlushResult> write = body.Writer.WriteAsync(bytes);
+        response.Headers.ContentLength = message.Length;
+        ValueTask<System.IO.Pipelines.FlushResult> write = body.Writer.WriteAsync(message);
         return write.IsCompletedSuccessfully ? Task.CompletedTask : write.AsTask();
     }
 }

@@ -148,14 +148,19 @@ internal sealed class Exchange : IHttpRequestLifetimeFeature
 
         _timeout = RequestHeaders.Timeout(_request.Headers, application.RequestTimeout);
         _watch.SetTimeout(_startedAt, _timeout);
-        _guard.Enter(_features, _response, _body);
-        _features[typeof(IHttpRequestLifetimeFeature)] = this;
     }
 
     private Task AdmitAsync()
     {
         ServedDeployment deployment = _application.Ingress;
         Admission admission = deployment.Gate.Admit(_application.Handle);
+        if (admission.Kind is AdmissionKind.Run or AdmissionKind.Wait)
+        {
+            // Who is refused has no handler whose response would have to be guarded.
+            _guard.Enter(_features, _response, _body);
+            _features[typeof(IHttpRequestLifetimeFeature)] = this;
+        }
+
         return admission.Kind switch
         {
             AdmissionKind.Run => RunAsync(admission.Lease),
