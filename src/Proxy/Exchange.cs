@@ -284,7 +284,15 @@ internal sealed class Exchange : IHttpRequestLifetimeFeature
 
         if (!_guard.TryTake() && (_response.HasStarted || _body.Writer.UnflushedBytes > 0))
         {
-            Log.RequestBrokenOff(_proxy.RequestLog, exception);
+            if (exception is BadHttpRequestException)
+            {
+                Log.RequestBodyBroken(_proxy.RequestLog, exception.Message);
+            }
+            else
+            {
+                Log.RequestBrokenOff(_proxy.RequestLog, exception);
+            }
+
             _lifetime.Abort();
             return Task.CompletedTask;
         }

@@ -10,6 +10,7 @@ internal static class EventIds
     public const int RequestHandled = 1000;
     public const int RequestFailed = 1001;
     public const int RequestBrokenOff = 1002;
+    public const int RequestBodyBroken = 1003;
 
     // Handles: 2000
     public const int RequestRefused = 2000;

@@ -18,6 +18,9 @@ internal static partial class Log
     [LoggerMessage(EventIds.RequestBrokenOff, LogLevel.Error, "The request failed after its response had begun: its handler threw. The connection was broken off")]
     public static partial void RequestBrokenOff(ILogger logger, Exception exception);
 
+    [LoggerMessage(EventIds.RequestBodyBroken, LogLevel.Information, "The client's request broke off after its response had begun, and so did the connection: {Reason}")]
+    public static partial void RequestBodyBroken(ILogger logger, string reason);
+
     [LoggerMessage(EventIds.ReplicaStarted, LogLevel.Information, "Replica {Replica} of deployment '{Deployment}' in application '{Application}' runs")]
     public static partial void ReplicaStarted(ILogger logger, string replica, string deployment, string application);
 
