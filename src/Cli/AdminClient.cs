@@ -45,6 +45,20 @@ internal sealed class AdminClient : IDisposable
         return client;
     }
 
+    /// <summary>A file that is to be sent.</summary>
+    /// <exception cref="AdminException">It cannot be read.</exception>
+    public static async Task<byte[]> ReadFileAsync(string file)
+    {
+        try
+        {
+            return await File.ReadAllBytesAsync(file);
+        }
+        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
+        {
+            throw new AdminException($"Cannot read {file}: {exception.Message}");
+        }
+    }
+
     private static string TokenIn(string file)
     {
         try

@@ -5,11 +5,11 @@ namespace Serve.Embedded.Cli;
 /// <summary><c>serve config</c>.</summary>
 internal sealed class ConfigCommand : Command
 {
+    private static readonly CliOption Diff = new("--diff", null, "Show instead what differs between what runs and the goal, or FILE.");
+
     public override string Name => "config";
 
     public override string Summary => "Print the configuration that a running server has accepted.";
-
-    private static readonly CliOption Diff = new("--diff", null, "Show instead what differs between what runs and the goal, or FILE.");
 
     public override string Arguments => "[FILE]";
 
@@ -50,7 +50,7 @@ internal sealed class ConfigCommand : Command
     private static async Task<int> DiffAsync(AdminClient client, CliArguments arguments, CliContext context)
     {
         using JsonDocument changes = arguments.Positional is [string file]
-            ? await client.SendAsync(HttpMethod.Post, $"/api/serve/config/diff?source={Uri.EscapeDataString(file)}", await ReadAsync(file), "application/toml")
+            ? await client.SendAsync(HttpMethod.Post, $"/api/serve/config/diff?source={Uri.EscapeDataString(file)}", await AdminClient.ReadFileAsync(file), "application/toml")
             : await client.GetJsonAsync("/api/serve/config?diff=running");
         JsonElement list = changes.RootElement.GetProperty("changes");
         if (arguments.Has(Json.Name))
@@ -70,17 +70,5 @@ internal sealed class ConfigCommand : Command
         }
 
         return Done;
-    }
-
-    private static async Task<byte[]> ReadAsync(string file)
-    {
-        try
-        {
-            return await File.ReadAllBytesAsync(file);
-        }
-        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
-        {
-            throw new AdminException($"Cannot read {file}: {exception.Message}");
-        }
     }
 }

@@ -32,17 +32,7 @@ internal sealed class DeployCommand : Command
         }
 
         string file = arguments.Positional[0];
-        byte[] text;
-        try
-        {
-            text = await File.ReadAllBytesAsync(file);
-        }
-        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
-        {
-            await context.Error.WriteLineAsync($"Cannot read {file}: {exception.Message}");
-            return Failed;
-        }
-
+        byte[] text = await AdminClient.ReadFileAsync(file);
         using AdminClient client = AdminClient.Create(arguments, context);
         string query = $"?source={Uri.EscapeDataString(file)}&force={Lower(arguments.Has(Force.Name))}&atomic={Lower(arguments.Has(Atomic.Name))}";
         using JsonDocument accepted = await client.SendAsync(HttpMethod.Put, $"/api/serve/applications/{query}", text, "application/toml");

@@ -8,6 +8,9 @@ internal sealed class RunCommand : Command
 {
     public const string DefaultFile = "config.toml";
 
+    private static readonly CliOption Resume = new("--resume", null, "Start with the last good generation, and not with the file.");
+    private static readonly CliOption Fallback = new("--fallback", null, "Start with the last good generation if the file has errors or does not come up.");
+
     public override string Name => "run";
 
     public override string Arguments => "[CONFIG]";
@@ -25,9 +28,6 @@ internal sealed class RunCommand : Command
         """;
 
     public override int MostArguments => 1;
-
-    private static readonly CliOption Resume = new("--resume", null, "Start with the last good generation, and not with the file.");
-    private static readonly CliOption Fallback = new("--fallback", null, "Start with the last good generation if the file has errors or does not come up.");
 
     public override IReadOnlyList<CliOption> Options { get; } =
         [Resume, Fallback, .. Overrides];

@@ -26,13 +26,7 @@ internal static class ConfigReader
     public static ConfigResult ReadToml(ReadOnlySpan<byte> utf8, string sourceName, ConfigCatalog catalog)
     {
         ConfigErrors errors = new(sourceName);
-        if (utf8.Length > ConfigFile.MaxBytes)
-        {
-            ConfigFile.AddTooLarge(errors);
-            return ConfigResult.Invalid(errors);
-        }
-
-        return ConfigFile.Decode(utf8, errors) is string text
+        return Text(utf8, errors) is string text
             ? Judge(TomlConfigReader.Read(text, errors), catalog, errors)
             : ConfigResult.Invalid(errors);
     }
@@ -45,15 +39,21 @@ internal static class ConfigReader
     public static ConfigResult ReadJson(ReadOnlySpan<byte> utf8, string sourceName, ConfigCatalog catalog, ServeConfig? basis = null)
     {
         ConfigErrors errors = new(sourceName);
-        if (utf8.Length > ConfigFile.MaxBytes)
-        {
-            ConfigFile.AddTooLarge(errors);
-            return ConfigResult.Invalid(errors);
-        }
-
-        return ConfigFile.Decode(utf8, errors) is string text
+        return Text(utf8, errors) is string text
             ? Judge(WithoutRayKeys(JsonConfigReader.Read(text, errors), errors), catalog, errors, basis)
             : ConfigResult.Invalid(errors);
+    }
+
+    /// <summary>The text of what was sent, or <see langword="null"/> and an error.</summary>
+    private static string? Text(ReadOnlySpan<byte> utf8, ConfigErrors errors)
+    {
+        if (utf8.Length <= ConfigFile.MaxBytes)
+        {
+            return ConfigFile.Decode(utf8, errors);
+        }
+
+        ConfigFile.AddTooLarge(errors);
+        return null;
     }
 
     private static ConfigNode? WithoutRayKeys(ConfigNode? root, ConfigErrors errors)

@@ -44,7 +44,6 @@ internal static partial class DirectoryFlush
         }
     }
 
-    /// <summary>A plain open, for directories too, and without the lock that .NET takes on what it opens.</summary>
     /// <summary>A plain open, for directories too, and without the lock that .NET takes on what it opens. Only on Linux.</summary>
     /// <exception cref="IOException">It failed.</exception>
     public static SafeFileHandle OpenToRead(string path)
