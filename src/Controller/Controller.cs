@@ -1,6 +1,5 @@
 using System.Threading.Channels;
 using Microsoft.Extensions.Logging;
-using Serve.Embedded.Config;
 using Serve.Embedded.Controller.Scaling;
 using Serve.Embedded.Deployments;
 using Serve.Embedded.Handles;
@@ -22,15 +21,12 @@ internal sealed class Controller
     private readonly Channel<ControllerMessage> _messages = Channel.CreateUnbounded<ControllerMessage>(new() { SingleReader = true });
     private readonly Dictionary<string, ApplicationState> _applications = new(StringComparer.Ordinal);
     private readonly List<Departure> _departures = [];
-    private readonly List<Apply> _applies = [];
+    private readonly List<AppliedGoal> _applies = [];
+    private readonly ScalingRound _scaling;
     private readonly ITimer _timer;
     private IReadOnlyList<string> _order = [];
     private ControllerStatus _status = ControllerStatus.Empty;
-    private readonly ScalingRound _scaling;
-    private BoxConfig _box = new();
     private bool _hasBegun;
-    private long _scaleAt = long.MaxValue;
-    private bool _mustShare;
     private TaskCompletionSource? _shutdown;
 
     /// <summary>The newest goal, if it was reported to have failed: it may still come up.</summary>
@@ -50,7 +46,7 @@ internal sealed class Controller
         _serving = serving;
         _logger = environment.Loggers.CreateLogger(LogCategories.Controller);
         _reconciler = new(environment, _logger, (acts ?? (tell => new ReplicaActs(environment, _logger, tell)))(Tell));
-        _scaling = new(registry, environment);
+        _scaling = new(registry, environment, _logger, () => Tell(new ControllerMessage.Woken()));
         _timer = environment.Time.CreateTimer(
             static controller => ((Controller)controller!).Tell(new ControllerMessage.Tick()), this, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
     }
@@ -146,8 +142,7 @@ internal sealed class Controller
                 TakeGoal(new([]));
                 break;
             case ControllerMessage.Woken:
-                // Nobody waits for a first replica longer than it takes to start.
-                _scaleAt = 0;
+                _scaling.DecideNow();
                 break;
             case ControllerMessage.Begin:
                 _hasBegun = true;
@@ -168,12 +163,11 @@ internal sealed class Controller
         }
     }
 
-    private Apply TakeGoal(ApplyRequest request)
+    private AppliedGoal TakeGoal(ApplyRequest request)
     {
         _failed = null;
-        _mustShare = true;
-        _box = request.Box ?? _box;
-        Apply apply = new(request);
+        _scaling.ShareAgain(request.Box);
+        AppliedGoal apply = new(request);
         HashSet<string> wanted = [.. request.Goals.Select(g => g.Name)];
         foreach (ApplicationState gone in _applications.Values.Where(a => !wanted.Contains(a.Name)).ToList())
         {
@@ -260,44 +254,13 @@ internal sealed class Controller
         }
     }
 
-    /// <summary>Lets those that scale with their load decide, when it is time, and shares the box among all when somebody's wish may have changed.</summary>
     private void Scale(long now)
     {
         List<DeploymentState> all = [.. _applications.Values.SelectMany(a => a.Coming is { } coming ? a.Serving.Deployments.Concat(coming.Deployments) : a.Serving.Deployments)];
-        bool scales = all.Any(d => d.Scaler is not null);
-        bool isDue = scales && (_scaleAt <= now || _scaleAt == long.MaxValue);
-        if (isDue)
+        foreach (DeploymentState changed in _scaling.Look(all, now))
         {
-            _scaling.Decide(all, now);
-            foreach (DeploymentState deployment in all.Where(d => d.Scaler is not null))
-            {
-                deployment.Served.Gate.OnStarved = Wake;
-                TellTrouble(deployment);
-            }
+            MarkDirty(changed);
         }
-
-        _scaleAt = !scales ? long.MaxValue : isDue ? now + (long)(ScalingRound.Period.TotalSeconds * _environment.Time.TimestampFrequency) : _scaleAt;
-        if (isDue || _mustShare)
-        {
-            _mustShare = false;
-            foreach (DeploymentState changed in _scaling.Share(_box, all))
-            {
-                MarkDirty(changed);
-            }
-        }
-    }
-
-    private void Wake() => Tell(new ControllerMessage.Woken());
-
-    /// <summary>Once, and not at every decision.</summary>
-    private void TellTrouble(DeploymentState deployment)
-    {
-        if (deployment.Scaler!.Trouble is { } trouble && trouble != deployment.ToldTrouble)
-        {
-            Log.ScalingTrouble(_logger, deployment.Name, deployment.Served.Application, trouble);
-        }
-
-        deployment.ToldTrouble = deployment.Scaler.Trouble;
     }
 
     /// <summary>What follows from a look may call for another: a revision that takes over, a way back.</summary>
@@ -398,7 +361,7 @@ internal sealed class Controller
 
         List<string> failures = [.. _order.Select(n => _applications.GetValueOrDefault(n)).OfType<ApplicationState>().SelectMany(Reconciler.Failures)];
         bool changed = false;
-        foreach (Apply apply in _applies.Where(a => a.Request.Atomic && !a.WasUndone))
+        foreach (AppliedGoal apply in _applies.Where(a => a.Request.Atomic && !a.WasUndone))
         {
             changed = true;
             apply.WasUndone = true;
@@ -417,7 +380,7 @@ internal sealed class Controller
             return true;
         }
 
-        foreach (Apply apply in _applies)
+        foreach (AppliedGoal apply in _applies)
         {
             apply.Request.Complete(apply.Failures ?? failures);
             _failed = failures.Count > 0 ? apply.Request : null;
@@ -428,7 +391,7 @@ internal sealed class Controller
     }
 
     /// <summary>One application has failed, so all go back to where they were.</summary>
-    private void Undo(Apply apply, List<string> failures)
+    private void Undo(AppliedGoal apply, List<string> failures)
     {
         apply.Failures = failures;
         foreach ((string name, ApplicationGoal? before) in apply.Before)
@@ -466,31 +429,9 @@ internal sealed class Controller
 
     private void SetTimer()
     {
-        long at = Math.Min(_scaleAt, _applications.Values.Select(a => a.LookAgainAt).DefaultIfEmpty(long.MaxValue).Min());
+        long at = Math.Min(_scaling.DueAt, _applications.Values.Select(a => a.LookAgainAt).DefaultIfEmpty(long.MaxValue).Min());
         TimeSpan wait = at == long.MaxValue ? Timeout.InfiniteTimeSpan
             : TimeSpan.FromMilliseconds(Math.Max(0, Math.Ceiling(_environment.Time.GetElapsedTime(_environment.Time.GetTimestamp(), at).TotalMilliseconds)));
         _timer.Change(wait, Timeout.InfiniteTimeSpan);
     }
-
-    /// <summary>A goal that was applied, until everything has settled.</summary>
-    private sealed class Apply(ApplyRequest request)
-    {
-        public ApplyRequest Request => request;
-
-        /// <summary>The last good goal of each application when this one was applied; <see langword="null"/> = it had none.</summary>
-        public Dictionary<string, ApplicationGoal?> Before { get; } = new(StringComparer.Ordinal);
-
-        /// <summary>Applications that go when all others have come.</summary>
-        public List<string> Removed { get; } = [];
-
-        public bool WasUndone { get; set; }
-
-        public IReadOnlyList<string>? Failures { get; set; }
-    }
-}
-
-/// <summary>Deployments of one application on their way out, callers before callees.</summary>
-internal sealed record Departure(IReadOnlyList<DeploymentState> Deployments)
-{
-    public string Application => Deployments[0].Served.Application;
 }

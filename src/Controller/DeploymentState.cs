@@ -136,11 +136,7 @@ internal sealed class DeploymentState
         }
 
         bool onlyScaled = code == Code && goal with { NumReplicas = before.NumReplicas } == before;
-        TakeScale(goal, code != Code);
-        Goal = goal;
-        Code = code;
-        Definition = definition;
-        RetryNow();
+        Pursue(goal, code, definition);
         Happened(!onlyScaled ? DeploymentEvent.NewConfig
             : goal.NumReplicas > before.NumReplicas ? DeploymentEvent.ScaledUp
             : DeploymentEvent.ScaledDown);
@@ -150,12 +146,8 @@ internal sealed class DeploymentState
     /// <summary>Goes back to a goal that was good, and stays as it failed, for everybody to see, until there is a new goal.</summary>
     public void RollBack(DeploymentGoal goal, ApplicationCode code, DeploymentDefinition definition)
     {
-        TakeScale(goal, code != Code);
+        Pursue(goal, code, definition);
         _goodUserConfig = goal.UserConfig;
-        Goal = goal;
-        Code = code;
-        Definition = definition;
-        RetryNow();
     }
 
     /// <summary>As many replicas as the box holds of what is wanted.</summary>
@@ -281,6 +273,15 @@ internal sealed class DeploymentState
         BackpressureStatusCode = goal.BackpressureStatusCode,
         RetryAfterS = goal.RetryAfterS,
     };
+
+    private void Pursue(DeploymentGoal goal, ApplicationCode code, DeploymentDefinition definition)
+    {
+        TakeScale(goal, code != Code);
+        Goal = goal;
+        Code = code;
+        Definition = definition;
+        RetryNow();
+    }
 
     /// <summary>How many replicas a new goal begins with; what the load asked for stays asked for.</summary>
     private void TakeScale(DeploymentGoal goal, bool restarts)

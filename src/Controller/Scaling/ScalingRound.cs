@@ -1,33 +1,90 @@
+using Microsoft.Extensions.Logging;
+using Serve.Embedded.Config;
 using Serve.Embedded.Deployments;
+using Serve.Embedded.Telemetry;
 
 namespace Serve.Embedded.Controller.Scaling;
 
 /// <summary>
-/// One round over all deployments: reads the load of those that scale with it, lets each decide how many replicas it wants, and gives everybody as many as the box holds. Runs on the controller's loop.
+/// Looks at all deployments: reads the load of those that scale with it, lets each decide how many replicas it wants, and gives everybody as many as the box holds. Runs on the controller's loop.
 /// </summary>
-internal sealed class ScalingRound(DeploymentRegistry registry, ServeEnvironment environment)
+/// <param name="registry">Has the policies of the library's user.</param>
+/// <param name="environment">The clock.</param>
+/// <param name="logger">Told which policy cannot be followed.</param>
+/// <param name="wake">Called, on any thread, when somebody waits for a deployment that scales and has no replica.</param>
+internal sealed class ScalingRound(DeploymentRegistry registry, ServeEnvironment environment, ILogger logger, Action wake)
 {
     /// <summary>How often load is looked at while a deployment scales with it.</summary>
     public static readonly TimeSpan Period = TimeSpan.FromMilliseconds(250);
 
     private readonly long _began = environment.Time.GetTimestamp();
     private MachineResources? _machine;
+    private BoxConfig _box = new();
+    private bool _mustShare;
 
-    /// <summary>Measures and decides; due once a <see cref="Period"/>.</summary>
-    public void Decide(IEnumerable<DeploymentState> deployments, long now)
+    /// <summary>When load is to be looked at next; a timestamp, <see cref="long.MaxValue"/> = nobody scales.</summary>
+    public long DueAt { get; private set; } = long.MaxValue;
+
+    /// <summary>Nobody waits for a first replica longer than it takes to start.</summary>
+    public void DecideNow() => DueAt = 0;
+
+    /// <summary>Somebody's wish may have changed.</summary>
+    /// <param name="box">What there is to share; <see langword="null"/> = as before.</param>
+    public void ShareAgain(BoxConfig? box)
     {
-        TimeSpan elapsed = environment.Time.GetElapsedTime(_began, now);
+        _mustShare = true;
+        _box = box ?? _box;
+    }
+
+    /// <summary>Decides when it is due, and shares the box when a wish may have changed.</summary>
+    /// <returns>Deployments whose number of replicas has changed.</returns>
+    public IReadOnlyList<DeploymentState> Look(IReadOnlyList<DeploymentState> deployments, long now)
+    {
+        bool scales = deployments.Any(d => d.Scaler is not null);
+        bool isDue = scales && (DueAt <= now || DueAt == long.MaxValue);
+        if (isDue)
+        {
+            Decide(deployments, now);
+        }
+
+        DueAt = !scales ? long.MaxValue : isDue ? now + (long)(Period.TotalSeconds * environment.Time.TimestampFrequency) : DueAt;
+        if (!isDue && !_mustShare)
+        {
+            return [];
+        }
+
+        _mustShare = false;
+        return Share(deployments);
+    }
+
+    private void Decide(IReadOnlyList<DeploymentState> deployments, long now)
+    {
+        ScalingTime time = new(environment.Time.GetElapsedTime(_began, now), environment.Time.GetUtcNow());
         foreach (DeploymentState deployment in deployments)
         {
-            deployment.Scaler?.Decide(deployment, new(elapsed, environment.Time.GetUtcNow()), registry);
+            if (deployment.Scaler is { } scaler)
+            {
+                scaler.Decide(deployment, time, registry);
+                deployment.Served.Gate.OnStarved = wake;
+                TellTrouble(deployment, scaler.Trouble);
+            }
         }
     }
 
-    /// <summary>Gives everybody as many replicas as they want and the box holds.</summary>
-    /// <returns>Those whose number has changed.</returns>
-    public IReadOnlyList<DeploymentState> Share(Config.BoxConfig box, IReadOnlyList<DeploymentState> deployments)
+    /// <summary>Once, and not at every decision.</summary>
+    private void TellTrouble(DeploymentState deployment, string? trouble)
     {
-        BoxBudget budget = BoxBudget.Of(box, _machine ??= MachineResources.Read());
+        if (trouble is not null && trouble != deployment.ToldTrouble)
+        {
+            Log.ScalingTrouble(logger, deployment.Name, deployment.Served.Application, trouble);
+        }
+
+        deployment.ToldTrouble = trouble;
+    }
+
+    private List<DeploymentState> Share(IReadOnlyList<DeploymentState> deployments)
+    {
+        BoxBudget budget = BoxBudget.Of(_box, _machine ??= MachineResources.Read());
         List<BoxClaim> claims = [.. deployments.Select(d => Claim(d, budget))];
         IReadOnlyList<BoxShare> shares = BoxShares.Share(budget, claims);
         BoxUse taken = claims.Select((c, i) => c.Replica * shares[i].Replicas).Aggregate(default(BoxUse), (sum, use) => sum + use);
