@@ -13,6 +13,7 @@ public sealed class ConfigDiffTests
             new ApplicationConfig
             {
                 ImportPath = "builtin:slow",
+                RuntimeEnv = new(),
                 Deployments = [new DeploymentConfig { Name = "SlowDeployment", MaxQueuedRequests = 2, Backpressure = new BackpressureConfig(), Autoscaling = new AutoscalingConfig() }],
             },
         ],
@@ -28,6 +29,9 @@ public sealed class ConfigDiffTests
         [typeof(ReplicaCount)] = ReplicaCount.Auto,
         [typeof(AggregationFunction)] = AggregationFunction.Max,
         [typeof(EquatableList<string>)] = new EquatableList<string>(["other"]),
+        [typeof(EquatableList<int>)] = new EquatableList<int>([3]),
+        [typeof(EquatableList<EnvironmentVariable>)] = new EquatableList<EnvironmentVariable>([new("A", "b")]),
+        [typeof(RetryMode)] = RetryMode.Always,
         [typeof(LogEncoding)] = LogEncoding.Json,
         [typeof(Microsoft.Extensions.Logging.LogLevel)] = Microsoft.Extensions.Logging.LogLevel.Error,
     };
@@ -40,7 +44,7 @@ public sealed class ConfigDiffTests
     [
         typeof(ServeConfig), typeof(HttpOptionsConfig), typeof(AdminOptionsConfig), typeof(LoggingConfig),
         typeof(ControllerOptionsConfig), typeof(BoxConfig),
-        typeof(ApplicationConfig), typeof(DeploymentConfig), typeof(BackpressureConfig), typeof(AutoscalingConfig),
+        typeof(ApplicationConfig), typeof(DeploymentConfig), typeof(BackpressureConfig), typeof(AutoscalingConfig), typeof(WorkerConfig), typeof(RuntimeEnvConfig),
     ];
 
     [Fact]
@@ -132,6 +136,8 @@ public sealed class ConfigDiffTests
             nameof(ApplicationConfig) => Base with { Applications = [property == "Deployments" ? application with { Deployments = [] } : With(application, property)] },
             nameof(DeploymentConfig) => Base with { Applications = [application with { Deployments = [With(deployment, property)] }] },
             nameof(AutoscalingConfig) => Base with { Applications = [application with { Deployments = [deployment with { Autoscaling = With(deployment.Autoscaling!, property) }] }] },
+            nameof(WorkerConfig) => Base with { Applications = [application with { Deployments = [deployment with { Worker = With(deployment.Worker, property) }] }] },
+            nameof(RuntimeEnvConfig) => Base with { Applications = [application with { RuntimeEnv = With(application.RuntimeEnv!, property) }] },
             _ => Base with { Applications = [application with { Deployments = [deployment with { Backpressure = With(deployment.Backpressure!, property) }] }] },
         };
     }

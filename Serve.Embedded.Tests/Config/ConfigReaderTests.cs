@@ -10,6 +10,7 @@ public sealed class ConfigReaderTests
     private const string App = "[[applications]]\nimport_path = \"builtin:slow\"\n";
     private const string Deployment = App + "[[applications.deployments]]\nname = \"SlowDeployment\"\n";
     private const string Scaled = Deployment + "[applications.deployments.autoscaling_config]\n";
+    private const string Worker = "[[applications]]\n[[applications.deployments]]\nname = \"w\"\ncommand = [\"a\"]\n";
 
     /// <summary>Input, and every line that an operator gets to see. A new key gets a line here.</summary>
     public static TheoryData<string, string> BadInputs { get; } = new()
@@ -31,9 +32,9 @@ public sealed class ConfigReaderTests
         { "applications = []\nport = 1", "config.toml:2:1: unknown key port in the file's top level; it belongs to [http_options]" },
         { "applications = []\n[logging_config]\nlogs_dir = \"\"", "config.toml:3:1: unknown key logs_dir in [logging_config]; the keys here are encoding, log_level, enable_access_log" },
         { "applications = []\n[http_options]\nPort = 1", "config.toml:3:1: unknown key Port in [http_options]; did you mean 'port'?" },
-        { Deployment + "ray_actor_options = {}", "config.toml:5:1: unknown key ray_actor_options in [[applications.deployments]]; the keys here are name, num_replicas, autoscaling_config, max_ongoing_requests, max_queued_requests, max_queue_wait_s, graceful_shutdown_timeout_s, graceful_shutdown_wait_loop_s, health_check_period_s, health_check_timeout_s, max_constructor_retry_count, rolling_update_percentage, rolling_update, num_cpus, memory_mb, weight, user_config, backpressure_config" },
+        { Deployment + "ray_actor_options = {}", "config.toml:5:1: unknown key ray_actor_options in [[applications.deployments]]; the keys here are name, num_replicas, autoscaling_config, max_ongoing_requests, max_queued_requests, max_queue_wait_s, graceful_shutdown_timeout_s, graceful_shutdown_wait_loop_s, health_check_period_s, health_check_timeout_s, max_constructor_retry_count, rolling_update_percentage, rolling_update, num_cpus, memory_mb, weight, user_config, backpressure_config, command, runtime_env, health_check_path, reconfigure_path, startup_timeout_s, retry, max_requests_per_replica, max_replica_age_s, max_replica_rss_mb, nice, cpu_affinity, max_open_files, memory_max_mb, cpu_max" },
         { Deployment + "min_replicas = 1", "config.toml:5:1: unknown key min_replicas in [[applications.deployments]]; it belongs to autoscaling_config" },
-        { App + "\"a b\" = 1", "config.toml:3:1: unknown key \"a b\" in [[applications]]; the keys here are name, route_prefix, import_path, request_timeout_s, args, deployments" },
+        { App + "\"a b\" = 1", "config.toml:3:1: unknown key \"a b\" in [[applications]]; the keys here are name, route_prefix, import_path, request_timeout_s, args, runtime_env, python, deployments" },
 
         // [http_options], [admin_options], [logging_config].
         { "applications = []\nhttp_options = 3", "config.toml:2:16: http_options must be a table, written [http_options], not 3" },
@@ -62,8 +63,8 @@ public sealed class ConfigReaderTests
         { "applications = []\n[logging_config]\nenable_access_log = 1", "config.toml:3:21: enable_access_log must be true or false, not 1" },
 
         // [[applications]].
-        { "[[applications]]\nname = \"a\"", "config.toml:1:1: [[applications]] needs a key import_path: an import path such as builtin:slow" },
-        { "applications = [ {} ]", "config.toml:1:18: [[applications]] needs a key import_path: an import path such as builtin:slow" },
+        { "[[applications]]\nname = \"a\"", "config.toml:1:1: [[applications]] needs a key import_path, such as builtin:slow, or a deployment with a command" },
+        { "applications = [ {} ]", "config.toml:1:18: [[applications]] needs a key import_path, such as builtin:slow, or a deployment with a command" },
         { App + "name = \"\"", "config.toml:3:8: name must be a name of ASCII letters, digits, '_', '-' and '.', at most 128 long, not \"\": it is empty" },
         { App + "name = \"a#b\"", "config.toml:3:8: name must be a name of ASCII letters, digits, '_', '-' and '.', at most 128 long, not \"a#b\": it has the character '#'" },
         { App + "route_prefix = \"a\"", "config.toml:3:16: route_prefix must be a path such as /, /a or /a/b, or \"\" (not exposed over HTTP), not \"a\": it does not begin with '/'" },
@@ -118,6 +119,21 @@ public sealed class ConfigReaderTests
         { Deployment + "user_config = { a = [1, nan], b = inf }", "config.toml:5:25: user_config must not hold nan: it is handed over as JSON, which has no such number\nconfig.toml:5:35: user_config must not hold inf: it is handed over as JSON, which has no such number" },
         { Deployment + "backpressure_config = 503", "config.toml:5:23: backpressure_config must be a table such as { status_code = 429, retry_after_s = 5.0 }, not 503" },
         { Deployment + "backpressure_config = { status_code = 500, retry_after_s = -1, colour = \"red\" }", "config.toml:5:39: status_code must be 503 or 429, not 500\nconfig.toml:5:60: retry_after_s must be a number from 0 to 86400, not -1\nconfig.toml:5:64: unknown key colour in backpressure_config; the keys here are status_code, retry_after_s" },
+
+        // Workers.
+        { Worker + "health_check_path = \"health\"\nreconfigure_path = \"/a b\"", "config.toml:5:21: health_check_path must be a path such as /health, not \"health\": it does not begin with '/'\nconfig.toml:6:20: reconfigure_path must be a path such as /reconfigure, not \"/a b\": it has the character ' '" },
+        { Worker + "startup_timeout_s = 0\nretry = \"sometimes\"", "config.toml:5:21: startup_timeout_s must be a number of seconds from 0.001 to 2592000, not 0\nconfig.toml:6:9: retry must be one of \"idempotent\", \"never\", \"always\", not \"sometimes\"" },
+        { Worker + "max_requests_per_replica = 0\nmax_replica_age_s = 0.5\nmax_replica_rss_mb = 0", "config.toml:5:28: max_requests_per_replica must be an integer from 1 to 2147483647, not 0\nconfig.toml:6:21: max_replica_age_s must be a number of seconds from 1 to 2592000, not 0.5\nconfig.toml:7:22: max_replica_rss_mb must be an integer from 1 to 16777216, not 0" },
+        { Worker + "nice = 20\ncpu_affinity = []\nmax_open_files = 1", "config.toml:5:8: nice must be an integer from -20 to 19, not 20\nconfig.toml:6:16: cpu_affinity must be a list of 1 to 1024 numbers of processors, not a list\nconfig.toml:7:18: max_open_files must be an integer from 16 to 1048576, not 1" },
+        { Worker + "memory_max_mb = 0\ncpu_max = 0", "config.toml:5:17: memory_max_mb must be an integer from 1 to 16777216, not 0\nconfig.toml:6:11: cpu_max must be a number from 0.01 to 10000, not 0" },
+        { Worker + "runtime_env = { working_dir = \"\", env_vars = { A = 1, \"B=\" = \"\" }, clear_env = 1 }", "config.toml:5:31: working_dir must be a path, not \"\": it is empty\nconfig.toml:5:52: env_vars.A must be a text, not 1\nconfig.toml:5:55: env_vars must not have a variable \"B=\": it has the character '='\nconfig.toml:5:80: clear_env must be true or false, not 1" },
+        { Worker + "runtime_env = { env_vars = [] }", "config.toml:5:28: env_vars must be a table of at most 1000 texts, not a list" },
+        { "[[applications]]\npython = \"\"\n[[applications.deployments]]\nname = \"w\"\ncommand = []", "config.toml:2:10: python must be a program, not \"\": it is empty\nconfig.toml:5:11: command must be a list of 1 to 1000 texts, a program and its arguments, not a list" },
+        { "[[applications]]\n[[applications.deployments]]\nname = \"w\"\ncommand = [\"a\", 1]", "config.toml:4:17: each of command must be a text, not 1" },
+        { "[[applications]]\n[[applications.deployments]]\nname = \"w\"", "config.toml:1:1: [[applications]] needs a key import_path, such as builtin:slow, or a deployment with a command" },
+        { App + "[[applications.deployments]]\nname = \"SlowDeployment\"\ncommand = [\"a\"]", "config.toml:5:11: command is for an application without an import_path: take one of them out" },
+        { Worker + "[[applications.deployments]]\nname = \"v\"", "config.toml:5:1: an application whose deployment has a command has this one only, since nothing could call another: give each an [[applications]] of its own" },
+        { App + "python = \"python3\"\nruntime_env = {}\n[[applications.deployments]]\nname = \"SlowDeployment\"\nnice = 1", "config.toml:3:1: python is for workers, and import_path names code that is compiled in: take it out\nconfig.toml:4:1: runtime_env is for workers, and import_path names code that is compiled in: take it out\nconfig.toml:7:1: nice is for workers, and import_path names code that is compiled in: take it out" },
 
         // Places: after a multi-line string, CRLF, dotted keys and a table that is continued further down.
         { "a = '''\n\n'''\nb = 1\napplications = []", "config.toml:1:1: unknown key a in the file's top level; the keys here are http_options, admin_options, logging_config, controller_options, box, applications\nconfig.toml:4:1: unknown key b in the file's top level; the keys here are http_options, admin_options, logging_config, controller_options, box, applications" },

@@ -44,6 +44,11 @@ internal sealed class RandomConfig(int seed)
 
     private ApplicationConfig Application(int index)
     {
+        if (_random.Next(3) == 0)
+        {
+            return WorkerApplication(index);
+        }
+
         bool slow = Chance();
         return new ApplicationConfig
         {
@@ -55,6 +60,44 @@ internal sealed class RandomConfig(int seed)
             Deployments = Chance() ? [] : [Deployment(slow ? "SlowDeployment" : "Echo")],
         };
     }
+
+    private ApplicationConfig WorkerApplication(int index) => new()
+    {
+        Name = $"worker-{index}",
+        RoutePrefix = $"/w{index}",
+        RuntimeEnv = Chance() ? null : RuntimeEnv(),
+        Python = Pick(null, "venv/bin/python"),
+        Deployments =
+        [
+            Deployment("w") with
+            {
+                Worker = new()
+                {
+                    Command = ["/bin/sh", "-c", Pick(Texts), "{socket}"],
+                    RuntimeEnv = Chance() ? null : RuntimeEnv(),
+                    HealthCheckPath = Pick(null, "/health?a=b"),
+                    ReconfigurePath = Pick(null, "/re"),
+                    StartupTimeout = Maybe(Seconds),
+                    Retry = Maybe(() => (RetryMode)_random.Next(3)),
+                    MaxRequestsPerReplica = Maybe(() => _random.Next(1, int.MaxValue)),
+                    MaxReplicaAge = Maybe(() => TimeSpan.FromSeconds(_random.Next(1, 1_000))),
+                    MaxReplicaRssMb = Maybe(() => _random.Next(1, 1_000)),
+                    Nice = Maybe(() => _random.Next(-20, 20)),
+                    CpuAffinity = Pick<EquatableList<int>>([], [0], [0, 7, 1_023]),
+                    MaxOpenFiles = Maybe(() => _random.Next(16, 1_048_576)),
+                    MemoryMaxMb = Maybe(() => _random.Next(1, 1_000)),
+                    CpuMax = Maybe(() => 0.01 + _random.NextDouble()),
+                },
+            },
+        ],
+    };
+
+    private RuntimeEnvConfig RuntimeEnv() => new()
+    {
+        WorkingDir = Pick(null, "model", "/srv/é"),
+        EnvVars = Pick<EquatableList<EnvironmentVariable>>([], [new("A", Pick(Texts))], [new("A", "1"), new("a.b-c", "")]),
+        ClearEnv = Chance(),
+    };
 
     private DeploymentConfig Deployment(string name) => Scaled(new()
     {

@@ -42,7 +42,6 @@ public sealed class RayKeysTests
         { "http", """ "root_path": "/x" """ },
         { "http", """ "ssl_keyfile": "key.pem" """ },
         { "logging", """ "logs_dir": "/x" """ },
-        { "application", """ "runtime_env": { "pip": ["x"] } """ },
         { "application", """ "external_scaler_enabled": true """ },
         { "application", """ "autoscaling_policy": { "policy_function": "a:b" } """ },
         { "deployment", """ "ray_actor_options": { "num_gpus": 1 } """ },
@@ -72,6 +71,14 @@ public sealed class RayKeysTests
         ConfigError error = Assert.Single(ReadJson(where, written).Errors);
 
         Assert.StartsWith($"unknown key {written.Split('"')[1]} in ", error.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void ReadJson_RuntimeEnvOfRay_NamesItsKeyThatIsUnknown()
+    {
+        IReadOnlyList<ConfigError> errors = ReadJson("application", """ "runtime_env": { "pip": ["x"] } """).Errors;
+
+        Assert.Contains(errors, e => e.Message.StartsWith("unknown key pip in runtime_env", StringComparison.Ordinal));
     }
 
     [Theory]

@@ -30,8 +30,8 @@ internal sealed class FakeActs(Action<ControllerMessage> tell) : IReplicaActs
 
     public void Start(DeploymentState deployment, Replica replica, ReplicaStart start, IReadOnlyDictionary<string, ServedDeployment> siblings)
     {
-        _importPaths[replica] = deployment.Code.ImportPath;
-        Ask(new(ActKind.Start, deployment, replica, start.UserConfig, deployment.Code.ImportPath));
+        _importPaths[replica] = deployment.Code.Application.ImportPath!;
+        Ask(new(ActKind.Start, deployment, replica, start.UserConfig, deployment.Code.Application.ImportPath!));
     }
 
     public void Reconfigure(DeploymentState deployment, Replica replica, string userConfig) => Ask(new(ActKind.Reconfigure, deployment, replica, userConfig, _importPaths[replica]));

@@ -127,7 +127,7 @@ public sealed class ReplicaActsTests
             DeploymentDefinition definition = new("Front", Handler.Made, new(), http: null, blocks: false, typeof(HttpRequest), typeof(string));
             DeploymentGoal goal = ControllerHarness.Front();
             ServedDeployment served = new("app", definition, DeploymentState.LimitsOf(goal), environment);
-            Deployment = new(served, definition, new("test:v1", null), goal);
+            Deployment = new(served, definition, new(new("test:v1", null), null), goal);
             Replica = new("r1", definition, Clock) { Rank = 3 };
             Siblings = new Dictionary<string, ServedDeployment> { ["Front"] = served };
             Acts = new(environment, environment.Loggers.CreateLogger("controller"), message => _told.Writer.TryWrite(message));

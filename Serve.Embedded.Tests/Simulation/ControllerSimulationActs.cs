@@ -48,7 +48,7 @@ internal sealed class ControllerSimulationActs(ControllerSimulationWorld world, 
         }
 
         all.Add(started);
-        string importPath = deployment.Code.ImportPath;
+        string importPath = deployment.Code.Application.ImportPath!;
         world.Trace("start", replica.Id);
         After(world.Chance(40) ? world.Milliseconds(1_000, 40_000) : world.Milliseconds(1, 300), () =>
         {
@@ -148,7 +148,7 @@ internal sealed class ControllerSimulationActs(ControllerSimulationWorld world, 
         Pending--;
         After(world.Milliseconds(0, 20), () =>
         {
-            _ = replica.Replica.DisposeHandlerAsync();
+            _ = replica.Replica.DisposeHandlerAsync(TimeSpan.Zero);
             world.Check(
                 world.Sabotage.IsIdle(replica.Replica) && replica.Work.Count == 0 && replica.Granted == 0, Invariant.NoneLostOrRepeated,
                 () => $"Replica {replica.Replica.Id} ended while it had {replica.Replica.Permits.Ongoing} request(s).");

@@ -32,7 +32,7 @@ internal sealed class ControllerSimulationChecks(ControllerSimulationWorld world
                     ReplicaEntry? entry = deployment.Find(replica.Replica);
                     world.Check(
                         entry?.Code == deployment.Code, Invariant.FailedNeverServes,
-                        () => $"Replica {replica.Replica.Id} of {entry?.Code.ImportPath} was admitted while {deployment.Code.ImportPath} is wanted.");
+                        () => $"Replica {replica.Replica.Id} of {entry?.Code.Application.ImportPath} was admitted while {deployment.Code.Application.ImportPath} is wanted.");
                 }
             }
 

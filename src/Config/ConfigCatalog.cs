@@ -8,4 +8,8 @@ internal sealed record ConfigCatalog(IReadOnlyDictionary<string, IReadOnlyList<s
 {
     /// <summary>The names of the autoscaling policies that code registered.</summary>
     public IReadOnlyList<string> Policies { get; init; } = [];
+
+    /// <summary>The names of an application's deployments: those of its code, or those that are written where each has a command.</summary>
+    public IEnumerable<string> DeploymentsOf(ApplicationConfig application) =>
+        application.ImportPath is { } path && ImportPaths.TryGetValue(path, out IReadOnlyList<string>? names) ? names : application.Deployments.Select(d => d.Name);
 }

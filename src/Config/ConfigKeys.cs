@@ -24,7 +24,9 @@ internal static class ConfigKeys
     internal static readonly ConfigType<string> Name =
         new TextType("a name of ASCII letters, digits, '_', '-' and '.', at most 128 long", TextRules.Name);
 
-    private static readonly ConfigType<string?> Path = new OptionalTextType(new TextType("a path", TextRules.Path));
+    internal static readonly ConfigType<string> Path = new TextType("a path", TextRules.Path);
+
+    private static readonly ConfigType<string?> OptionalPath = new OptionalTextType(Path);
     private static readonly ConfigType<string> Host = new TextType("an IP address or a host name", TextRules.Host);
     private static readonly ConfigType<int> Port = new IntegerType<int>(0, 65535, " (0 = any free port)");
     private static readonly ConfigType<bool> Switch = new BooleanType();
@@ -52,13 +54,13 @@ internal static class ConfigKeys
             "Address of the admin port. Whoever reaches it controls the server.")
         .Value("port", Port, r => r.Port, (r, v) => r with { Port = v }, UpdateKind.Restart,
             "Port for status and control.")
-        .Value("token_file", Path, r => r.TokenFile, (r, v) => r with { TokenFile = v }, UpdateKind.Restart,
+        .Value("token_file", OptionalPath, r => r.TokenFile, (r, v) => r with { TokenFile = v }, UpdateKind.Restart,
             "A file that holds a token. Every request must then show it: Authorization: Bearer TOKEN.", example: "\"/etc/serve/token\"")
         .Value("allowed_hosts", new ListType<string>("host names", 100, Host), r => r.AllowedHosts, (r, v) => r with { AllowedHosts = v }, UpdateKind.Restart,
             "Names under which the port answers, beside localhost, its own addresses and host. Under any other name it refuses, so that no web page can reach it.");
 
     private static readonly KeyTable<ControllerOptionsConfig> Controller = new KeyTable<ControllerOptionsConfig>("[controller_options]", () => new())
-        .Value("state_dir", Path, r => r.StateDir, (r, v) => r with { StateDir = v }, UpdateKind.Restart,
+        .Value("state_dir", OptionalPath, r => r.StateDir, (r, v) => r with { StateDir = v }, UpdateKind.Restart,
             "The folder below which the goal states that were accepted are kept, for rollback and for the next start. Not set: $STATE_DIRECTORY, which systemd sets, else $XDG_STATE_HOME/serve, else ~/.local/state/serve.",
             example: "\"/var/lib/serve\"");
 
@@ -81,18 +83,22 @@ internal static class ConfigKeys
         .Value("enable_access_log", Switch, r => r.EnableAccessLog, (r, v) => r with { EnableAccessLog = v }, UpdateKind.Live,
             "One line for each request.");
 
-    private static readonly KeyTable<ApplicationConfig> Application = new KeyTable<ApplicationConfig>("[[applications]]", () => new() { ImportPath = "" })
+    private static readonly KeyTable<ApplicationConfig> Application = new KeyTable<ApplicationConfig>("[[applications]]", () => new())
         .Value("name", Name, r => r.Name, (r, v) => r with { Name = v }, update: null,
             "Tells the application apart; no two may share one.")
         .Value("route_prefix", new TextOrNoneType(new TextType("a path such as /, /a or /a/b, or \"\" (not exposed over HTTP)", TextRules.RoutePrefix)),
             r => r.RoutePrefix, (r, v) => r with { RoutePrefix = v }, UpdateKind.Live,
             "Where the application answers; the longest prefix wins, and no two may share one.")
-        .Value("import_path", new TextType("an import path such as builtin:slow", TextRules.ImportPath), r => r.ImportPath, (r, v) => r with { ImportPath = v }, UpdateKind.Replace,
-            "Which of the applications that are compiled in.", required: true)
+        .Value("import_path", new OptionalTextType(new TextType("an import path such as builtin:slow", TextRules.ImportPath)), r => r.ImportPath, (r, v) => r with { ImportPath = v }, UpdateKind.Replace,
+            "Which of the applications that are compiled in, or python:FILE.CLASS. Left out where the deployment has a command.", example: "\"builtin:slow\"")
         .Value("request_timeout_s", new SecondsOrNoneType(Timeout.InfiniteTimeSpan), r => r.RequestTimeout, (r, v) => r with { RequestTimeout = v }, UpdateKind.Live,
             "For this application, in place of the one in [http_options].", example: "30.0")
         .Value("args", new FreeFormType(tableOnly: true), r => r.Args, (r, v) => r with { Args = v }, UpdateKind.Replace,
             "Handed to the factories of the application's handlers as it is; they say what may be in it.", example: "{ key = \"value\" }")
+        .InlineTable("runtime_env", DeploymentKeys.RuntimeEnv, r => r.RuntimeEnv, (r, v) => r with { RuntimeEnv = v },
+            "The surroundings of its workers.", "{ working_dir = \"model\", env_vars = { MODEL = \"small\" } }")
+        .Value("python", new OptionalTextType(new TextType("a program", TextRules.Path)), r => r.Python, (r, v) => r with { Python = v }, UpdateKind.Replace,
+            "The interpreter, 3.9 or newer, of a python: application; that of a virtual environment, say.", inCode: "\"python3\"")
         .List("deployments", DeploymentKeys.Table, MaxDeployments, r => r.Deployments, (r, v) => r with { Deployments = v },
             "Options of the application's deployments. What is not written here is as the code says, and comes back to that when it is taken out; the defaults are those of code that says nothing.", "[[applications.deployments]]");
 

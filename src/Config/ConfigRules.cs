@@ -26,6 +26,7 @@ internal sealed class ConfigRules(ConfigCatalog catalog, ConfigErrors errors)
             CheckUnique("application name", application, "name", Unwritten.Name, names);
             CheckUnique("route_prefix", application, "route_prefix", Unwritten.RoutePrefix!, prefixes);
             CheckDeployments(application, CheckImportPath(application));
+            WorkerRules.Check(application, errors);
         }
     }
 

@@ -126,15 +126,17 @@ internal sealed class OptionalTextType(ConfigType<string> type) : ConfigType<str
     public override ConfigNode? ToNode(string? value) => value is null ? null : type.ToNode(value);
 }
 
-/// <summary>A list of at most <paramref name="max"/> values of one kind, <paramref name="what"/> in words.</summary>
-internal sealed class ListType<T>(string what, int max, ConfigType<T> type) : ConfigType<EquatableList<T>>
+/// <summary>
+/// A list of at most <paramref name="max"/> values of one kind, <paramref name="what"/> in words. <paramref name="isOptional"/>: none is written by leaving the key out, and not as an empty list.
+/// </summary>
+internal sealed class ListType<T>(string what, int max, ConfigType<T> type, bool isOptional = false) : ConfigType<EquatableList<T>>
 {
-    public override string Expected => $"a list of at most {max} {what}";
+    public override string Expected => isOptional ? $"a list of 1 to {max} {what}" : $"a list of at most {max} {what}";
 
     public override bool TryRead(string key, ConfigNode node, ConfigErrors errors, out EquatableList<T> value)
     {
         value = [];
-        if (node.Kind != ConfigNodeKind.Array || node.Items.Count > max)
+        if (node.Kind != ConfigNodeKind.Array || node.Items.Count > max || (isOptional && node.Items.Count == 0))
         {
             return Refuse(key, node, errors);
         }
@@ -154,6 +156,11 @@ internal sealed class ListType<T>(string what, int max, ConfigType<T> type) : Co
 
     public override ConfigNode? ToNode(EquatableList<T> value)
     {
+        if (isOptional && value.Count == 0)
+        {
+            return null;
+        }
+
         ConfigNode list = ConfigNode.Array();
         list.Items.AddRange(value.Select(item => type.ToNode(item)!));
         return list;

@@ -50,6 +50,15 @@ internal static class DeploymentKeys
         .Instead("upscale_smoothing_factor", "upscaling_factor")
         .Instead("downscale_smoothing_factor", "downscaling_factor");
 
+    /// <summary>Also one for a whole application.</summary>
+    internal static readonly KeyTable<RuntimeEnvConfig> RuntimeEnv = new KeyTable<RuntimeEnvConfig>("runtime_env", () => new())
+        .Value("working_dir", new OptionalTextType(ConfigKeys.Path), r => r.WorkingDir, (r, v) => r with { WorkingDir = v }, UpdateKind.Replace,
+            "The folder that it starts in, seen from the folder of the configuration file. Not set: that folder.", example: "\".\"")
+        .Value("env_vars", new EnvironmentType(), r => r.EnvVars, (r, v) => r with { EnvVars = v }, UpdateKind.Replace,
+            "Variables of its environment, beside those of the server's own.", example: "{ MODEL = \"small\" }")
+        .Value("clear_env", new BooleanType(), r => r.ClearEnv, (r, v) => r with { ClearEnv = v }, UpdateKind.Replace,
+            "Hand on nothing of the server's own environment but PATH.");
+
     public static KeyTable<DeploymentConfig> Table { get; } = new KeyTable<DeploymentConfig>("[[applications.deployments]]", () => new() { Name = "" })
         .Value("name", ConfigKeys.Name, r => r.Name, (r, v) => r with { Name = v }, update: null,
             "The deployment's name in the code.", required: true)
@@ -87,7 +96,45 @@ internal static class DeploymentKeys
         .Value("user_config", new FreeFormType(), r => r.UserConfig, (r, v) => r with { UserConfig = v }, UpdateKind.Reconfigure,
             "Handed to the handler as it is; the handler says what may be in it.", example: "{ key = \"value\" }")
         .InlineTable("backpressure_config", Backpressure, r => r.Backpressure, (r, v) => r with { Backpressure = v },
-            "What a refusal looks like to an HTTP client.", "{ status_code = 429, retry_after_s = 5.0 }");
+            "What a refusal looks like to an HTTP client.", "{ status_code = 429, retry_after_s = 5.0 }")
+        .Value("command", new ListType<string>("texts, a program and its arguments", 1_000, new TextType("a text", TextRules.Argument), isOptional: true),
+            r => r.Worker.Command, (r, v) => r with { Worker = r.Worker with { Command = v } }, UpdateKind.Replace,
+            "Makes each replica a worker: a process that speaks HTTP/1.1 on the Unix socket {socket}, or on the loopback port {port}. Both are put in wherever they are written, and stand in SERVE_SOCKET or PORT. The application has no import_path then.",
+            example: "[\"python3\", \"model.py\", \"--socket\", \"{socket}\"]")
+        .InlineTable("runtime_env", RuntimeEnv, r => r.Worker.RuntimeEnv, (r, v) => r with { Worker = r.Worker with { RuntimeEnv = v } },
+            "The surroundings of a worker, in place of the application's.", "{ working_dir = \"model\", env_vars = { MODEL = \"small\" } }")
+        .Value("health_check_path", new OptionalTextType(new TextType("a path such as /health", TextRules.RequestPath)),
+            r => r.Worker.HealthCheckPath, (r, v) => r with { Worker = r.Worker with { HealthCheckPath = v } }, UpdateKind.Replace,
+            "A worker is well when it answers this path with 200 to 399. Not set: when it accepts a connection.", example: "\"/health\"")
+        .Value("reconfigure_path", new OptionalTextType(new TextType("a path such as /reconfigure", TextRules.RequestPath)),
+            r => r.Worker.ReconfigurePath, (r, v) => r with { Worker = r.Worker with { ReconfigurePath = v } }, UpdateKind.Replace,
+            "Where a worker takes a new user_config, by POST and as JSON. Not set: a new user_config restarts it.", example: "\"/reconfigure\"")
+        .Value("startup_timeout_s", new OptionalType<TimeSpan>(Duration), r => r.Worker.StartupTimeout, (r, v) => r with { Worker = r.Worker with { StartupTimeout = v } }, UpdateKind.Replace,
+            "A worker that is not well so long after its start has failed to start.", inCode: "60.0")
+        .Value("retry", new OptionalType<RetryMode>(new WordType<RetryMode>(("idempotent", RetryMode.Idempotent), ("never", RetryMode.Never), ("always", RetryMode.Always))),
+            r => r.Worker.Retry, (r, v) => r with { Worker = r.Worker with { Retry = v } }, UpdateKind.Live,
+            "Whether a request whose worker died under it goes to another one, once. A request that no worker has seen always does.", inCode: "\"idempotent\"")
+        .Value("max_requests_per_replica", new OptionalType<int>(new IntegerType<int>(1, int.MaxValue)),
+            r => r.Worker.MaxRequestsPerReplica, (r, v) => r with { Worker = r.Worker with { MaxRequestsPerReplica = v } }, UpdateKind.Replace,
+            "A worker that has had so many requests, a tenth more or less, is replaced; the new one is up first.", example: "100_000")
+        .Value("max_replica_age_s", new OptionalType<TimeSpan>(new SecondsType(1, SecondsType.Longest)), r => r.Worker.MaxReplicaAge, (r, v) => r with { Worker = r.Worker with { MaxReplicaAge = v } }, UpdateKind.Replace,
+            "The same for its age.", example: "86_400.0")
+        .Value("max_replica_rss_mb", new OptionalType<int>(new IntegerType<int>(1, MaxMemoryMb)), r => r.Worker.MaxReplicaRssMb, (r, v) => r with { Worker = r.Worker with { MaxReplicaRssMb = v } }, UpdateKind.Replace,
+            "The same for the memory, in MiB, that it has in use; looked at with every health check.", example: "2048")
+        .Value("nice", new OptionalType<int>(new IntegerType<int>(-20, 19)), r => r.Worker.Nice, (r, v) => r with { Worker = r.Worker with { Nice = v } }, UpdateKind.Replace,
+            "Its priority; the higher, the more it lets others go first.", example: "10")
+        .Value("cpu_affinity", new ListType<int>("numbers of processors", 1_024, new IntegerType<int>(0, 1_023), isOptional: true), r => r.Worker.CpuAffinity, (r, v) => r with { Worker = r.Worker with { CpuAffinity = v } }, UpdateKind.Replace,
+            "The processors that it may run on. Not set: all.", example: "[0, 1]")
+        .Value("max_open_files", new OptionalType<int>(new IntegerType<int>(16, 1_048_576)), r => r.Worker.MaxOpenFiles, (r, v) => r with { Worker = r.Worker with { MaxOpenFiles = v } }, UpdateKind.Replace,
+            "Its RLIMIT_NOFILE. Not set: the server's.", example: "4096")
+        .Value("memory_max_mb", new OptionalType<int>(new IntegerType<int>(1, MaxMemoryMb)), r => r.Worker.MemoryMaxMb, (r, v) => r with { Worker = r.Worker with { MemoryMaxMb = v } }, UpdateKind.Replace,
+            "Memory, in MiB, above which the kernel ends it (memory.max). Needs a cgroup that the server may write to; status says where there is none.", example: "4096")
+        .Value("cpu_max", new OptionalType<double>(new NumberType(0.01, 10_000)), r => r.Worker.CpuMax, (r, v) => r with { Worker = r.Worker with { CpuMax = v } }, UpdateKind.Replace,
+            "Processors that it may use at most (cpu.max); needs such a cgroup too.", example: "1.5");
+
+    /// <summary>Whether a key says something about processes, and so means nothing where code is compiled in.</summary>
+    public static bool IsForWorkers(string name) => name is "command" or "runtime_env" or "health_check_path" or "reconfigure_path" or "startup_timeout_s" or "retry"
+        or "max_requests_per_replica" or "max_replica_age_s" or "max_replica_rss_mb" or "nice" or "cpu_affinity" or "max_open_files" or "memory_max_mb" or "cpu_max";
 
     /// <summary>As an operator writes it, the table that has a key of this name; <see langword="null"/> = none here.</summary>
     public static string? TableOf(string name) =>

@@ -105,7 +105,8 @@ internal sealed record ApplicationConfig
     /// <summary><see langword="null"/> (written <c>""</c>) = not exposed over HTTP.</summary>
     public string? RoutePrefix { get; init; } = "/";
 
-    public required string ImportPath { get; init; }
+    /// <summary><see langword="null"/> = the application is a worker: its deployment has a command.</summary>
+    public string? ImportPath { get; init; }
 
     /// <summary>
     /// <see langword="null"/> = the one of <see cref="HttpOptionsConfig"/>,
@@ -115,6 +116,12 @@ internal sealed record ApplicationConfig
 
     /// <summary>Canonical JSON of a table; <see langword="null"/> = none.</summary>
     public string? Args { get; init; }
+
+    /// <summary>In which surroundings its workers run; <see langword="null"/> = the server's.</summary>
+    public RuntimeEnvConfig? RuntimeEnv { get; init; }
+
+    /// <summary>The interpreter of a <c>python:</c> application; <see langword="null"/> = python3.</summary>
+    public string? Python { get; init; }
 
     public EquatableList<DeploymentConfig> Deployments { get; init; } = [];
 }
@@ -164,6 +171,8 @@ internal sealed record DeploymentConfig
     public string? UserConfig { get; init; }
 
     public BackpressureConfig? Backpressure { get; init; }
+
+    public WorkerConfig Worker { get; init; } = new();
 }
 
 /// <summary>What a refusal looks like to an HTTP client.</summary>
@@ -209,4 +218,67 @@ internal sealed record AutoscalingConfig
 
     /// <summary>The name of a policy that code registered; <see langword="null"/> = the built-in one.</summary>
     public string? Policy { get; init; }
+}
+
+/// <summary>The options of a deployment whose replicas are processes. <see langword="null"/> means the default, or what is written for the application.</summary>
+internal sealed record WorkerConfig
+{
+    /// <summary>A program and its arguments; empty = the replicas are no commands.</summary>
+    public EquatableList<string> Command { get; init; } = [];
+
+    public RuntimeEnvConfig? RuntimeEnv { get; init; }
+
+    /// <summary><see langword="null"/> = a replica that accepts connections is well.</summary>
+    public string? HealthCheckPath { get; init; }
+
+    /// <summary><see langword="null"/> = a new <c>user_config</c> restarts the replicas.</summary>
+    public string? ReconfigurePath { get; init; }
+
+    public TimeSpan? StartupTimeout { get; init; }
+
+    public RetryMode? Retry { get; init; }
+
+    public int? MaxRequestsPerReplica { get; init; }
+
+    public TimeSpan? MaxReplicaAge { get; init; }
+
+    public int? MaxReplicaRssMb { get; init; }
+
+    public int? Nice { get; init; }
+
+    public EquatableList<int> CpuAffinity { get; init; } = [];
+
+    public int? MaxOpenFiles { get; init; }
+
+    /// <summary>Enforced by the kernel, unlike <see cref="DeploymentConfig.MemoryMb"/>.</summary>
+    public int? MemoryMaxMb { get; init; }
+
+    public double? CpuMax { get; init; }
+}
+
+/// <summary>The surroundings of a worker.</summary>
+internal sealed record RuntimeEnvConfig
+{
+    /// <summary>From the folder of the configuration file; <see langword="null"/> = that folder.</summary>
+    public string? WorkingDir { get; init; }
+
+    public EquatableList<EnvironmentVariable> EnvVars { get; init; } = [];
+
+    /// <summary>Nothing of the server's own environment is handed on.</summary>
+    public bool ClearEnv { get; init; }
+}
+
+/// <summary>One variable of a process's environment.</summary>
+internal sealed record EnvironmentVariable(string Name, string Value);
+
+/// <summary>Whether a request whose worker died under it is sent to another one.</summary>
+internal enum RetryMode
+{
+    /// <summary>If its method says that doing it twice is the same as doing it once.</summary>
+    Idempotent,
+
+    Never,
+
+    /// <summary>The operator knows that it does no harm.</summary>
+    Always,
 }

@@ -11,6 +11,7 @@ internal static class TextRules
     private const int MaxRoutePrefix = 512;
     private const int MaxImportPath = 256;
     private const int MaxPath = 4096;
+    private const int MaxArgument = 64 * 1024;
 
     /// <summary>Names stand in URLs of the admin port, in metrics and in <c>app#deployment</c>, so they need no escaping anywhere.</summary>
     public static string? Name(string name) => name switch
@@ -109,6 +110,29 @@ internal static class TextRules
         "" => "it is empty",
         { Length: > MaxPath } => $"it is longer than {MaxPath} characters",
         _ => Foreign(path, c => !char.IsControl(c)),
+    };
+
+    /// <summary>Of a command. An empty one is an argument too.</summary>
+    public static string? Argument(string argument) => argument switch
+    {
+        { Length: > MaxArgument } => $"it is longer than {MaxArgument} characters",
+        _ => argument.Contains('\0') ? "it has a NUL, which no argument can hold" : null,
+    };
+
+    /// <summary>The path, and query, of a request to a worker.</summary>
+    public static string? RequestPath(string path) => path switch
+    {
+        { Length: > MaxPath } => $"it is longer than {MaxPath} characters",
+        ['/', ..] => Foreign(path, c => c is > ' ' and < (char)127 and not '#'),
+        _ => "it does not begin with '/'",
+    };
+
+    /// <summary>The name of a variable of the environment.</summary>
+    public static string? Variable(string name) => name switch
+    {
+        "" => "it is empty",
+        { Length: > MaxName } => $"it is longer than {MaxName} characters",
+        _ => Foreign(name, c => char.IsAsciiLetterOrDigit(c) || c is '_' or '.' or '-'),
     };
 
     private static string? Foreign(string text, Func<char, bool> allowed)

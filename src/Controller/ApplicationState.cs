@@ -84,6 +84,6 @@ internal sealed class ApplicationState(ApplicationGoal goal, Revision serving, D
     private bool CausesRollback(DeploymentState deployment)
     {
         DeploymentGoal? good = Good!.Deployments.FirstOrDefault(d => d.Name == deployment.Name);
-        return deployment.HasFailed && (Goal.Code != Good.Code || good is null || good.UserConfig != deployment.Goal.UserConfig);
+        return deployment.HasFailed && (Goal.Code != Good.Code || good is null || good.Worker != deployment.Goal.Worker || good.UserConfig != deployment.Goal.UserConfig);
     }
 }

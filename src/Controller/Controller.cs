@@ -13,7 +13,7 @@ namespace Serve.Embedded.Controller;
 /// </summary>
 internal sealed class Controller
 {
-    private readonly DeploymentRegistry _registry;
+    private readonly Func<ApplicationGoal, ApplicationDefinition> _code;
     private readonly ServeEnvironment _environment;
     private readonly ServingState _serving;
     private readonly ILogger _logger;
@@ -36,12 +36,18 @@ internal sealed class Controller
     /// <param name="serving">Where to publish what is served.</param>
     /// <param name="environment">Clock, chance, logs.</param>
     /// <param name="acts">Makes what acts on replicas, given where it tells how it ended; <see langword="null"/> = the real ones.</param>
+    /// <param name="code">Finds what an application is made from; <see langword="null"/> = in the registry.</param>
     /// <param name="waits">Routes are published but no replica starts before <see cref="Begin"/>: a model is not loaded for a server that cannot listen.</param>
     public Controller(
-        DeploymentRegistry registry, ServingState serving, ServeEnvironment environment, Func<Action<ControllerMessage>, IReplicaActs>? acts = null, bool waits = false)
+        DeploymentRegistry registry,
+        ServingState serving,
+        ServeEnvironment environment,
+        Func<Action<ControllerMessage>, IReplicaActs>? acts = null,
+        Func<ApplicationGoal, ApplicationDefinition>? code = null,
+        bool waits = false)
     {
         _hasBegun = !waits;
-        _registry = registry;
+        _code = code ?? (goal => registry.Applications[goal.Code.ImportPath!]);
         _environment = environment;
         _serving = serving;
         _logger = environment.Loggers.CreateLogger(LogCategories.Controller);
@@ -195,7 +201,7 @@ internal sealed class Controller
 
     private void TakeGoal(ApplicationState? application, ApplicationGoal goal, bool force)
     {
-        ApplicationDefinition definition = _registry.Applications[goal.Code.ImportPath];
+        ApplicationDefinition definition = _code(goal);
         if (application is null)
         {
             _applications[goal.Name] = new(goal, new(goal, definition, _environment), _environment.Time.GetUtcNow());
@@ -320,9 +326,9 @@ internal sealed class Controller
     private void RollBack(ApplicationState application, string failure)
     {
         ApplicationGoal good = application.Good!;
-        Log.RevisionFailed(_logger, application.Name, good.Code.ImportPath, failure);
+        Log.RevisionFailed(_logger, application.Name, good.Code.ToString(), failure);
         application.RollBack(failure);
-        Pursue(application, _registry.Applications[good.Code.ImportPath], rollsBack: true);
+        Pursue(application, _code(good), rollsBack: true);
     }
 
     private void Remove(ApplicationState application)
@@ -408,7 +414,7 @@ internal sealed class Controller
             else if (application.Goal != before)
             {
                 application.Undo(before, $"Another application of the same atomic deploy failed. {string.Join(" ", failures)}");
-                Pursue(application, _registry.Applications[before.Code.ImportPath], rollsBack: true);
+                Pursue(application, _code(before), rollsBack: true);
             }
         }
     }

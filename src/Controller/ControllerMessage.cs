@@ -20,6 +20,12 @@ internal abstract record ControllerMessage
     /// <summary>A health check has ended; <paramref name="Error"/> is <see langword="null"/> when all is well.</summary>
     internal sealed record Checked(DeploymentState Deployment, Replica Replica, string? Error) : ControllerMessage;
 
+    /// <summary>A replica has ended by itself.</summary>
+    internal sealed record Died(DeploymentState Deployment, Replica Replica, ReplicaEnd End) : ControllerMessage;
+
+    /// <summary>A replica has lived long enough; another shall take its place.</summary>
+    internal sealed record WornOut(DeploymentState Deployment, Replica Replica, string Reason) : ControllerMessage;
+
     /// <summary>A handler ignores its cancellation: nobody waits for it any more.</summary>
     internal sealed record Abandoned(DeploymentState Deployment, Replica Replica) : ControllerMessage;
 

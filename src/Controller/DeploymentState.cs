@@ -12,11 +12,18 @@ internal sealed class DeploymentState
     private const int StartsPerReplica = 3;
 
     private readonly List<ReplicaEntry> _replicas = [];
+    /// <summary>A replica that has lived so long can work: its end is no crash at the start.</summary>
+    public static readonly TimeSpan Proven = TimeSpan.FromSeconds(60);
+
     private readonly BackOff _backOff = new();
+
+    /// <summary>Outlives being at the goal, which a replica that ends as soon as it is up reaches again and again.</summary>
+    private readonly BackOff _crashBackOff = new();
     private int _failures;
+    private int _crashes;
     private string? _goodUserConfig;
 
-    public DeploymentState(ServedDeployment served, DeploymentDefinition definition, ApplicationCode code, DeploymentGoal goal)
+    public DeploymentState(ServedDeployment served, DeploymentDefinition definition, ReplicaCode code, DeploymentGoal goal)
     {
         Served = served;
         Definition = definition;
@@ -35,7 +42,7 @@ internal sealed class DeploymentState
     public DeploymentDefinition Definition { get; private set; }
 
     /// <summary>The wanted code.</summary>
-    public ApplicationCode Code { get; private set; }
+    public ReplicaCode Code { get; private set; }
 
     public DeploymentGoal Goal { get; private set; }
 
@@ -80,7 +87,7 @@ internal sealed class DeploymentState
     private int MostFailures => Math.Min(Goal.MaxConstructorRetryCount, StartsPerReplica * Math.Max(1, NumReplicas));
 
     /// <summary>So much has failed that the attempt counts as failed. Starts go on, further and further apart.</summary>
-    public bool HasFailed => _failures >= MostFailures || (RefusedUserConfig is not null && RefusedUserConfig == Goal.UserConfig);
+    public bool HasFailed => _failures >= MostFailures || _crashes >= MostFailures || (RefusedUserConfig is not null && RefusedUserConfig == Goal.UserConfig);
 
     public bool IsServing => _replicas.Any(r => r.Replica.State.TakesRequests());
 
@@ -118,7 +125,7 @@ internal sealed class DeploymentState
         Replaces = Goal.Replaces || Room.MostSurge == 0,
         MostSurge = Room.MostSurge,
         MayAdmit = mayAdmit,
-        StartNotBefore = _backOff.NotBefore,
+        StartNotBefore = Math.Max(_backOff.NotBefore, _crashBackOff.NotBefore),
     };
 
     public ObservedDeployment Observe() => new(
@@ -127,7 +134,7 @@ internal sealed class DeploymentState
         _replicas.Any(r => r.ScalesDown));
 
     /// <summary>Takes a new goal. Its limits come into force when the application's restarts have succeeded, the rest is for the planner.</summary>
-    public void Take(DeploymentGoal goal, ApplicationCode code, DeploymentDefinition definition)
+    public void Take(DeploymentGoal goal, ReplicaCode code, DeploymentDefinition definition)
     {
         DeploymentGoal before = Goal;
         if (goal == before && code == Code)
@@ -144,7 +151,7 @@ internal sealed class DeploymentState
     }
 
     /// <summary>Goes back to a goal that was good, and stays as it failed, for everybody to see, until there is a new goal.</summary>
-    public void RollBack(DeploymentGoal goal, ApplicationCode code, DeploymentDefinition definition)
+    public void RollBack(DeploymentGoal goal, ReplicaCode code, DeploymentDefinition definition)
     {
         Pursue(goal, code, definition);
         _goodUserConfig = goal.UserConfig;
@@ -171,7 +178,9 @@ internal sealed class DeploymentState
     public void RetryNow()
     {
         _failures = 0;
+        _crashes = 0;
         _backOff.Reset();
+        _crashBackOff.Reset();
         RefusedUserConfig = null;
     }
 
@@ -219,6 +228,27 @@ internal sealed class DeploymentState
         _failures++;
         Happened(DeploymentEvent.HealthCheckFails);
         Message = $"A replica's health check failed. This deployment will be UNHEALTHY until the replica recovers or a new deploy happens. Error: {error}";
+    }
+
+    /// <summary>A replica of the wanted code has ended by itself.</summary>
+    /// <remarks>One that has neither served nor lived long is a crash: the next one may do the same.</remarks>
+    public void ReplicaDied(string reason, bool isCrash, IReadOnlyList<string> logTail, TimeProvider time, Random random)
+    {
+        LogTail = logTail;
+        _crashes = isCrash ? _crashes + 1 : 0;
+        if (isCrash)
+        {
+            _crashBackOff.Failed(_crashes >= MostFailures, time, random);
+        }
+        else
+        {
+            _crashBackOff.Reset();
+        }
+
+        Happened(DeploymentEvent.HealthCheckFails);
+        Message = _crashes > 1
+            ? $"Crash loop: {_crashes} replicas in a row ended without having served a request. The last one: {reason}. The next start waits longer each time, up to {BackOff.Longest.TotalSeconds:0} s."
+            : $"A replica ended by itself: {reason}. Another takes its place.";
     }
 
     /// <summary>
@@ -272,9 +302,10 @@ internal sealed class DeploymentState
         MaxQueueWait = goal.MaxQueueWait,
         BackpressureStatusCode = goal.BackpressureStatusCode,
         RetryAfterS = goal.RetryAfterS,
+        Retry = goal.Retry,
     };
 
-    private void Pursue(DeploymentGoal goal, ApplicationCode code, DeploymentDefinition definition)
+    private void Pursue(DeploymentGoal goal, ReplicaCode code, DeploymentDefinition definition)
     {
         TakeScale(goal, code != Code);
         Goal = goal;

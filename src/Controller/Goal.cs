@@ -1,5 +1,6 @@
 using Serve.Embedded.Config;
 using Serve.Embedded.Controller.Scaling;
+using Serve.Embedded.Replicas.Workers;
 
 namespace Serve.Embedded.Controller;
 
@@ -22,10 +23,18 @@ internal sealed record ApplicationGoal
     public ApplicationConfig? Written { get; init; }
 }
 
-/// <summary>What a replica is made from. Another code means other replicas: everything else reaches a running one.</summary>
-/// <param name="ImportPath">Which application of the registry.</param>
+/// <summary>What an application is made from.</summary>
+/// <param name="ImportPath">Which application of the registry, or of a file of Python; <see langword="null"/> = its deployment has a command.</param>
 /// <param name="Args">Canonical JSON for the factories; <see langword="null"/> = none.</param>
-internal sealed record ApplicationCode(string ImportPath, string? Args);
+internal sealed record ApplicationCode(string? ImportPath, string? Args)
+{
+    public override string ToString() => ImportPath ?? "a command";
+}
+
+/// <summary>What a replica is made from. Another code means other replicas: everything else reaches a running one.</summary>
+/// <param name="Application">Its application's code.</param>
+/// <param name="Worker">Its process; <see langword="null"/> = it is compiled in.</param>
+internal sealed record ReplicaCode(ApplicationCode Application, WorkerSettings? Worker);
 
 /// <summary>One deployment as it shall be.</summary>
 internal sealed record DeploymentGoal
@@ -71,4 +80,10 @@ internal sealed record DeploymentGoal
 
     /// <summary>Old replicas go before the new are up: for boxes that cannot hold both.</summary>
     public bool Replaces { get; init; }
+
+    /// <summary><see langword="null"/> = its replicas are compiled in.</summary>
+    public WorkerSettings? Worker { get; init; }
+
+    /// <summary>Of requests whose worker died under them.</summary>
+    public RetryMode Retry { get; init; }
 }

@@ -1,16 +1,19 @@
 using Serve.Embedded.Config;
 using Serve.Embedded.Controller.Scaling;
-using Serve.Embedded.Deployments;
+using Serve.Embedded.Replicas.Workers;
 
 namespace Serve.Embedded.Controller;
 
 /// <summary>Lays what the operator wrote over what the code declares. An override that is taken out of the file brings the code's value back.</summary>
-internal static class GoalBuilder
+/// <param name="registry">The code that is compiled in.</param>
+/// <param name="folder">That of the configuration file: from there working directories are seen.</param>
+internal sealed class GoalBuilder(DeploymentRegistry registry, string folder)
 {
-    public static IReadOnlyList<ApplicationGoal> Build(ServeConfig config, DeploymentRegistry registry) =>
-        [.. config.Applications.Select(a => Build(a, config.Http, registry.Applications[a.ImportPath]))];
+    private static readonly DeploymentOptions Undeclared = new();
 
-    private static ApplicationGoal Build(ApplicationConfig written, HttpOptionsConfig http, ApplicationDefinition code) => new()
+    public IReadOnlyList<ApplicationGoal> Build(ServeConfig config) => [.. config.Applications.Select(a => Build(a, config.Http))];
+
+    private ApplicationGoal Build(ApplicationConfig written, HttpOptionsConfig http) => new()
     {
         Name = written.Name,
         Code = new(written.ImportPath, written.Args),
@@ -18,32 +21,59 @@ internal static class GoalBuilder
         RequestTimeout = (written.RequestTimeout ?? http.RequestTimeout) is { Ticks: > 0 } timeout ? timeout : null,
         StreamTimeout = http.StreamTimeout,
         Written = written,
-        Deployments = [.. code.Deployments.Select(d => Build(written.Deployments.FirstOrDefault(w => w.Name == d.Name), d))],
+        Deployments = written.ImportPath is { } importPath
+            ? [.. registry.Applications[importPath].Deployments.Select(d => Build(d.Name, written.Deployments.FirstOrDefault(w => w.Name == d.Name), d.Options))]
+            : [.. written.Deployments.Select(d => Build(d.Name, d, Undeclared) with { Worker = Worker(written, d), Retry = d.Worker.Retry ?? RetryMode.Idempotent })],
     };
 
-    private static DeploymentGoal Build(DeploymentConfig? written, DeploymentDefinition code)
+    private static DeploymentGoal Build(string name, DeploymentConfig? written, DeploymentOptions code)
     {
-        ScaleGoal scale = ScaleGoal.Of(written, code.Options);
+        ScaleGoal scale = ScaleGoal.Of(written, code);
         return new()
         {
-            Name = code.Name,
+            Name = name,
             NumReplicas = scale.NumReplicas,
             Autoscaling = scale.Autoscaling,
-            NumCpus = written?.NumCpus ?? code.Options.NumCpus,
-            MemoryMb = written?.MemoryMb ?? code.Options.MemoryMb,
-            Weight = written?.Weight ?? code.Options.Weight,
-            MaxOngoingRequests = written?.MaxOngoingRequests ?? code.Options.MaxOngoingRequests,
-            MaxQueuedRequests = written?.MaxQueuedRequests ?? code.Options.MaxQueuedRequests,
-            MaxQueueWait = written?.MaxQueueWait ?? code.Options.MaxQueueWait,
-            GracefulShutdownTimeout = written?.GracefulShutdownTimeout ?? code.Options.GracefulShutdownTimeout,
-            HealthCheckPeriod = written?.HealthCheckPeriod ?? code.Options.HealthCheckPeriod,
-            HealthCheckTimeout = written?.HealthCheckTimeout ?? code.Options.HealthCheckTimeout,
-            MaxConstructorRetryCount = written?.MaxConstructorRetryCount ?? code.Options.MaxConstructorRetryCount,
-            RollingUpdatePercentage = written?.RollingUpdatePercentage ?? code.Options.RollingUpdatePercentage,
-            Replaces = written?.Replaces ?? code.Options.ReplacesOnUpdate,
-            BackpressureStatusCode = written?.Backpressure?.StatusCode ?? code.Options.BackpressureStatusCode,
-            RetryAfterS = written?.Backpressure is { } backpressure ? backpressure.RetryAfterS : code.Options.RetryAfterS,
-            UserConfig = written?.UserConfig ?? code.Options.UserConfig,
+            NumCpus = written?.NumCpus ?? code.NumCpus,
+            MemoryMb = written?.MemoryMb ?? code.MemoryMb,
+            Weight = written?.Weight ?? code.Weight,
+            MaxOngoingRequests = written?.MaxOngoingRequests ?? code.MaxOngoingRequests,
+            MaxQueuedRequests = written?.MaxQueuedRequests ?? code.MaxQueuedRequests,
+            MaxQueueWait = written?.MaxQueueWait ?? code.MaxQueueWait,
+            GracefulShutdownTimeout = written?.GracefulShutdownTimeout ?? code.GracefulShutdownTimeout,
+            HealthCheckPeriod = written?.HealthCheckPeriod ?? code.HealthCheckPeriod,
+            HealthCheckTimeout = written?.HealthCheckTimeout ?? code.HealthCheckTimeout,
+            MaxConstructorRetryCount = written?.MaxConstructorRetryCount ?? code.MaxConstructorRetryCount,
+            RollingUpdatePercentage = written?.RollingUpdatePercentage ?? code.RollingUpdatePercentage,
+            Replaces = written?.Replaces ?? code.ReplacesOnUpdate,
+            BackpressureStatusCode = written?.Backpressure?.StatusCode ?? code.BackpressureStatusCode,
+            RetryAfterS = written?.Backpressure is { } backpressure ? backpressure.RetryAfterS : code.RetryAfterS,
+            UserConfig = written?.UserConfig ?? code.UserConfig,
+        };
+    }
+
+    private WorkerSettings Worker(ApplicationConfig application, DeploymentConfig deployment)
+    {
+        WorkerConfig worker = deployment.Worker;
+        RuntimeEnvConfig surroundings = worker.RuntimeEnv ?? application.RuntimeEnv ?? new();
+        return new()
+        {
+            Command = worker.Command,
+            WorkingDirectory = Path.GetFullPath(surroundings.WorkingDir ?? ".", folder),
+            Variables = surroundings.EnvVars,
+            ClearsEnvironment = surroundings.ClearEnv,
+            HealthCheckPath = worker.HealthCheckPath,
+            ReconfigurePath = worker.ReconfigurePath,
+            FixedUserConfig = worker.ReconfigurePath is null ? deployment.UserConfig : null,
+            StartupTimeout = worker.StartupTimeout ?? WorkerSettings.DefaultStartupTimeout,
+            MaxRequests = worker.MaxRequestsPerReplica,
+            MaxAge = worker.MaxReplicaAge,
+            MaxRssMb = worker.MaxReplicaRssMb,
+            Nice = worker.Nice,
+            CpuAffinity = worker.CpuAffinity,
+            MaxOpenFiles = worker.MaxOpenFiles,
+            MemoryMaxMb = worker.MemoryMaxMb,
+            CpuMax = worker.CpuMax,
         };
     }
 }

@@ -36,6 +36,12 @@ internal sealed class Reconciler(ServeEnvironment environment, ILogger logger, I
             case ControllerMessage.Checked check:
                 Checked(check);
                 return check.Deployment;
+            case ControllerMessage.Died died:
+                Died(died);
+                return died.Deployment;
+            case ControllerMessage.WornOut worn:
+                WornOut(worn);
+                return worn.Deployment;
             case ControllerMessage.Abandoned abandoned:
                 abandoned.Replica.MoveTo(ReplicaState.Abandoned);
                 abandoned.Deployment.Remove(abandoned.Replica);
@@ -194,7 +200,7 @@ internal sealed class Reconciler(ServeEnvironment environment, ILogger logger, I
         string id = $"{environment.Random.Next(1 << 16):x4}{environment.Random.Next(1 << 16):x4}";
         Replica replica = new(id, deployment.Definition, environment.Time) { Rank = deployment.LowestFreeRank() };
         deployment.Add(new(replica, deployment.Code, now) { WarnAt = now + Timestamps(SlowStart) });
-        acts.Start(deployment, replica, new(deployment.Goal.UserConfig, deployment.Code.Args, deployment.Goal.HealthCheckTimeout), revision.ByName());
+        acts.Start(deployment, replica, new(deployment.Goal.UserConfig, deployment.Code.Application.Args, deployment.Goal.HealthCheckTimeout), revision.ByName());
     }
 
     private void Admit(DeploymentState deployment, ReplicaEntry entry, long now)
@@ -214,13 +220,14 @@ internal sealed class Reconciler(ServeEnvironment environment, ILogger logger, I
             // It never served: there is nothing to drain.
             entry.IsReady = false;
             entry.Replica.MoveTo(ReplicaState.Stopped);
-            acts.Stop(deployment, entry.Replica, TimeSpan.Zero);
+            acts.Stop(deployment, entry.Replica, entry.Replica.Process is null ? TimeSpan.Zero : deployment.Goal.GracefulShutdownTimeout);
             return;
         }
 
         entry.CheckAt = 0;
         entry.Replica.MoveTo(ReplicaState.Draining);
         deployment.Served.Gate.RemoveReplica(entry.Replica);
+        entry.Replica.Withdraw();
         acts.Stop(deployment, entry.Replica, deployment.Goal.GracefulShutdownTimeout);
     }
 
@@ -295,6 +302,36 @@ internal sealed class Reconciler(ServeEnvironment environment, ILogger logger, I
         }
 
         Stop(deployment, entry);
+    }
+
+    /// <summary>It is taken out at once; another starts at once too, unless such replicas end as soon as they are up.</summary>
+    private void Died(ControllerMessage.Died died)
+    {
+        (DeploymentState deployment, Replica replica, ReplicaEnd end) = died;
+        if (deployment.Find(replica) is not { } entry || !(entry.IsReady || replica.State.TakesRequests()))
+        {
+            return;
+        }
+
+        Log.ReplicaDied(logger, replica.Id, deployment.Name, deployment.Served.Application, end.Reason);
+        if (entry.Code == deployment.Code)
+        {
+            bool isCrash = !end.HasServed && environment.Time.GetElapsedTime(entry.StartedAt) < DeploymentState.Proven;
+            deployment.ReplicaDied(end.Reason, isCrash, replica.Log.Tail, environment.Time, environment.Random);
+        }
+
+        Stop(deployment, entry);
+    }
+
+    /// <summary>Goes as in a rollout: another is up first.</summary>
+    private void WornOut(ControllerMessage.WornOut worn)
+    {
+        (DeploymentState deployment, Replica replica, string reason) = worn;
+        if (deployment.Find(replica) is { MustGo: false } entry && (entry.IsReady || replica.State.TakesRequests()))
+        {
+            Log.ReplicaWornOut(logger, replica.Id, deployment.Name, deployment.Served.Application, reason);
+            entry.MustGo = true;
+        }
     }
 
     private static void Stopped(ControllerMessage.Stopped stopped)

@@ -12,6 +12,9 @@ internal sealed class ReplicaActs(ServeEnvironment environment, ILogger logger, 
     /// <summary>What a handler has, after it was cancelled, before it is left to itself.</summary>
     private static readonly TimeSpan CancelTime = TimeSpan.FromSeconds(1);
 
+    /// <summary>What a process has that did not come up, before it is killed.</summary>
+    private static readonly TimeSpan FailedStartGrace = TimeSpan.FromSeconds(1);
+
     private readonly ILogger _replicaLog = environment.Loggers.CreateLogger(LogCategories.Replica);
 
     public void Start(DeploymentState deployment, Replica replica, ReplicaStart start, IReadOnlyDictionary<string, ServedDeployment> siblings) =>
@@ -26,12 +29,13 @@ internal sealed class ReplicaActs(ServeEnvironment environment, ILogger logger, 
                 await CheckAsync(replica, start.HealthCheckTimeout);
                 replica.OnDisposed(handles);
                 tell(new ControllerMessage.Started(deployment, replica, start.UserConfig));
+                Watch(deployment, replica);
             }
 #pragma warning disable CA1031 // Whatever a constructor throws is a failed start.
             catch (Exception exception)
 #pragma warning restore CA1031
             {
-                await DisposeAsync(deployment, replica);
+                await DisposeAsync(deployment, replica, FailedStartGrace);
                 handles.Dispose();
                 tell(new ControllerMessage.StartFailed(deployment, replica, exception));
             }
@@ -74,6 +78,7 @@ internal sealed class ReplicaActs(ServeEnvironment environment, ILogger logger, 
     public void Stop(DeploymentState deployment, Replica replica, TimeSpan grace) =>
         Run(deployment, replica, async () =>
         {
+            long began = environment.Time.GetTimestamp();
             if (!await IsIdleAsync(replica, grace))
             {
                 Log.ReplicaCancels(logger, replica.Id, deployment.Name, deployment.Served.Application, replica.Permits.Ongoing, grace.TotalSeconds);
@@ -86,7 +91,8 @@ internal sealed class ReplicaActs(ServeEnvironment environment, ILogger logger, 
                 }
             }
 
-            await DisposeAsync(deployment, replica);
+            TimeSpan left = grace - environment.Time.GetElapsedTime(began);
+            await DisposeAsync(deployment, replica, left > TimeSpan.Zero ? left : TimeSpan.Zero);
             tell(new ControllerMessage.Stopped(deployment, replica));
         });
 
@@ -116,11 +122,23 @@ internal sealed class ReplicaActs(ServeEnvironment environment, ILogger logger, 
         return act();
     });
 
-    private async Task DisposeAsync(DeploymentState deployment, Replica replica)
+    /// <summary>Tells what becomes of a replica that is a process.</summary>
+    private void Watch(DeploymentState deployment, Replica replica)
+    {
+        if (replica.Process is { } process)
+        {
+            _ = WhenAsync(process.Ended, end => new ControllerMessage.Died(deployment, replica, end));
+            _ = WhenAsync(process.WornOut, reason => new ControllerMessage.WornOut(deployment, replica, reason));
+        }
+    }
+
+    private async Task WhenAsync<T>(Task<T> happens, Func<T, ControllerMessage> message) => tell(message(await happens));
+
+    private async Task DisposeAsync(DeploymentState deployment, Replica replica, TimeSpan grace)
     {
         try
         {
-            await replica.DisposeHandlerAsync();
+            await replica.DisposeHandlerAsync(grace);
         }
 #pragma warning disable CA1031 // A destructor that throws changes nothing: the replica is gone.
         catch (Exception exception)

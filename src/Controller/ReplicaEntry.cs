@@ -3,7 +3,7 @@ using Serve.Embedded.Replicas;
 namespace Serve.Embedded.Controller;
 
 /// <summary>A replica and what the controller knows of it.</summary>
-internal sealed class ReplicaEntry(Replica replica, ApplicationCode code, long startedAt)
+internal sealed class ReplicaEntry(Replica replica, ReplicaCode code, long startedAt)
 {
     /// <summary>Failed checks in a row that make a replica unhealthy.</summary>
     public const int MostStrikes = 3;
@@ -11,7 +11,7 @@ internal sealed class ReplicaEntry(Replica replica, ApplicationCode code, long s
     public Replica Replica => replica;
 
     /// <summary>What it is made from.</summary>
-    public ApplicationCode Code => code;
+    public ReplicaCode Code => code;
 
     public long StartedAt => startedAt;
 

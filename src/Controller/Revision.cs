@@ -67,11 +67,11 @@ internal sealed class Revision
             }
             else if (rollsBack)
             {
-                deployment.RollBack(wanted, goal.Code, Definition(definition, wanted));
+                deployment.RollBack(wanted, CodeOf(goal, wanted), Definition(definition, wanted));
             }
             else
             {
-                deployment.Take(wanted, goal.Code, Definition(definition, wanted));
+                deployment.Take(wanted, CodeOf(goal, wanted), Definition(definition, wanted));
             }
         }
 
@@ -95,11 +95,13 @@ internal sealed class Revision
     private static int IndexOf(ApplicationGoal goal, DeploymentState deployment) =>
         goal.Deployments.Select((d, i) => (d.Name, i)).First(d => d.Name == deployment.Name).i;
 
+    private static ReplicaCode CodeOf(ApplicationGoal goal, DeploymentGoal deployment) => new(goal.Code, deployment.Worker);
+
     private static DeploymentDefinition Definition(ApplicationDefinition definition, DeploymentGoal goal) => definition.Deployments.First(d => d.Name == goal.Name);
 
     private DeploymentState Create(ApplicationGoal goal, DeploymentGoal wanted, ApplicationDefinition definition)
     {
         DeploymentDefinition code = Definition(definition, wanted);
-        return new(new(goal.Name, code, DeploymentState.LimitsOf(wanted), _environment), code, goal.Code, wanted);
+        return new(new(goal.Name, code, DeploymentState.LimitsOf(wanted), _environment), code, CodeOf(goal, wanted), wanted);
     }
 }

@@ -29,7 +29,7 @@ internal static class StatusReport
         return new(
             application.Name,
             application.InForce.RoutePrefix,
-            application.Goal.Code.ImportPath,
+            application.Goal.Code.ToString(),
             status,
             message,
             application.DeployedAt,
@@ -40,7 +40,7 @@ internal static class StatusReport
     public static ApplicationReport Of(Departure departure) => new(
         departure.Application,
         RoutePrefix: null,
-        departure.Deployments[0].Code.ImportPath,
+        departure.Deployments[0].Code.Application.ToString(),
         ApplicationStatus.Deleting,
         "It finishes what it has admitted.",
         DeployedAt: default,

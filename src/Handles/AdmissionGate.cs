@@ -117,6 +117,44 @@ internal sealed class AdmissionGate(ServeEnvironment environment)
         return Admission.Wait(waiter);
     }
 
+    /// <summary>
+    /// Takes a request in again whose replica has died under it: it was admitted once, so it is never refused for want of a place, and goes before all that wait in its handle.
+    /// </summary>
+    public Admission Readmit(Handle handle)
+    {
+        // It came before everybody who waits: to take a permit past them is its turn.
+        while (TryClaim(out bool last))
+        {
+            if (TryStart(out Replica? replica))
+            {
+                return Admission.Run(new(handle, replica, last ? environment.Time.GetTimestamp() : 0));
+            }
+        }
+
+        if (Volatile.Read(ref _unavailable) != 0 || handle.IsClosed)
+        {
+            handle.Counts.Ended(RequestEnd.Failed);
+            return Admission.Unavailable;
+        }
+
+        handle.ReserveAgain();
+        Interlocked.Increment(ref _waiting);
+        Waiter waiter = new(handle, wasStarted: true);
+        handle.PublishFirst(waiter);
+        Interlocked.MemoryBarrier();
+        if (Volatile.Read(ref _free) > 0 || Volatile.Read(ref _unavailable) != 0)
+        {
+            Drain();
+        }
+
+        if (Replicas.Length == 0)
+        {
+            OnStarved?.Invoke();
+        }
+
+        return Admission.Wait(waiter);
+    }
+
     /// <summary>Ends work on a replica and passes its permit on.</summary>
     public void Release(Replica replica, long startedAt)
     {
@@ -298,7 +336,11 @@ internal sealed class AdmissionGate(ServeEnvironment environment)
                 if (waiter.TryGrant(replica, now))
                 {
                     _turn = (_turn + i + 1) % handles.Length;
-                    handle.Counts.Start();
+                    if (!waiter.WasStarted)
+                    {
+                        handle.Counts.Start();
+                    }
+
                     OneFewerWaits(handle);
                     Resume(waiter);
                     return true;

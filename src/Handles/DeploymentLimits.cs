@@ -1,3 +1,5 @@
+using Serve.Embedded.Config;
+
 namespace Serve.Embedded.Handles;
 
 /// <summary>The limits in force of one deployment: immutable, swapped whole when the operator changes one.</summary>
@@ -12,4 +14,7 @@ internal sealed record DeploymentLimits
     public int BackpressureStatusCode { get; init; } = 503;
 
     public double? RetryAfterS { get; init; }
+
+    /// <summary>Of requests whose worker died under them.</summary>
+    public RetryMode Retry { get; init; }
 }

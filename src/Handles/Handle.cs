@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using System.Threading.Channels;
 
 namespace Serve.Embedded.Handles;
@@ -22,6 +23,9 @@ internal sealed class Handle(AdmissionGate gate, int maxQueued)
     private const int SweepSlack = 16;
 
     private RingChannel<Waiter>? _intake;
+
+    /// <summary>Those who come back: few, and only when a replica has died. They go before all others.</summary>
+    private ConcurrentStack<Waiter>? _returned;
     private long _places = (long)Bound(maxQueued) << LimitShift;
     private int _gone;
     private Waiter? _first;
@@ -91,6 +95,16 @@ internal sealed class Handle(AdmissionGate gate, int maxQueued)
 
             places = seen;
         }
+    }
+
+    /// <summary>Takes a place for a request that was admitted already, whatever the limit.</summary>
+    public void ReserveAgain() => Interlocked.Increment(ref _places);
+
+    /// <summary>Puts a waiter that has a place before all that came after it.</summary>
+    public void PublishFirst(Waiter waiter)
+    {
+        ConcurrentStack<Waiter> returned = _returned ?? Interlocked.CompareExchange(ref _returned, new(), null) ?? _returned!;
+        returned.Push(waiter);
     }
 
     /// <summary>Puts a waiter that has a place behind all that came before.</summary>
@@ -179,6 +193,16 @@ internal sealed class Handle(AdmissionGate gate, int maxQueued)
 
     private void MoveIntakeUnsynchronized()
     {
+        if (_returned is { IsEmpty: false } returned)
+        {
+            while (returned.TryPop(out Waiter? first))
+            {
+                first.Next = _first;
+                _first = first;
+                _last ??= first;
+            }
+        }
+
         if (_intake is not { } intake)
         {
             return;

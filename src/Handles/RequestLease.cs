@@ -21,6 +21,9 @@ internal readonly struct RequestLease(Handle handle, Replica replica, long start
         handle.Counts.Ended(end);
         handle.Gate.Release(replica, startedAt);
     }
+
+    /// <summary>Gives the permit back of a request that has not ended: its replica has died, and it goes to another.</summary>
+    public void Return() => handle.Gate.Release(replica, 0);
 }
 
 /// <summary>How a request that was given a permit ended.</summary>

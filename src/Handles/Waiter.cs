@@ -28,12 +28,15 @@ internal enum WaitEnd
 /// One request in a queue. It leaves <see cref="WaitEnd.Waiting"/> exactly once, by one compare-and-swap: whoever wins that
 /// (the grant, the caller who leaves, a timer) settles the counts and resumes the caller.
 /// </summary>
-internal sealed class Waiter(Handle handle) : IValueTaskSource<WaitEnd>, IThreadPoolWorkItem
+internal sealed class Waiter(Handle handle, bool wasStarted = false) : IValueTaskSource<WaitEnd>, IThreadPoolWorkItem
 {
     private ManualResetValueTaskSourceCore<WaitEnd> _core;
     private int _end;
 
     public Handle Handle => handle;
+
+    /// <summary>A replica had it once, and is counted as having accepted it.</summary>
+    public bool WasStarted => wasStarted;
 
     /// <summary>The next in the handle's queue; touched only by the owner of the drain.</summary>
     public Waiter? Next { get; set; }

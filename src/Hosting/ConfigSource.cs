@@ -15,6 +15,9 @@ internal sealed class ConfigSource(string? path, DeploymentRegistry registry, IR
 
     public string? Path => path;
 
+    /// <summary>That of the file; the current one where there is none.</summary>
+    public string Folder { get; } = System.IO.Path.GetDirectoryName(System.IO.Path.GetFullPath(path ?? "config.toml"))!;
+
     /// <summary>What a configuration may refer to.</summary>
     public ConfigCatalog Catalog { get; } = CatalogOf(registry);
 
@@ -74,7 +77,7 @@ internal sealed class ConfigSource(string? path, DeploymentRegistry registry, IR
 
     private ConfigResult WithOverrides(ConfigResult result) => result.IsValid ? ConfigOverrides.Apply(result.Config, flags, environment).After(result) : result;
 
-    private static ConfigCatalog CatalogOf(DeploymentRegistry registry) => new(registry.Applications.ToDictionary(
+    public static ConfigCatalog CatalogOf(DeploymentRegistry registry) => new(registry.Applications.ToDictionary(
         a => a.Key, a => (IReadOnlyList<string>)[.. a.Value.Deployments.Select(d => d.Name)], StringComparer.Ordinal))
     {
         Policies = [.. registry.AutoscalingPolicies.Keys],

@@ -50,7 +50,7 @@ internal sealed class Deployer(Server server, ConfigSource source, GenerationSto
         {
             ServeConfig goal = _goal;
             int index = goal.Applications.ToList().FindIndex(a => a.Name == application);
-            if (index < 0 || !source.Catalog.ImportPaths[goal.Applications[index].ImportPath].Contains(deployment))
+            if (index < 0 || !source.Catalog.DeploymentsOf(goal.Applications[index]).Contains(deployment))
             {
                 throw new AdminRefusedException($"There is no deployment '{deployment}' in an application '{application}'. 'serve status' lists them.");
             }

@@ -74,7 +74,7 @@ internal sealed class ServeRun
         {
             using InheritedSockets sockets = InheritedSockets.FromEnvironment(_environment, Unset, Environment.ProcessId, _logger);
             _server = await Server.CreateAsync(
-                config, _registry, environment, settings, server => _deployer = new(server, _source, store, _logger, () => _stop.TrySetResult("The admin port's shutdown")), sockets);
+                config, _registry, environment, settings, server => _deployer = new(server, _source, store, _logger, () => _stop.TrySetResult("The admin port's shutdown")), sockets, _source.Folder);
             first = _deployer!.Deploy(config, GenerationSource.File, restoredFrom: isGeneration ? store.LastGood?.Number : null).Request;
             await first.Taken;
             await _server.ListenAsync();

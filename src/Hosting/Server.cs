@@ -16,7 +16,7 @@ namespace Serve.Embedded.Hosting;
 /// <summary>The whole server in one object: makes its rooms, starts them in order, changes them with the configuration, and takes them down callers first.</summary>
 internal sealed class Server : IAsyncDisposable
 {
-    private readonly DeploymentRegistry _registry;
+    private readonly GoalBuilder _goals;
     private readonly ServeEnvironment _environment;
     private readonly LiveLogSettings _logSettings;
     private readonly ILogger _logger;
@@ -35,10 +35,11 @@ internal sealed class Server : IAsyncDisposable
         string? token,
         InheritedSockets? sockets,
         IReadOnlyList<IPEndPoint> data,
-        IReadOnlyList<IPEndPoint> admin)
+        IReadOnlyList<IPEndPoint> admin,
+        string folder)
     {
         _config = config;
-        _registry = registry;
+        _goals = new(registry, folder);
         _environment = environment;
         _logSettings = logSettings;
         _logger = environment.Loggers.CreateLogger(LogCategories.Server);
@@ -82,6 +83,7 @@ internal sealed class Server : IAsyncDisposable
     /// <param name="logSettings">Which lines are written.</param>
     /// <param name="control">Makes what the admin port may ask for.</param>
     /// <param name="sockets">Those that systemd has opened for it; <see langword="null"/> = none.</param>
+    /// <param name="folder">That of the configuration file: from there workers' folders are seen.</param>
     /// <exception cref="StartException">A host name has no address, or the token cannot be read.</exception>
     public static async Task<Server> CreateAsync(
         ServeConfig config,
@@ -89,7 +91,8 @@ internal sealed class Server : IAsyncDisposable
         ServeEnvironment environment,
         LiveLogSettings logSettings,
         Func<Server, IAdminControl> control,
-        InheritedSockets? sockets = null) => new(
+        InheritedSockets? sockets = null,
+        string folder = "/") => new(
             config,
             registry,
             environment,
@@ -98,7 +101,8 @@ internal sealed class Server : IAsyncDisposable
             AdminToken.Read(config.Admin.TokenFile),
             sockets,
             sockets is { HttpAddresses.Count: > 0 } ? sockets.HttpAddresses : await Endpoints.ResolveAsync("http_options", config.Http.Host, config.Http.Port),
-            sockets is { AdminAddresses.Count: > 0 } ? sockets.AdminAddresses : await Endpoints.ResolveAsync("admin_options", config.Admin.Host, config.Admin.Port));
+            sockets is { AdminAddresses.Count: > 0 } ? sockets.AdminAddresses : await Endpoints.ResolveAsync("admin_options", config.Admin.Host, config.Admin.Port),
+            folder);
 
     /// <summary>Lets requests in. One that comes before its replicas are up waits in its deployment's queue.</summary>
     /// <exception cref="StartException">An address cannot be had.</exception>
@@ -135,7 +139,7 @@ internal sealed class Server : IAsyncDisposable
         _logSettings.Current = SettingsOf(config.Logging);
         _proxy.Apply(SettingsOf(config.Http));
         Volatile.Write(ref _config, config);
-        ApplyRequest request = new(GoalBuilder.Build(config, _registry), force, atomic, config.Box);
+        ApplyRequest request = new(_goals.Build(config), force, atomic, config.Box);
         _ = _controller.ApplyAsync(request);
         return request;
     }

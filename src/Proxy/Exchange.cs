@@ -2,6 +2,7 @@ using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Http.Features;
 using Serve.Embedded.Deployments;
 using Serve.Embedded.Handles;
+using Serve.Embedded.Replicas.Workers;
 using Serve.Embedded.Telemetry;
 
 namespace Serve.Embedded.Proxy;
@@ -15,6 +16,9 @@ namespace Serve.Embedded.Proxy;
 /// </remarks>
 internal sealed class Exchange : IHttpRequestLifetimeFeature
 {
+    /// <summary>The longest that the controller may take to notice that a replica has ended.</summary>
+    private static readonly TimeSpan WithdrawalTime = TimeSpan.FromSeconds(1);
+
     private readonly ProxyApplication _proxy;
     private readonly RequestScope _scope = new();
     private readonly ResponseGuard _guard;
@@ -33,6 +37,7 @@ internal sealed class Exchange : IHttpRequestLifetimeFeature
     private long _startedAt;
     private bool _clientLeft;
     private Task? _earlyResponse;
+    private Repeats _repeats;
 
     public Exchange(ProxyApplication proxy)
     {
@@ -120,6 +125,7 @@ internal sealed class Exchange : IHttpRequestLifetimeFeature
         _watch.Reset();
         _clientLeft = false;
         _earlyResponse = null;
+        _repeats = default;
     }
 
     /// <summary>The handler's response begins.</summary>
@@ -214,6 +220,7 @@ internal sealed class Exchange : IHttpRequestLifetimeFeature
     {
         RequestEnd end = RequestEnd.Failed;
         bool holdsPermit = true;
+        WorkerFailedException? failure = null;
         try
         {
             if (_watch.Cause != EarlyEnd.None)
@@ -246,6 +253,11 @@ internal sealed class Exchange : IHttpRequestLifetimeFeature
 
             end = EndOf(RequestEnd.Completed);
         }
+        catch (WorkerFailedException exception) when (MayRepeat(exception))
+        {
+            holdsPermit = false;
+            failure = exception;
+        }
 #pragma warning disable CA1031 // Whatever a handler throws is answered here and goes no further.
         catch (Exception exception)
 #pragma warning restore CA1031
@@ -272,6 +284,36 @@ internal sealed class Exchange : IHttpRequestLifetimeFeature
                 await response;
             }
         }
+
+        if (failure is not null)
+        {
+            await RepeatAsync(lease, failure);
+        }
+    }
+
+    private bool MayRepeat(WorkerFailedException failure) =>
+        _watch.Cause == EarlyEnd.None && !_guard.HasBegun && _repeats.MayRepeat(failure, _request.Method, _application.Ingress.Limits.Retry);
+
+    /// <summary>Sends the request to another replica, or to this one if it lives after all.</summary>
+    private async Task RepeatAsync(RequestLease lease, WorkerFailedException failure)
+    {
+        Log.RequestRepeats(_proxy.RequestLog, failure.Message);
+        _guard.StartOver();
+        if (failure.NothingSent)
+        {
+            // A dead replica keeps this permit until the controller has taken it out, or the request would be sent to it again at once.
+            await Task.WhenAny(lease.Replica.Withdrawn, Task.Delay(WithdrawalTime, _proxy.Environment.Time));
+        }
+
+        lease.Return();
+        ServedDeployment deployment = _application.Ingress;
+        Admission admission = deployment.Gate.Readmit(_application.Handle);
+        await (admission.Kind switch
+        {
+            AdmissionKind.Run => RunAsync(admission.Lease),
+            AdmissionKind.Wait => WaitAsync(admission.Waiter!),
+            _ => UnavailableAsync(deployment),
+        });
     }
 
     /// <summary>What a handler's exception means to the client.</summary>
@@ -287,6 +329,10 @@ internal sealed class Exchange : IHttpRequestLifetimeFeature
             if (exception is BadHttpRequestException)
             {
                 Log.RequestBodyBroken(_proxy.RequestLog, exception.Message);
+            }
+            else if (exception is WorkerFailedException)
+            {
+                Log.WorkerBrokeOff(_proxy.RequestLog, exception.Message);
             }
             else
             {
@@ -305,6 +351,9 @@ internal sealed class Exchange : IHttpRequestLifetimeFeature
                 return ErrorAsync(StatusCodes.Status503ServiceUnavailable, unavailable.Message);
             case BadHttpRequestException bad:
                 return ErrorAsync(bad.StatusCode, bad.Message);
+            case WorkerFailedException failed:
+                Log.WorkerFailed(_proxy.RequestLog, failed.Message);
+                return ErrorAsync(StatusCodes.Status502BadGateway, failed.Message);
             default:
                 Log.RequestFailed(_proxy.RequestLog, exception);
                 return ErrorAsync(StatusCodes.Status500InternalServerError, ErrorResponses.InternalServerError);

@@ -102,6 +102,14 @@ internal sealed class ResponseGuard(Exchange exchange) : PipeWriter, IHttpRespon
         }
     }
 
+    /// <summary>Forgets what a handler has set whose response never began.</summary>
+    public void StartOver()
+    {
+        _statusCode = StatusCodes.Status200OK;
+        _reasonPhrase = null;
+        _headers.Reset();
+    }
+
     /// <summary>The proxy answers in the handler's place; <see langword="false"/> if the handler has begun.</summary>
     public bool TryTake() => Interlocked.CompareExchange(ref _owner, Proxy, Nobody) == Nobody;
 

@@ -11,6 +11,7 @@ internal sealed class Replica
     private readonly DeploymentDefinition _definition;
     private readonly ReplicaThreads? _threads;
     private readonly CancellationTokenSource _stopping = new();
+    private readonly TaskCompletionSource _withdrawn = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private object? _handler;
     private IDisposable? _belongings;
     private Task _healthCheck = Task.CompletedTask;
@@ -39,6 +40,12 @@ internal sealed class Replica
     /// <summary>Whether its handler can say how it is.</summary>
     public bool HasHealthCheck => _handler is IHealthChecked;
 
+    /// <summary>Its process; <see langword="null"/> = its handler is compiled in.</summary>
+    public IReplicaProcess? Process => _handler as IReplicaProcess;
+
+    /// <summary>Completes when it is given no more requests.</summary>
+    public Task Withdrawn => _withdrawn.Task;
+
     public ReplicaPermits Permits { get; } = new();
 
     public ReplicaState State => (ReplicaState)Volatile.Read(ref _state);
@@ -55,7 +62,12 @@ internal sealed class Replica
         object handler = _definition.CreateHandler(context)
             ?? throw new InvalidOperationException($"The factory of deployment '{_definition.Name}' returned null.");
         Volatile.Write(ref _handler, handler);
-        if (userConfig is not null)
+        if (handler is IReplicaProcess process)
+        {
+            await process.StartAsync(_stopping.Token);
+        }
+
+        if (userConfig is not null && handler is not IReplicaProcess { TakesUserConfig: false })
         {
             await ReconfigureAsync(userConfig);
         }
@@ -97,6 +109,9 @@ internal sealed class Replica
         Volatile.Write(ref _state, (int)next);
     }
 
+    /// <summary>Nobody is sent to it any more. Called once its permits are gone, and not before: who waits for this would else be sent to it again.</summary>
+    public void Withdraw() => _withdrawn.TrySetResult();
+
     /// <summary>Runs an HTTP request: where it is if the handler does not block, else on a thread of the replica.</summary>
     public ValueTask<HttpResult> InvokeHttpAsync(HttpContext context, CancellationToken cancellationToken)
     {
@@ -126,10 +141,16 @@ internal sealed class Replica
     public Task CancelOngoingAsync() => _stopping.CancelAsync();
 
     /// <summary>Disposes of the handler and lets the threads go. Called when nothing is ongoing.</summary>
-    public async Task DisposeHandlerAsync()
+    /// <param name="grace">For a process, until it is killed.</param>
+    public async Task DisposeHandlerAsync(TimeSpan grace)
     {
         _threads?.Dispose();
         _belongings?.Dispose();
+        if (_handler is IReplicaProcess process)
+        {
+            await process.StopAsync(grace);
+        }
+
         switch (_handler)
         {
             case IAsyncDisposable handler:

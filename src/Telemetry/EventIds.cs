@@ -11,6 +11,9 @@ internal static class EventIds
     public const int RequestFailed = 1001;
     public const int RequestBrokenOff = 1002;
     public const int RequestBodyBroken = 1003;
+    public const int RequestRepeats = 1004;
+    public const int WorkerFailed = 1005;
+    public const int WorkerBrokeOff = 1006;
 
     // Handles: 2000
     public const int RequestRefused = 2000;
@@ -34,6 +37,8 @@ internal static class EventIds
     public const int NotTriedAgain = 4007;
     public const int RolloutReplaces = 4008;
     public const int ScalingTrouble = 4009;
+    public const int ReplicaDied = 4010;
+    public const int ReplicaWornOut = 4011;
     public const int GenerationsInMemory = 4100;
     public const int GenerationsSaved = 4101;
     public const int GenerationSetAside = 4102;

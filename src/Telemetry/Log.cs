@@ -18,6 +18,15 @@ internal static partial class Log
     [LoggerMessage(EventIds.RequestBrokenOff, LogLevel.Error, "The request failed after its response had begun: its handler threw. The connection was broken off")]
     public static partial void RequestBrokenOff(ILogger logger, Exception exception);
 
+    [LoggerMessage(EventIds.RequestRepeats, LogLevel.Information, "The request goes to another replica. {Reason}")]
+    public static partial void RequestRepeats(ILogger logger, string reason);
+
+    [LoggerMessage(EventIds.WorkerFailed, LogLevel.Error, "The request was answered with 502. {Reason}")]
+    public static partial void WorkerFailed(ILogger logger, string reason);
+
+    [LoggerMessage(EventIds.WorkerBrokeOff, LogLevel.Error, "The request failed after its response had begun, and the connection was broken off. {Reason}")]
+    public static partial void WorkerBrokeOff(ILogger logger, string reason);
+
     [LoggerMessage(EventIds.RequestBodyBroken, LogLevel.Information, "The client's request broke off after its response had begun, and so did the connection: {Reason}")]
     public static partial void RequestBodyBroken(ILogger logger, string reason);
 
@@ -47,6 +56,12 @@ internal static partial class Log
 
     [LoggerMessage(EventIds.HealthCheckFailed, LogLevel.Warning, "Replica {Replica} of deployment '{Deployment}' in application '{Application}' failed its health check, {Strikes} of {Most} in a row: {Error}")]
     public static partial void HealthCheckFailed(ILogger logger, string replica, string deployment, string application, int strikes, int most, string error);
+
+    [LoggerMessage(EventIds.ReplicaDied, LogLevel.Error, "Replica {Replica} of deployment '{Deployment}' in application '{Application}' ended by itself: {Reason}. Another takes its place")]
+    public static partial void ReplicaDied(ILogger logger, string replica, string deployment, string application, string reason);
+
+    [LoggerMessage(EventIds.ReplicaWornOut, LogLevel.Information, "Replica {Replica} of deployment '{Deployment}' in application '{Application}' is replaced: {Reason}")]
+    public static partial void ReplicaWornOut(ILogger logger, string replica, string deployment, string application, string reason);
 
     [LoggerMessage(EventIds.ReplicaUnhealthy, LogLevel.Error, "Replica {Replica} of deployment '{Deployment}' in application '{Application}' is unhealthy: it finishes what it has, and another takes its place")]
     public static partial void ReplicaUnhealthy(ILogger logger, string replica, string deployment, string application);

@@ -104,7 +104,7 @@ internal sealed class ScalingRound(DeploymentRegistry registry, ServeEnvironment
     private static BoxClaim Claim(DeploymentState deployment, BoxBudget budget)
     {
         DeploymentGoal goal = deployment.Goal;
-        BoxUse replica = BoxUse.OfReplica(goal.NumCpus, goal.MemoryMb);
+        BoxUse replica = BoxUse.OfReplica(goal.NumCpus, goal.MemoryMb, isWorker: goal.Worker is not null);
         deployment.Scaler?.Limit(budget.Holds(replica));
         int want = deployment.Scaler?.Target ?? goal.NumReplicas;
         return new(deployment.Served.Application, deployment.Name, Math.Min(want, goal.NumReplicas), want, goal.Weight, replica);

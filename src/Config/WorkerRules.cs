@@ -1,0 +1,46 @@
+namespace Serve.Embedded.Config;
+
+/// <summary>What must hold between the keys that say how an application's replicas are made: compiled in, or processes.</summary>
+internal static class WorkerRules
+{
+    public static void Check(ConfigNode application, ConfigErrors errors)
+    {
+        List<ConfigNode> deployments = application.Find("deployments")?.Items ?? [];
+        bool hasImportPath = application.Members.ContainsKey("import_path");
+        ConfigNode? command = deployments.Select(d => d.Find("command")).FirstOrDefault(c => c is not null);
+        if (command is null && !hasImportPath)
+        {
+            errors.Add(application.Place, "[[applications]] needs a key import_path, such as builtin:slow, or a deployment with a command");
+        }
+        else if (command is not null && hasImportPath)
+        {
+            errors.Add(command.Place, "command is for an application without an import_path: take one of them out");
+        }
+        else if (command is not null && deployments.Count > 1)
+        {
+            errors.Add(
+                deployments.First(d => d.Find("command") != command).Place,
+                "an application whose deployment has a command has this one only, since nothing could call another: give each an [[applications]] of its own");
+        }
+
+        if (command is null && hasImportPath)
+        {
+            CheckCompiledIn(application, deployments, errors);
+        }
+    }
+
+    private static void CheckCompiledIn(ConfigNode application, List<ConfigNode> deployments, ConfigErrors errors)
+    {
+        foreach (ConfigNode table in (IEnumerable<ConfigNode>)[application, .. deployments])
+        {
+            foreach ((string name, ConfigMember member) in table.Members)
+            {
+                bool isForWorkers = table == application ? name is "runtime_env" or "python" : DeploymentKeys.IsForWorkers(name);
+                if (isForWorkers && member.Value.Kind != ConfigNodeKind.Null)
+                {
+                    errors.Add(member.KeyPlace, $"{name} is for workers, and import_path names code that is compiled in: take it out");
+                }
+            }
+        }
+    }
+}

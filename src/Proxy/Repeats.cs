@@ -1,0 +1,41 @@
+using Microsoft.AspNetCore.Http;
+using Serve.Embedded.Config;
+using Serve.Embedded.Replicas.Workers;
+
+namespace Serve.Embedded.Proxy;
+
+/// <summary>When a request whose worker failed it goes to another one. Counts the attempts of one request.</summary>
+internal struct Repeats
+{
+    /// <summary>Of attempts in which nothing was sent: more than there can be dead workers that the controller has not yet taken out.</summary>
+    private const int MostUnsent = 8;
+
+    private int _unsent;
+    private bool _wasSent;
+
+    /// <summary>Whether to try again; counts it if so. A request that was sent is sent once more and never again, so that one that kills its worker kills no third.</summary>
+    public bool MayRepeat(WorkerFailedException failure, string method, RetryMode mode)
+    {
+        if (!failure.CanRepeat)
+        {
+            return false;
+        }
+
+        if (failure.NothingSent)
+        {
+            return ++_unsent <= MostUnsent;
+        }
+
+        if (_wasSent || mode == RetryMode.Never || (mode == RetryMode.Idempotent && !IsIdempotent(method)))
+        {
+            return false;
+        }
+
+        _wasSent = true;
+        return true;
+    }
+
+    /// <summary>RFC 9110, section 9.2.2.</summary>
+    public static bool IsIdempotent(string method) =>
+        HttpMethods.IsGet(method) || HttpMethods.IsHead(method) || HttpMethods.IsPut(method) || HttpMethods.IsDelete(method) || HttpMethods.IsOptions(method) || HttpMethods.IsTrace(method);
+}

@@ -1,0 +1,25 @@
+namespace Serve.Embedded.Replicas;
+
+/// <summary>A handler that is more than an object: a process, which takes time to start and to stop, and may end by itself.</summary>
+internal interface IReplicaProcess
+{
+    /// <summary>Whether it takes a <c>user_config</c> while it runs. Where it does not, it has its own from the start.</summary>
+    bool TakesUserConfig { get; }
+
+    /// <summary>Completes when it has ended although nobody has stopped it.</summary>
+    Task<ReplicaEnd> Ended { get; }
+
+    /// <summary>Completes when it has lived long enough, with the reason: another shall take its place.</summary>
+    Task<string> WornOut { get; }
+
+    /// <summary>Starts it, and completes when it answers.</summary>
+    Task StartAsync(CancellationToken cancellationToken);
+
+    /// <summary>Asks it to end, and ends it after the grace.</summary>
+    Task StopAsync(TimeSpan grace);
+}
+
+/// <summary>How a replica has ended by itself.</summary>
+/// <param name="Reason">In words that complete "it ended: ...".</param>
+/// <param name="HasServed">It has answered a request: it is no replica that cannot work.</param>
+internal sealed record ReplicaEnd(string Reason, bool HasServed);
