@@ -79,6 +79,11 @@ internal sealed class FakeActs(Action<ControllerMessage> tell) : IReplicaActs
         }
     }
 
+    /// <summary>A replica that is a process ends by itself.</summary>
+    public void Die(DeploymentState deployment, Replica replica, bool hasServed) => tell(new ControllerMessage.Died(deployment, replica, new("exit code 3", hasServed)));
+
+    public void WearOut(DeploymentState deployment, Replica replica) => tell(new ControllerMessage.WornOut(deployment, replica, "it is 1 h old"));
+
     /// <summary>The handler will not end.</summary>
     public void Abandon(Act stop) => tell(new ControllerMessage.Abandoned(stop.Deployment, stop.Replica!));
 

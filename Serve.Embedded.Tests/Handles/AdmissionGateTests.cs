@@ -321,6 +321,76 @@ public sealed class AdmissionGateTests
     }
 
     [Fact]
+    public void Readmit_TheQueueIsFull_GoesBeforeAllThatWaitAndIsCountedOnce()
+    {
+        Handle handle = Gate.AddHandle(1);
+        Replica dying = _test.AddReplica(1);
+        RequestLease lease = _test.Run(handle);
+        Waiter waiter = _test.Wait(handle);
+
+        Gate.RemoveReplica(dying);
+        lease.Return();
+        Waiter returned = Gate.Readmit(handle).Waiter!;
+
+        Assert.Equal(2, handle.Queued);
+        _test.Refused(handle, 2);
+        _test.AddReplica(1);
+        Assert.Same(returned, Assert.Single(_test.RunResumed()));
+        returned.Lease.End(RequestEnd.Completed);
+        Assert.Same(waiter, Assert.Single(_test.RunResumed()));
+        waiter.Lease.End(RequestEnd.Completed);
+        AssertCounts(handle, arrived: 3, started: 2, shed: 1, completed: 2);
+        Assert.Equal((1, 0, 0), (Gate.Free, Gate.Waiting, handle.Queued));
+    }
+
+    [Fact]
+    public void Readmit_AnotherReplicaIsFree_RunsAtOnceThoughOthersWait()
+    {
+        Handle handle = Gate.AddHandle(5);
+        _test.AddReplica(1);
+        RequestLease lease = _test.Run(handle);
+        _test.AddReplica(1);
+
+        Admission again = Gate.Readmit(handle);
+        lease.Return();
+
+        Assert.Equal(AdmissionKind.Run, again.Kind);
+        again.Lease.End(RequestEnd.Completed);
+        AssertCounts(handle, arrived: 1, started: 1, completed: 1);
+        Assert.Equal(2, Gate.Free);
+    }
+
+    [Fact]
+    public void Readmit_ItLeavesWhileItWaits_FreesItsPlace()
+    {
+        Handle handle = Gate.AddHandle(0);
+        Replica dying = _test.AddReplica(1);
+        RequestLease lease = _test.Run(handle);
+        Gate.RemoveReplica(dying);
+        lease.Return();
+        Waiter returned = Gate.Readmit(handle).Waiter!;
+
+        Assert.True(returned.TryLeave(WaitEnd.Cancelled));
+
+        Assert.Equal((0, 0), (Gate.Waiting, handle.Queued));
+        AssertCounts(handle, arrived: 1, started: 1, cancelled: 1);
+    }
+
+    [Fact]
+    public void Readmit_NothingCanRunIt_IsUnavailableAndHasFailed()
+    {
+        Handle handle = Gate.AddHandle(5);
+        Replica dying = _test.AddReplica(1);
+        RequestLease lease = _test.Run(handle);
+        Gate.RemoveReplica(dying);
+        Gate.SetUnavailable(true);
+        lease.Return();
+
+        Assert.Equal(AdmissionKind.Unavailable, Gate.Readmit(handle).Kind);
+        Assert.Equal(1, handle.Counts.Failed);
+    }
+
+    [Fact]
     public void SetUnavailable_SomebodyWaits_EndsAndCountsAsShed()
     {
         Handle handle = Gate.AddHandle(100);

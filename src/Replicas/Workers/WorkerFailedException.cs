@@ -1,11 +1,16 @@
 namespace Serve.Embedded.Replicas.Workers;
 
-/// <summary>A worker could not answer a request. Its message is what the client is told.</summary>
-internal sealed class WorkerFailedException(string message, bool nothingSent, bool canRepeat, Exception? inner = null) : Exception(message, inner)
+/// <summary>A worker did not answer, or not as HTTP asks. The message is fit for the body of a 502.</summary>
+internal sealed class WorkerFailedException : Exception
 {
-    /// <summary>No byte of the request has reached the worker: another one may have it, whatever its method.</summary>
-    public bool NothingSent => nothingSent;
+    public WorkerFailedException(string message, Exception? inner = null)
+        : base(message, inner)
+    {
+    }
 
-    /// <summary>The request is still whole, and can be sent to another worker.</summary>
-    public bool CanRepeat => canRepeat;
+    /// <summary>The connection could not be made, or no byte of the request was written: nobody can have worked on it.</summary>
+    public bool NothingSent { get; init; }
+
+    /// <summary>Nothing of an answer came, and the request's body is untouched or wholly kept: the same request can be sent to another worker.</summary>
+    public bool CanRepeat { get; init; }
 }
