@@ -1,0 +1,23 @@
+using System.Buffers;
+
+namespace Serve.Embedded.Replicas.Workers;
+
+/// <summary>What may stand in a header (RFC 9110, 5.1 and 5.5).</summary>
+internal static class HeaderText
+{
+    private const string Token = "!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+
+    private static readonly SearchValues<char> TokenChars = SearchValues.Create(Token);
+    private static readonly SearchValues<byte> TokenBytes = SearchValues.Create(Token.Select(c => (byte)c).ToArray());
+
+    private static readonly SearchValues<char> NotInValueChars = SearchValues.Create([.. Enumerable.Range(0, 0x20).Where(c => c != '\t').Append(0x7F).Select(c => (char)c)]);
+    private static readonly SearchValues<byte> NotInValueBytes = SearchValues.Create([.. Enumerable.Range(0, 0x20).Where(c => c != '\t').Append(0x7F).Select(c => (byte)c)]);
+
+    public static bool IsName(ReadOnlySpan<char> name) => !name.IsEmpty && !name.ContainsAnyExcept(TokenChars);
+
+    public static bool IsName(ReadOnlySpan<byte> name) => !name.IsEmpty && !name.ContainsAnyExcept(TokenBytes);
+
+    public static bool IsValue(ReadOnlySpan<char> value) => !value.ContainsAny(NotInValueChars);
+
+    public static bool IsValue(ReadOnlySpan<byte> value) => !value.ContainsAny(NotInValueBytes);
+}

@@ -1,0 +1,164 @@
+using System.Net;
+using Microsoft.AspNetCore.Http;
+using Microsoft.AspNetCore.Http.Features;
+using Microsoft.Extensions.Primitives;
+using Serve.Embedded.Telemetry;
+
+namespace Serve.Embedded.Replicas.Workers;
+
+/// <summary>
+/// Writes a request's line and headers for a worker, rebuilt from what the server has parsed: nothing that a client could hide in its own bytes goes through.
+/// </summary>
+internal static class RequestHead
+{
+    private const string RequestId = "X-Request-ID";
+
+    /// <param name="features">The request.</param>
+    /// <param name="request">The same one's line and headers.</param>
+    /// <param name="framing">How its body is sent.</param>
+    /// <param name="upgrades">Whether the worker is offered to take the connection over.</param>
+    /// <param name="buffer">Where it is written.</param>
+    public static void Write(IFeatureCollection features, IHttpRequestFeature request, BodyFraming framing, bool upgrades, WireBuffer buffer)
+    {
+        buffer.Write(request.Method);
+        buffer.Write(" "u8);
+        RequestTarget.Write(request, buffer);
+        buffer.Write(" HTTP/1.1\r\n"u8);
+
+        IHeaderDictionary headers = request.Headers;
+        StringValues host = headers.Host;
+        WriteHeader("Host", host, buffer);
+        if (host.Count == 0)
+        {
+            buffer.Write("Host: \r\n"u8);
+        }
+
+        string? requestId = RequestScope.Current?.RequestId;
+        StringValues connection = headers.Connection;
+        bool namesOthers = HopByHop.NamesOthers(connection);
+        foreach (KeyValuePair<string, StringValues> header in headers)
+        {
+            if (IsWrittenApart(header.Key, requestId) || HopByHop.Is(header.Key) || (namesOthers && HopByHop.IsNamed(connection, header.Key)))
+            {
+                continue;
+            }
+
+            WriteHeader(header.Key, header.Value, buffer);
+        }
+
+        if (requestId is not null)
+        {
+            WriteHeader(RequestId, requestId, buffer);
+        }
+
+        WriteForwarded(features, request, headers, buffer);
+        WriteConnection(headers, framing, upgrades, buffer);
+        buffer.Write("\r\n"u8);
+    }
+
+    /// <summary>Whether a header says where a request goes or ends, so that it must not come after the body.</summary>
+    public static bool Frames(string name) => IsWrittenApart(name, requestId: null);
+
+    private static bool IsWrittenApart(string name, string? requestId) => name.Length switch
+    {
+        4 => Same(name, "Host"),
+        6 => Same(name, "Expect"),
+        12 => requestId is not null && Same(name, RequestId),
+        14 => Same(name, "Content-Length"),
+        15 => Same(name, "X-Forwarded-For"),
+        16 => Same(name, "X-Forwarded-Host"),
+        17 => Same(name, "X-Forwarded-Proto"),
+        18 => Same(name, "X-Forwarded-Prefix"),
+        _ => false,
+    };
+
+    private static void WriteForwarded(IFeatureCollection features, IHttpRequestFeature request, IHeaderDictionary headers, WireBuffer buffer)
+    {
+        IPAddress? client = features.Get<IHttpConnectionFeature>()?.RemoteIpAddress;
+        StringValues sent = headers["X-Forwarded-For"];
+        if (client is not null || sent.Count > 0)
+        {
+            buffer.Write("X-Forwarded-For: "u8);
+            bool any = false;
+            foreach (string? value in sent)
+            {
+                if (!string.IsNullOrEmpty(value) && HeaderText.IsValue(value))
+                {
+                    Separate(any, buffer);
+                    buffer.Write(value);
+                    any = true;
+                }
+            }
+
+            if (client is not null)
+            {
+                Separate(any, buffer);
+                buffer.Write(client.IsIPv4MappedToIPv6 ? client.MapToIPv4() : client);
+            }
+
+            buffer.Write("\r\n"u8);
+        }
+
+        WriteHeader("X-Forwarded-Proto", request.Scheme, buffer);
+        if (headers.Host.Count > 0)
+        {
+            WriteHeader("X-Forwarded-Host", headers.Host, buffer);
+        }
+
+        if (request.PathBase.Length > 0)
+        {
+            WriteHeader("X-Forwarded-Prefix", new PathString(request.PathBase).ToUriComponent(), buffer);
+        }
+    }
+
+    private static void WriteConnection(IHeaderDictionary headers, BodyFraming framing, bool upgrades, WireBuffer buffer)
+    {
+        if (framing.IsChunked)
+        {
+            buffer.Write("Transfer-Encoding: chunked\r\n"u8);
+            WriteHeader("Trailer", headers.Trailer, buffer);
+        }
+        else if (framing.Length is { } length)
+        {
+            buffer.Write("Content-Length: "u8);
+            buffer.Write(length);
+            buffer.Write("\r\n"u8);
+        }
+
+        if (upgrades)
+        {
+            buffer.Write("Connection: Upgrade\r\n"u8);
+            WriteHeader("Upgrade", headers.Upgrade, buffer);
+        }
+        else if (HopByHop.IsNamed(headers.TE, "trailers"))
+        {
+            buffer.Write("Connection: TE\r\nTE: trailers\r\n"u8);
+        }
+    }
+
+    public static void WriteHeader(string name, StringValues values, WireBuffer buffer)
+    {
+        foreach (string? value in values)
+        {
+            if (value is null || !HeaderText.IsName(name) || !HeaderText.IsValue(value))
+            {
+                continue;
+            }
+
+            buffer.Write(name);
+            buffer.Write(": "u8);
+            buffer.Write(value);
+            buffer.Write("\r\n"u8);
+        }
+    }
+
+    private static void Separate(bool any, WireBuffer buffer)
+    {
+        if (any)
+        {
+            buffer.Write(", "u8);
+        }
+    }
+
+    private static bool Same(string a, string b) => a.Equals(b, StringComparison.OrdinalIgnoreCase);
+}

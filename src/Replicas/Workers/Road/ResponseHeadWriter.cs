@@ -1,0 +1,85 @@
+using System.Text;
+using Microsoft.AspNetCore.Http;
+using Microsoft.AspNetCore.Http.Features;
+using Microsoft.AspNetCore.WebUtilities;
+using Microsoft.Extensions.Primitives;
+using Serve.Embedded.Telemetry;
+
+namespace Serve.Embedded.Replicas.Workers;
+
+/// <summary>Hands a worker's status and headers to the response of the client.</summary>
+internal static class ResponseHeadWriter
+{
+    /// <param name="reader">What has the head.</param>
+    /// <param name="response">The client's response.</param>
+    /// <param name="closes">Whether the client's connection ends with it, because the request has not.</param>
+    public static void Write(ResponseReader reader, IHttpResponseFeature response, bool closes)
+    {
+        ResponseHead head = reader.Head;
+        ReadOnlySpan<byte> bytes = reader.HeadBytes.Span;
+        response.StatusCode = head.StatusCode;
+        string reason = head.Reason(bytes);
+        if (reason.Length > 0 && reason != ReasonPhrases.GetReasonPhrase(head.StatusCode))
+        {
+            response.ReasonPhrase = reason;
+        }
+
+        IHeaderDictionary headers = response.Headers;
+        StringValues connection = Connection(head, bytes);
+        bool namesOthers = HopByHop.NamesOthers(connection);
+        bool hasRequestId = RequestScope.Current?.RequestId is not null;
+        foreach (HeaderPlace place in head.Headers)
+        {
+            string name = Encoding.Latin1.GetString(place.Name(bytes));
+            if (HopByHop.Is(name) || (namesOthers && HopByHop.IsNamed(connection, name)) || IsWrittenApart(name, hasRequestId))
+            {
+                continue;
+            }
+
+            headers.Append(name, Encoding.Latin1.GetString(place.Value(bytes)));
+        }
+
+        if (head.ContentLength is { } length && head.StatusCode is not (StatusCodes.Status204NoContent or StatusCodes.Status205ResetContent))
+        {
+            headers.ContentLength = length;
+        }
+
+        if (head.StatusCode == StatusCodes.Status101SwitchingProtocols)
+        {
+            foreach (HeaderPlace place in head.Headers)
+            {
+                if (Ascii.EqualsIgnoreCase(place.Name(bytes), "Upgrade"u8))
+                {
+                    headers.Upgrade = Encoding.Latin1.GetString(place.Value(bytes));
+                }
+            }
+        }
+
+        if (closes)
+        {
+            headers.Connection = "close";
+        }
+    }
+
+    /// <summary>A request id was sent already, by whoever gave it.</summary>
+    private static bool IsWrittenApart(string name, bool hasRequestId) => name.Length switch
+    {
+        12 => hasRequestId && name.Equals("X-Request-ID", StringComparison.OrdinalIgnoreCase),
+        14 => name.Equals("Content-Length", StringComparison.OrdinalIgnoreCase),
+        _ => false,
+    };
+
+    private static StringValues Connection(ResponseHead head, ReadOnlySpan<byte> bytes)
+    {
+        StringValues connection = default;
+        foreach (HeaderPlace place in head.Headers)
+        {
+            if (Ascii.EqualsIgnoreCase(place.Name(bytes), "Connection"u8))
+            {
+                connection = StringValues.Concat(connection, Encoding.Latin1.GetString(place.Value(bytes)));
+            }
+        }
+
+        return connection;
+    }
+}

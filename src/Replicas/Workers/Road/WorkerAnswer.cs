@@ -1,0 +1,6 @@
+namespace Serve.Embedded.Replicas.Workers;
+
+/// <summary>What a worker answered to a question of the server's own.</summary>
+/// <param name="StatusCode">Its status.</param>
+/// <param name="Body">The beginning of its body.</param>
+internal readonly record struct WorkerAnswer(int StatusCode, string Body);

@@ -1,0 +1,244 @@
+using System.IO.Pipelines;
+using System.Net.Sockets;
+using Microsoft.AspNetCore.Http;
+using Microsoft.AspNetCore.Http.Features;
+
+namespace Serve.Embedded.Replicas.Workers;
+
+/// <summary>One request's way to a worker and its response's way back, over one connection. One per connection, used again for each request.</summary>
+internal sealed class WorkerCall(WorkerConnection connection)
+{
+    /// <summary>A body of at most this goes out in one piece with its head, if it has come.</summary>
+    private const int LargestInline = 16 * 1024;
+
+    /// <summary>What a pipe gives without making a block of its own.</summary>
+    private const int OneBlock = 4096;
+
+    private readonly ResponseReader _reader = new(connection);
+    private Upload? _upload;
+    private Task _uploading = Task.CompletedTask;
+    private KeptBody? _kept;
+    private int _inlineBody;
+    private bool _responseBegun;
+
+    /// <summary>Sends a request and passes its response on.</summary>
+    /// <returns>Whether the connection can carry another request.</returns>
+    /// <exception cref="WorkerFailedException">The worker did not answer as it should.</exception>
+    /// <exception cref="OperationCanceledException">The request was ended.</exception>
+    public async ValueTask<bool> RunAsync(IFeatureCollection features, CancellationToken cancellationToken)
+    {
+        connection.Begin();
+        _upload = null;
+        _uploading = Task.CompletedTask;
+        _kept = null;
+        _inlineBody = 0;
+        _responseBegun = false;
+        CancellationTokenRegistration cancellation = cancellationToken.UnsafeRegister(static c => ((WorkerConnection)c!).Abort(), connection);
+        try
+        {
+            IHttpRequestFeature request = features.GetRequiredFeature<IHttpRequestFeature>();
+            BodyFraming framing = BodyFraming.Of(request.Headers);
+            IHttpUpgradeFeature? upgrade = framing.HasBody ? null : Upgrades.Offered(features, request.Headers);
+            RequestHead.Write(features, request, framing, upgrade is not null, connection.Out);
+            if (framing.HasBody && !AddBody(features, framing))
+            {
+                await connection.SendAsync();
+                _upload = new(connection, features, framing, _kept!);
+                _uploading = _upload.RunAsync();
+            }
+            else
+            {
+                await connection.SendAsync();
+            }
+
+            await _reader.ReadHeadAsync(HttpMethods.IsHead(request.Method), upgrade is not null);
+            ResponseHeadWriter.Write(_reader, features.GetRequiredFeature<IHttpResponseFeature>(), _upload is { HasEnded: false });
+            if (_reader.Head.StatusCode == StatusCodes.Status101SwitchingProtocols)
+            {
+                _responseBegun = true;
+                await Tunnel.RunAsync(await upgrade!.UpgradeAsync(), connection, cancellationToken);
+                return false;
+            }
+
+            await PassBodyAsync(features.GetRequiredFeature<IHttpResponseBodyFeature>().Writer, HasBody(_reader.Head.StatusCode));
+            return await EndUploadAsync() && _reader.IsClean;
+        }
+        catch (Exception exception)
+        {
+            connection.Abort();
+            _upload?.Stop();
+            await _uploading;
+            if (Translate(exception, features, cancellationToken) is { } other)
+            {
+                throw other;
+            }
+
+            throw;
+        }
+        finally
+        {
+            cancellation.Dispose();
+        }
+    }
+
+    /// <summary>What the server lets a response with this status have. (Whether a worker sends something is its framing's matter.)</summary>
+    private static bool HasBody(int statusCode) => statusCode is not (StatusCodes.Status204NoContent or StatusCodes.Status205ResetContent or StatusCodes.Status304NotModified);
+
+    /// <summary>Adds a small body behind the head, if the whole of it is here.</summary>
+    private bool AddBody(IFeatureCollection features, BodyFraming framing)
+    {
+        _kept = features.Get<KeptBody>();
+        if (_kept is null)
+        {
+            if (framing.Length is { } length and <= LargestInline)
+            {
+                PipeReader reader = features.GetRequiredFeature<IRequestBodyPipeFeature>().Reader;
+                if (reader.TryRead(out ReadResult result))
+                {
+                    if (result.Buffer.Length == length)
+                    {
+                        foreach (ReadOnlyMemory<byte> part in result.Buffer)
+                        {
+                            connection.Out.Write(part.Span);
+                        }
+
+                        _inlineBody = (int)length;
+                        reader.AdvanceTo(result.Buffer.End);
+                        return true;
+                    }
+
+                    reader.AdvanceTo(result.Buffer.Start);
+                }
+            }
+
+            _kept = new();
+            return false;
+        }
+
+        if (_kept.HasEnded && !framing.IsChunked)
+        {
+            connection.Out.Write(_kept.Bytes.Span);
+            return true;
+        }
+
+        return false;
+    }
+
+    private async ValueTask PassBodyAsync(PipeWriter writer, bool pass)
+    {
+        while (true)
+        {
+            while (_reader.TryReadPiece(out ReadOnlyMemory<byte> piece))
+            {
+                if (pass)
+                {
+                    _responseBegun = true;
+                    Write(writer, piece.Span);
+                }
+            }
+
+            if (_reader.HasEnded)
+            {
+                // What was written last is flushed with the end of the response.
+                return;
+            }
+
+            if (!_reader.TryReceive())
+            {
+                // The worker takes its time: the client gets what there is, be it only the headers.
+                _responseBegun = true;
+                await writer.FlushAsync();
+                await _reader.ReceiveAsync();
+            }
+        }
+    }
+
+    private static void Write(PipeWriter writer, ReadOnlySpan<byte> piece)
+    {
+        while (!piece.IsEmpty)
+        {
+            int count = Math.Min(piece.Length, OneBlock);
+            piece[..count].CopyTo(writer.GetSpan(count));
+            writer.Advance(count);
+            piece = piece[count..];
+        }
+    }
+
+    /// <summary>The response is passed on: what is left of the request has no use any more.</summary>
+    /// <returns>Whether the worker has had the whole request.</returns>
+    private async ValueTask<bool> EndUploadAsync()
+    {
+        if (_upload is null)
+        {
+            return true;
+        }
+
+        if (!_upload.IsComplete)
+        {
+            connection.Abort();
+            _upload.Stop();
+            await _uploading;
+            return false;
+        }
+
+        await _uploading;
+        return true;
+    }
+
+    /// <summary>What an exception means to whoever sent the request; <see langword="null"/> if just what it says.</summary>
+    private Exception? Translate(Exception exception, IFeatureCollection features, CancellationToken cancellationToken)
+    {
+        if (cancellationToken.IsCancellationRequested)
+        {
+            return new OperationCanceledException("The request was ended before its worker had answered.", exception, cancellationToken);
+        }
+
+        if (_upload?.ClientFailure is { } failure)
+        {
+            return failure;
+        }
+
+        string message;
+        switch (exception)
+        {
+            case BadAnswerException:
+                message = $"The worker's answer is not valid HTTP/1.1: {exception.Message}.";
+                break;
+            case ConnectionLostException:
+                message = exception.Message;
+                break;
+            case SocketException broken:
+                message = connection.Received == 0
+                    ? $"The worker broke off the connection before it answered ({broken.SocketErrorCode})."
+                    : $"The worker broke off the connection in the middle of its response ({broken.SocketErrorCode}).";
+                break;
+            default:
+                return null;
+        }
+
+        return new WorkerFailedException(message, exception)
+        {
+            NothingSent = connection.Sent == 0,
+            CanRepeat = connection.Received == 0 && !_responseBegun && KeepBody(features),
+        };
+    }
+
+    /// <summary>Leaves the request's body to the next try.</summary>
+    /// <returns>Whether there is a next try: the body is untouched or wholly kept.</returns>
+    private bool KeepBody(IFeatureCollection features)
+    {
+        if (_inlineBody > 0)
+        {
+            _kept = new() { HasEnded = true };
+            _kept.Add(connection.Out.WrittenSpan[^_inlineBody..]);
+        }
+
+        if (_kept is null)
+        {
+            return true;
+        }
+
+        features.Set(_kept);
+        return _kept.IsWhole;
+    }
+}

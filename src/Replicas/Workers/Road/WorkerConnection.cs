@@ -1,0 +1,179 @@
+using System.Net.Sockets;
+
+namespace Serve.Embedded.Replicas.Workers;
+
+/// <summary>One connection to a worker with its buffers. It carries one request at a time.</summary>
+internal sealed class WorkerConnection : IDisposable
+{
+    private const int UsualReceive = 8 * 1024;
+
+    /// <summary>A head must fit, and a body goes through in pieces of this.</summary>
+    private const int LargestReceive = ResponseHead.LargestHead;
+
+    private readonly Socket _socket;
+    private byte[] _received = new byte[UsualReceive];
+    private int _start;
+    private int _end;
+
+    /// <param name="socket">Connected; its blocking calls return at once when there is nothing to do.</param>
+    public WorkerConnection(Socket socket)
+    {
+        _socket = socket;
+        socket.Blocking = false;
+        Call = new(this);
+    }
+
+    /// <summary>What runs a request over this connection.</summary>
+    public WorkerCall Call { get; }
+
+    /// <summary>What is to be sent.</summary>
+    public WireBuffer Out { get; } = new(2 * 1024);
+
+    /// <summary>When it was last given back, by the pool's clock.</summary>
+    public long IdleSince { get; set; }
+
+    /// <summary>Bytes sent for the request that it carries.</summary>
+    public long Sent { get; private set; }
+
+    /// <summary>Bytes received for the request that it carries.</summary>
+    public long Received { get; private set; }
+
+    /// <summary>What has come and was not consumed.</summary>
+    public ReadOnlyMemory<byte> Unread => _received.AsMemory(_start, _end - _start);
+
+    public ReadOnlySpan<byte> UnreadSpan => _received.AsSpan(_start, _end - _start);
+
+    /// <summary>
+    /// Whether an idle connection can carry another request. One that has something to read has ended, or says what nobody asked for.
+    /// </summary>
+    public bool IsUsable
+    {
+        get
+        {
+            try
+            {
+                return _start == _end && !_socket.Poll(0, SelectMode.SelectRead);
+            }
+            catch (Exception exception) when (exception is SocketException or ObjectDisposedException)
+            {
+                return false;
+            }
+        }
+    }
+
+    /// <summary>Forgets what the last request was.</summary>
+    public void Begin()
+    {
+        Sent = 0;
+        Received = 0;
+        Out.Clear();
+        if (_received.Length > UsualReceive)
+        {
+            _received = new byte[UsualReceive];
+        }
+
+        _start = 0;
+        _end = 0;
+    }
+
+    /// <summary>Sends what is in <see cref="Out"/>.</summary>
+    /// <exception cref="SocketException">The worker takes no more.</exception>
+    public ValueTask SendAsync()
+    {
+        ReadOnlyMemory<byte> bytes = Out.Written;
+        int sent = _socket.Send(bytes.Span, SocketFlags.None, out SocketError error);
+        if (error == SocketError.Success)
+        {
+            Sent += sent;
+            if (sent == bytes.Length)
+            {
+                return ValueTask.CompletedTask;
+            }
+        }
+        else if (error != SocketError.WouldBlock)
+        {
+            throw new SocketException((int)error);
+        }
+
+        return SendRestAsync(bytes[Math.Max(sent, 0)..]);
+    }
+
+    /// <summary>Sends bytes of an upgraded connection.</summary>
+    public async ValueTask SendAsync(ReadOnlyMemory<byte> bytes)
+    {
+        while (!bytes.IsEmpty)
+        {
+            bytes = bytes[await _socket.SendAsync(bytes)..];
+        }
+    }
+
+    public void Consume(int count) => _start += count;
+
+    /// <summary>Receives what is there already.</summary>
+    /// <returns>How many bytes; 0 if the worker has closed the connection; -1 if there is nothing yet.</returns>
+    /// <exception cref="SocketException">The connection is broken.</exception>
+    public int TryReceive()
+    {
+        MakeRoom();
+        int count = _socket.Receive(_received.AsSpan(_end), SocketFlags.None, out SocketError error);
+        if (error == SocketError.WouldBlock)
+        {
+            return -1;
+        }
+
+        return error == SocketError.Success ? Took(count) : throw new SocketException((int)error);
+    }
+
+    /// <summary>Receives more; 0 if the worker has closed the connection.</summary>
+    /// <exception cref="SocketException">The connection is broken.</exception>
+    public async ValueTask<int> ReceiveAsync()
+    {
+        MakeRoom();
+        return Took(await _socket.ReceiveAsync(_received.AsMemory(_end)));
+    }
+
+    /// <summary>Closes it at once, from any thread: whoever waits for it is woken.</summary>
+    public void Abort() => _socket.Dispose();
+
+    public void Dispose() => _socket.Dispose();
+
+    private async ValueTask SendRestAsync(ReadOnlyMemory<byte> bytes)
+    {
+        while (!bytes.IsEmpty)
+        {
+            int sent = await _socket.SendAsync(bytes);
+            Sent += sent;
+            bytes = bytes[sent..];
+        }
+    }
+
+    private int Took(int count)
+    {
+        _end += count;
+        Received += count;
+        return count;
+    }
+
+    private void MakeRoom()
+    {
+        if (_start == _end)
+        {
+            // A buffer that was filled is one of many: a larger one for the rest of the body.
+            if (_end == _received.Length && _received.Length < LargestReceive)
+            {
+                _received = new byte[LargestReceive];
+            }
+
+            _start = 0;
+            _end = 0;
+        }
+        else if (_end == _received.Length)
+        {
+            byte[] target = _start > 0 ? _received : new byte[Math.Min(_received.Length * 2, LargestReceive)];
+            UnreadSpan.CopyTo(target);
+            _received = target;
+            _end -= _start;
+            _start = 0;
+        }
+    }
+}

@@ -1,0 +1,16 @@
+namespace Serve.Embedded.Replicas.Workers;
+
+/// <summary>A worker did not answer, or not as HTTP asks. The message is fit for the body of a 502.</summary>
+internal sealed class WorkerFailedException : Exception
+{
+    public WorkerFailedException(string message, Exception? inner = null)
+        : base(message, inner)
+    {
+    }
+
+    /// <summary>The connection could not be made, or no byte of the request was written: nobody can have worked on it.</summary>
+    public bool NothingSent { get; init; }
+
+    /// <summary>Nothing of an answer came, and the request's body is untouched or wholly kept: the same request can be sent to another worker.</summary>
+    public bool CanRepeat { get; init; }
+}
