@@ -36,7 +36,8 @@ internal static class ResponseHeadWriter
                 continue;
             }
 
-            headers.Append(name, Encoding.Latin1.GetString(place.Value(bytes)));
+            StringValues value = Encoding.Latin1.GetString(place.Value(bytes));
+            headers[name] = headers.TryGetValue(name, out StringValues before) ? StringValues.Concat(before, value) : value;
         }
 
         if (head.ContentLength is { } length && head.StatusCode is not (StatusCodes.Status204NoContent or StatusCodes.Status205ResetContent))

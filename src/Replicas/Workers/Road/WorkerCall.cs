@@ -11,6 +11,9 @@ internal sealed class WorkerCall(WorkerConnection connection)
     /// <summary>A body of at most this goes out in one piece with its head, if it has come.</summary>
     private const int LargestInline = 16 * 1024;
 
+    /// <summary>More of a response than this is not held back to be sent together with what comes next.</summary>
+    private const int LargestUnflushed = 32 * 1024;
+
     /// <summary>What a pipe gives without making a block of its own.</summary>
     private const int OneBlock = 4096;
 
@@ -126,6 +129,7 @@ internal sealed class WorkerCall(WorkerConnection connection)
 
     private async ValueTask PassBodyAsync(PipeWriter writer, bool pass)
     {
+        int unflushed = 0;
         while (true)
         {
             while (_reader.TryReadPiece(out ReadOnlyMemory<byte> piece))
@@ -133,6 +137,7 @@ internal sealed class WorkerCall(WorkerConnection connection)
                 if (pass)
                 {
                     _responseBegun = true;
+                    unflushed += piece.Length;
                     Write(writer, piece.Span);
                 }
             }
@@ -143,10 +148,11 @@ internal sealed class WorkerCall(WorkerConnection connection)
                 return;
             }
 
-            if (!_reader.TryReceive())
+            if (unflushed >= LargestUnflushed || !_reader.TryReceive())
             {
-                // The worker takes its time: the client gets what there is, be it only the headers.
+                // The worker takes its time, and the client gets what there is, be it only the headers; or the client takes its time, and the worker must wait.
                 _responseBegun = true;
+                unflushed = 0;
                 await writer.FlushAsync();
                 await _reader.ReceiveAsync();
             }
