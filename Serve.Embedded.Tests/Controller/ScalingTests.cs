@@ -2,6 +2,7 @@ using Serve.Embedded.Config;
 using Serve.Embedded.Controller;
 using Serve.Embedded.Controller.Scaling;
 using Serve.Embedded.Handles;
+using Serve.Embedded.Replicas;
 using Serve.Embedded.Telemetry;
 using static Serve.Embedded.Tests.Controller.ControllerHarness;
 
@@ -125,6 +126,58 @@ public sealed class ScalingTests
 
         Assert.Single(harness.Logs.GetSnapshot(), r => r.Id.Id == EventIds.RolloutReplaces);
         Assert.Contains(harness.Acts.Pending, a => a.Kind == ActKind.Stop);
+    }
+
+    /// <summary>The way back is to the number that the box holds, from the first start on, and who failed is not told to have been scaled.</summary>
+    [Fact]
+    public void Box_CodeFails_TheWayBackIsSharedBeforeReplicasStart()
+    {
+        DeploymentGoal front = Front(6) with { NumCpus = 1, RollingUpdatePercentage = 1, MaxConstructorRetryCount = 1 };
+        ControllerHarness harness = Deployed(new BoxConfig { Cpus = 3, MemoryMb = 1_000_000 }, front);
+        Assert.Equal(3, harness.Running("Front", "test:v1"));
+        harness.Fails = act => act.Kind == ActKind.Start && act.ImportPath == "test:v2" && act.Deployment.Name == "Front" ? "bad" : null;
+
+        Task<ApplyOutcome> applied = harness.Apply(App("app", "test:v2", front, Back()));
+        harness.Run(eachStep: () => Assert.InRange(harness.Deployment("Front").Replicas.Count, 3, 4));
+
+        Assert.True(applied.IsCompleted);
+        Assert.Equal(3, harness.Running("Front", "test:v1"));
+        Assert.Equal(3, harness.Acts.All.Count(a => a.Kind == ActKind.Start && a.ImportPath == "test:v1" && a.Deployment.Name == "Front"));
+        Assert.Equal((3, DeploymentStatus.DeployFailed), (harness.Deployment("Front").NumReplicas, harness.Deployment("Front").Status));
+        Assert.Contains("bad", harness.Deployment("Front").Message, StringComparison.Ordinal);
+        Assert.Contains("Held back by the box", harness.Deployment("Front").HeldBack, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Box_AtomicDeployFails_EveryWayBackIsSharedBeforeReplicasStart()
+    {
+        DeploymentGoal front = Front(6) with { NumCpus = 1, MaxConstructorRetryCount = 1 };
+        ControllerHarness harness = Deployed(new BoxConfig { Cpus = 3, MemoryMb = 1_000_000 }, front);
+        harness.Fails = act => act.Kind == ActKind.Start && act.Deployment.Served.Application == "bad" ? "bad" : null;
+
+        Task<ApplyOutcome> applied = harness.Apply(new ApplyRequest(
+            [App("app", "test:v2", front, Back()), App("bad", "test:v1", Front() with { MaxConstructorRetryCount = 1 }, Back())], Atomic: true));
+        harness.Run(eachStep: () => Assert.InRange(harness.Deployment("Front").Replicas.Count(r => r.State != ReplicaState.Draining), 2, 4));
+
+        Assert.True(applied.IsCompleted);
+        Assert.Equal((3, 3), (harness.Deployment("Front").NumReplicas, harness.Running("Front", "test:v1")));
+    }
+
+    /// <summary>Whoever is held back gets what another leaves, though nobody scales.</summary>
+    [Fact]
+    public void Box_AnApplicationGoes_TheOtherGetsItsPart()
+    {
+        ControllerHarness harness = new();
+        ApplicationGoal one = App("one", "test:v1", Front(4) with { NumCpus = 1 }, Back());
+        ApplicationGoal two = App("two", "test:v1", Front(4) with { NumCpus = 1 }, Back());
+        _ = harness.Apply(new ApplyRequest([one, two], Box: new BoxConfig { Cpus = 4, MemoryMb = 1_000_000 }));
+        harness.Run();
+        Assert.Equal((2, 2), (harness.Running("Front", "test:v1", "one"), harness.Running("Front", "test:v1", "two")));
+
+        _ = harness.Apply(new ApplyRequest([one], Atomic: true));
+        harness.Run();
+
+        Assert.Equal((4, null), (harness.Running("Front", "test:v1", "one"), harness.Deployment("Front", "one").HeldBack));
     }
 
     private static ControllerHarness Deployed(DeploymentGoal front) => Deployed(new BoxConfig(), front);

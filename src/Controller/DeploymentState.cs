@@ -23,6 +23,10 @@ internal sealed class DeploymentState
     private int _crashes;
     private string? _goodUserConfig;
 
+    /// <summary>A goal was taken whose number of replicas is not decided yet: that is the goal's doing, and no scaling.</summary>
+    private bool _begins = true;
+    private bool _restarts;
+
     public DeploymentState(ServedDeployment served, DeploymentDefinition definition, ReplicaCode code, DeploymentGoal goal)
     {
         Served = served;
@@ -163,7 +167,13 @@ internal sealed class DeploymentState
     {
         bool changes = replicas != NumReplicas || heldBack != HeldBack;
         HeldBack = heldBack;
-        if (replicas != NumReplicas)
+        if (_begins)
+        {
+            Floor = _restarts ? Math.Max(NumReplicas, replicas) : replicas;
+            NumReplicas = replicas;
+            _begins = _restarts = false;
+        }
+        else if (replicas != NumReplicas)
         {
             Happened(replicas > NumReplicas ? DeploymentEvent.AutoscaledUp : DeploymentEvent.AutoscaledDown);
             Message = ScaleMessage(NumReplicas, replicas);
@@ -314,10 +324,9 @@ internal sealed class DeploymentState
         RetryNow();
     }
 
-    /// <summary>How many replicas a new goal begins with; what the load asked for stays asked for.</summary>
+    /// <summary>What the load asked for stays asked for; <see cref="ScaleTo"/> says how many replicas a new goal begins with.</summary>
     private void TakeScale(DeploymentGoal goal, bool restarts)
     {
-        int before = NumReplicas;
         if (goal.Autoscaling is not { } autoscaling)
         {
             Scaler = null;
@@ -328,11 +337,11 @@ internal sealed class DeploymentState
         }
         else
         {
-            Scaler = new(autoscaling, before);
+            Scaler = new(autoscaling, NumReplicas);
         }
 
-        NumReplicas = Scaler?.Target ?? goal.NumReplicas;
-        Floor = restarts ? Math.Max(before, NumReplicas) : NumReplicas;
+        _begins = true;
+        _restarts |= restarts;
     }
 
     private bool IsCurrent(ReplicaEntry entry) => entry.Code == Code && !entry.MustGo;

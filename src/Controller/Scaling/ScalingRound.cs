@@ -20,21 +20,26 @@ internal sealed class ScalingRound(DeploymentRegistry registry, ServeEnvironment
     private readonly long _began = environment.Time.GetTimestamp();
     private MachineResources? _machine;
     private BoxConfig _box = new();
-    private bool _mustShare;
 
     /// <summary>When load is to be looked at next; a timestamp, <see cref="long.MaxValue"/> = nobody scales.</summary>
     public long DueAt { get; private set; } = long.MaxValue;
+
+    /// <summary>A wish may have changed, so nothing may start before the box is shared.</summary>
+    public bool MustShare { get; private set; }
 
     /// <summary>Nobody waits for a first replica longer than it takes to start.</summary>
     public void DecideNow() => DueAt = 0;
 
     /// <summary>Somebody's wish may have changed.</summary>
     /// <param name="box">What there is to share; <see langword="null"/> = as before.</param>
-    public void ShareAgain(BoxConfig? box)
+    public void ShareAgain(BoxConfig? box = null)
     {
-        _mustShare = true;
+        MustShare = true;
         _box = box ?? _box;
     }
+
+    /// <summary>There is something to look at.</summary>
+    public bool IsDue(long now) => MustShare || DueAt <= now;
 
     /// <summary>Decides when it is due, and shares the box when a wish may have changed.</summary>
     /// <returns>Deployments whose number of replicas has changed.</returns>
@@ -48,12 +53,12 @@ internal sealed class ScalingRound(DeploymentRegistry registry, ServeEnvironment
         }
 
         DueAt = !scales ? long.MaxValue : isDue ? now + (long)(Period.TotalSeconds * environment.Time.TimestampFrequency) : DueAt;
-        if (!isDue && !_mustShare)
+        if (!isDue && !MustShare)
         {
             return [];
         }
 
-        _mustShare = false;
+        MustShare = false;
         return Share(deployments);
     }
 

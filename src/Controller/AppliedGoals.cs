@@ -1,0 +1,118 @@
+using Serve.Embedded.Controller.Scaling;
+
+namespace Serve.Embedded.Controller;
+
+/// <summary>The goals that were applied, from being taken to the answer how they ended. Only the controller's loop touches it.</summary>
+internal sealed class AppliedGoals(RunningApplications applications, ScalingRound scaling)
+{
+    private readonly List<AppliedGoal> _open = [];
+
+    /// <summary>The newest goal, if it was reported to have failed: it may still come up.</summary>
+    private ApplyRequest? _failed;
+
+    /// <summary>Names of applications in the order in which they were written.</summary>
+    private IReadOnlyList<string> _order = [];
+
+    /// <summary>In the order in which they were written.</summary>
+    public IEnumerable<ApplicationState> Applications => _order.Select(applications.Find).OfType<ApplicationState>();
+
+    public void Take(ApplyRequest request)
+    {
+        _failed = null;
+        scaling.ShareAgain(request.Box);
+        AppliedGoal apply = new(request);
+        HashSet<string> wanted = [.. request.Goals.Select(g => g.Name)];
+        foreach (ApplicationState gone in applications.All.Where(a => !wanted.Contains(a.Name)).ToList())
+        {
+            // All or nothing: what is to go goes when what is to come has come.
+            if (request.Atomic)
+            {
+                apply.Removed.Add(gone.Name);
+            }
+            else
+            {
+                applications.Remove(gone);
+            }
+        }
+
+        foreach (ApplicationGoal goal in request.Goals)
+        {
+            apply.Before[goal.Name] = applications.Find(goal.Name)?.Good;
+            applications.Take(goal, request.Force);
+        }
+
+        _order = [.. request.Goals.Select(g => g.Name).Concat(apply.Removed)];
+        _open.Add(apply);
+    }
+
+    /// <summary>Completes what was applied once nothing more will happen by itself. <see langword="true"/> if that has changed a goal.</summary>
+    public bool CompleteSettled()
+    {
+        if (_open.Count == 0 || !applications.All.All(a => a.IsSettled))
+        {
+            return false;
+        }
+
+        List<string> failures = [.. Applications.SelectMany(Reconciler.Failures)];
+        bool changed = false;
+        foreach (AppliedGoal apply in _open.Where(a => a.Request.Atomic && !a.WasUndone))
+        {
+            changed = true;
+            apply.WasUndone = true;
+            if (failures.Count > 0)
+            {
+                Undo(apply, failures);
+            }
+            else
+            {
+                apply.Removed.Select(applications.Find).OfType<ApplicationState>().ToList().ForEach(applications.Remove);
+            }
+        }
+
+        if (changed)
+        {
+            return true;
+        }
+
+        foreach (AppliedGoal apply in _open)
+        {
+            apply.Request.Complete(apply.Failures ?? failures);
+            _failed = failures.Count > 0 ? apply.Request : null;
+        }
+
+        _open.Clear();
+        return false;
+    }
+
+    /// <summary>What was reported to have failed may have come up since.</summary>
+    public void NoteRecovery()
+    {
+        if (_failed is not null && applications.All.All(a => a.IsAtGoal && a.Failure is null))
+        {
+            _failed.Recover();
+            _failed = null;
+        }
+    }
+
+    /// <summary>One application has failed, so all go back to where they were.</summary>
+    private void Undo(AppliedGoal apply, List<string> failures)
+    {
+        apply.Failures = failures;
+        foreach ((string name, ApplicationGoal? before) in apply.Before)
+        {
+            if (applications.Find(name) is not { } application)
+            {
+                continue;
+            }
+
+            if (before is null)
+            {
+                applications.Remove(application);
+            }
+            else if (application.Goal != before)
+            {
+                applications.Undo(application, before, $"Another application of the same atomic deploy failed. {string.Join(" ", failures)}");
+            }
+        }
+    }
+}
