@@ -45,6 +45,15 @@ internal static partial class Log
     [LoggerMessage(EventIds.ReplicaDisposeFailed, LogLevel.Error, "Replica {Replica} of deployment '{Deployment}' in application '{Application}' threw while its handler was disposed of")]
     public static partial void ReplicaDisposeFailed(ILogger logger, string replica, string deployment, string application, Exception exception);
 
+    [LoggerMessage(EventIds.WorkerGuardDied, LogLevel.Warning, "The guard that ends the workers when this server is killed has died ({Exit}). Another takes over the {Workers} worker(s)")]
+    public static partial void WorkerGuardDied(ILogger logger, string exit, int workers);
+
+    [LoggerMessage(EventIds.WorkerGuardMissing, LogLevel.Error, "The guard that ends the workers when this server is killed cannot be started: {Shell}: {Reason}. Workers run, but would outlive a server that is killed with SIGKILL. Install a shell as {Shell}")]
+    public static partial void WorkerGuardMissing(ILogger logger, string shell, string reason);
+
+    [LoggerMessage(EventIds.WorkerNotKilled, LogLevel.Error, "The worker process {ProcessId} has not ended {Seconds} s after SIGKILL: it hangs in the kernel, most often on a disk or a device. It is left behind, and keeps what it holds")]
+    public static partial void WorkerNotKilled(ILogger logger, int processId, double seconds);
+
     [LoggerMessage(EventIds.UserConfigRefused, LogLevel.Error, "Replica {Replica} of deployment '{Deployment}' in application '{Application}' refused the new user_config, so the one before stays: {Reason}")]
     public static partial void UserConfigRefused(ILogger logger, string replica, string deployment, string application, string reason);
 

@@ -1,0 +1,202 @@
+using System.Globalization;
+using System.Text;
+using Microsoft.Extensions.Logging;
+using Microsoft.Win32.SafeHandles;
+using Serve.Embedded.Telemetry;
+
+namespace Serve.Embedded.Replicas.Workers;
+
+/// <summary>
+/// Sees to it that no worker outlives the server, however the server ends. A process of its own holds the reading end of a pipe; when the server is gone the pipe ends, and it kills every group that is listed and everyone who
+/// carries the mark of this server's workers. (A parent-death signal would be bound to the thread that started the worker, and would miss its children.) The process is a shell, since that is there for
+/// the executable and for a host of the library alike, at about a megabyte. It starts with the first worker.
+/// </summary>
+internal sealed class WorkerGuard(TimeProvider time, ILogger logger) : IAsyncDisposable
+{
+    private const string Shell = "/bin/sh";
+
+    /// <summary>
+    /// The mark closes two gaps: a worker that was started but not listed yet when the server died, and descendants with a session of their own. It is looked for until nobody is found,
+    /// in case somebody forks meanwhile.
+    /// </summary>
+    private const string Script =
+        """
+        groups=' '
+        while read -r what group; do
+          case $what in
+            +) groups="$groups$group " ;;
+            -) case $groups in *" $group "*) groups="${groups%% $group *} ${groups#* $group }" ;; esac ;;
+          esac
+        done
+        for group in $groups; do kill -9 "-$group"; done
+        round=0
+        while [ $round -lt 20 ]; do
+          found=$(grep -lsF "$1" /proc/[0-9]*/environ) || break
+          for file in $found; do process=${file#/proc/}; kill -9 "${process%/environ}"; done
+          round=$((round + 1))
+        done
+        """;
+
+    private static readonly TimeSpan ShortestLife = TimeSpan.FromSeconds(1);
+    private static readonly TimeSpan LongestEnd = TimeSpan.FromSeconds(5);
+
+    /// <summary>All that end a process or stop it from a terminal: the guard has work to do after those who send them. Blocked and not ignored, since that holds from its first instruction.</summary>
+    private static readonly int[] Blocked = [1, 2, 3, 10, 12, 13, 14, 15, 20, 21, 22];
+
+    private readonly Lock _gate = new();
+    private readonly HashSet<int> _groups = [];
+    private readonly TaskCompletionSource _ended = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private SafeFileHandle? _pipe;
+    private ITimer? _restart;
+    private long _started;
+    private int _workers;
+    private bool _disposed;
+
+    public TimeProvider Time => time;
+
+    public ILogger Logger => logger;
+
+    /// <summary>What begins the marks of this guard's workers.</summary>
+    public string MarkPrefix { get; } = OperatingSystem.IsLinux() ? WorkerMark.NewPrefix() : "";
+
+    /// <summary>The guard's process number while it runs.</summary>
+    public int? ProcessId { get; private set; }
+
+    public string NextMark() => string.Create(CultureInfo.InvariantCulture, $"{MarkPrefix}{Interlocked.Increment(ref _workers)}");
+
+    /// <summary>Starts the guard if it does not run: before the first worker, so that none is ever without.</summary>
+    public void EnsureStarted()
+    {
+        lock (_gate)
+        {
+            ObjectDisposedException.ThrowIf(_disposed, this);
+            if (_pipe is null && _restart is null)
+            {
+                Start_NeedsLock();
+            }
+        }
+    }
+
+    public void Add(int group)
+    {
+        lock (_gate)
+        {
+            _groups.Add(group);
+            Tell_NeedsLock($"+ {group}\n");
+        }
+    }
+
+    /// <summary>Before the group's number can become somebody else's.</summary>
+    public void Remove(int group)
+    {
+        lock (_gate)
+        {
+            _groups.Remove(group);
+            Tell_NeedsLock($"- {group}\n");
+        }
+    }
+
+    /// <summary>Ends the guard, which kills whatever is left of the workers.</summary>
+    public async ValueTask DisposeAsync()
+    {
+        lock (_gate)
+        {
+            _disposed = true;
+            _restart?.Dispose();
+            _pipe?.Dispose();
+            _pipe = null;
+            if (ProcessId is null)
+            {
+                _ended.TrySetResult();
+            }
+        }
+
+        await Task.WhenAny(_ended.Task, Task.Delay(LongestEnd, time, CancellationToken.None));
+    }
+
+    private void Start_NeedsLock()
+    {
+        (SafePipeHandle read, SafeFileHandle write) = NativeProcess.CreatePipe(writeNeverBlocks: true);
+        using (read)
+        {
+            // Only what it needs to find grep.
+            Dictionary<string, string> environment = new() { ["PATH"] = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin" };
+            int error = SpawnedProcess.Start(
+                Shell,
+                ["sh", "-c", Script, "serve-worker-guard", $"{WorkerMark.Variable}={MarkPrefix}"],
+                environment,
+                "/",
+                read,
+                output: null,
+                error: null,
+                Blocked,
+                out int process);
+            if (error != 0)
+            {
+                write.Dispose();
+                Log.WorkerGuardMissing(logger, Shell, System.Runtime.InteropServices.Marshal.GetPInvokeErrorMessage(error));
+                return;
+            }
+
+            _pipe = write;
+            ProcessId = process;
+            _started = time.GetTimestamp();
+            foreach (int group in _groups)
+            {
+                Tell_NeedsLock($"+ {group}\n");
+            }
+
+            ChildProcesses.Watch(process, () => OnEnded(process));
+        }
+    }
+
+    private void Tell_NeedsLock(string line)
+    {
+        // A pipe that is full means a guard that does not read, for as long as it takes to send thousands of lines: a new one will.
+        if (_pipe is not null && !NativeProcess.WriteAll(_pipe, Encoding.ASCII.GetBytes(line)) && ProcessId is { } process)
+        {
+            NativeProcess.Signal(process, SignalNames.Kill);
+        }
+    }
+
+    private void OnEnded(int process)
+    {
+        lock (_gate)
+        {
+            ProcessId = null;
+            int? status = NativeProcess.Reap(process);
+            _pipe?.Dispose();
+            _pipe = null;
+            if (_disposed)
+            {
+                _ended.TrySetResult();
+                return;
+            }
+
+            Log.WorkerGuardDied(logger, WorkerExits.Of(status).ToString(), _groups.Count);
+            TimeSpan wait = ShortestLife - time.GetElapsedTime(_started);
+            if (wait <= TimeSpan.Zero)
+            {
+                Start_NeedsLock();
+            }
+            else
+            {
+                // A guard that cannot live is not started over and over without a pause.
+                _restart = time.CreateTimer(static guard => ((WorkerGuard)guard!).Restart(), this, wait, Timeout.InfiniteTimeSpan);
+            }
+        }
+    }
+
+    private void Restart()
+    {
+        lock (_gate)
+        {
+            _restart?.Dispose();
+            _restart = null;
+            if (!_disposed)
+            {
+                Start_NeedsLock();
+            }
+        }
+    }
+}

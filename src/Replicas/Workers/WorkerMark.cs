@@ -1,0 +1,71 @@
+using System.Globalization;
+using System.Text;
+
+namespace Serve.Embedded.Replicas.Workers;
+
+/// <summary>
+/// A variable in a worker's environment that its descendants inherit. It finds those that left the worker's group with a session of their own (daemons) and so escaped the signals
+/// to the group, and those that a server started in the instant before it died. A descendant that makes a session and empties its environment escapes this too: only a control group holds it.
+/// </summary>
+internal static class WorkerMark
+{
+    public const string Variable = "SERVE_WORKER";
+
+    /// <summary>A descendant may fork while it is looked for; one that does so each time is a fork bomb, which only a control group ends.</summary>
+    private const int MostRounds = 5;
+
+    private static int _servers;
+
+    /// <summary>What begins the marks of one server's workers: no other server's do, in this process or another, now or after a process number has come round again.</summary>
+    public static string NewPrefix() => string.Create(
+        CultureInfo.InvariantCulture,
+        $"{Environment.ProcessId}-{StartTime("self")}-{Interlocked.Increment(ref _servers)}-");
+
+    /// <summary>Kills what is left of a worker whose leader has ended and was not reaped: its session, and all who carry its mark.</summary>
+    public static void KillRemains(int leader, string mark)
+    {
+        byte[] variable = Encoding.UTF8.GetBytes($"{Variable}={mark}\0");
+        for (int round = 0; round < MostRounds; round++)
+        {
+            bool found = false;
+            foreach (string folder in Directory.EnumerateDirectories("/proc"))
+            {
+                if (int.TryParse(Path.GetFileName(folder.AsSpan()), NumberStyles.None, CultureInfo.InvariantCulture, out int process)
+                    && process != leader
+                    && Belongs(folder, leader, variable))
+                {
+                    found |= NativeProcess.Signal(process, SignalNames.Kill);
+                }
+            }
+
+            if (!found)
+            {
+                return;
+            }
+        }
+    }
+
+    private static bool Belongs(string folder, int session, byte[] variable)
+    {
+        try
+        {
+            string[] fields = StatFields(folder);
+            return fields[0] is not ("Z" or "X")
+                && (fields[3] == session.ToString(CultureInfo.InvariantCulture) || File.ReadAllBytes($"{folder}/environ").AsSpan().IndexOf(variable) >= 0);
+        }
+        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
+        {
+            // It has ended, or is another user's and not ours to kill.
+            return false;
+        }
+    }
+
+    private static string StartTime(string process) => StatFields($"/proc/{process}")[19];
+
+    /// <summary>The fields after the program's name, which may itself hold spaces and brackets: state, parent, group, session, ...</summary>
+    private static string[] StatFields(string folder)
+    {
+        string stat = File.ReadAllText($"{folder}/stat");
+        return stat[(stat.LastIndexOf(')') + 2)..].Split(' ');
+    }
+}

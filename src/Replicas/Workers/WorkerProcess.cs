@@ -1,0 +1,204 @@
+using System.Globalization;
+using Microsoft.Win32.SafeHandles;
+using Serve.Embedded.Telemetry;
+
+namespace Serve.Embedded.Replicas.Workers;
+
+/// <summary>
+/// One worker: a program, its session and group, and what it writes. It ends when its leader does; what is left of it is killed then.
+/// The leader stays a zombie until that is done, so that no signal meets a stranger who got its number.
+/// </summary>
+internal sealed class WorkerProcess
+{
+    private static readonly TimeSpan LongestDrain = TimeSpan.FromSeconds(1);
+    private static readonly TimeSpan LongestKill = TimeSpan.FromSeconds(5);
+
+    private readonly Lock _gate = new();
+    private readonly TaskCompletionSource<WorkerExit> _exited = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private readonly WorkerGuard _guard;
+    private readonly WorkerOutput _output;
+    private readonly string _mark;
+    private bool _asked;
+    private bool _killed;
+    private bool _reaped;
+
+    private WorkerProcess(int id, string mark, WorkerGuard guard, WorkerOutput output)
+    {
+        Id = id;
+        _mark = mark;
+        _guard = guard;
+        _output = output;
+    }
+
+    public int Id { get; }
+
+    /// <summary>Completes when the worker has ended, nothing is left of it, and its last lines are read. It never fails.</summary>
+    public Task<WorkerExit> Exited => _exited.Task;
+
+    /// <summary>The last lines of stderr.</summary>
+    public IReadOnlyList<string> ErrorTail => _output.ErrorTail;
+
+    /// <summary>Memory of the leader that is in RAM; null when it has ended.</summary>
+    public long? ResidentBytes
+    {
+        get
+        {
+            lock (_gate)
+            {
+                if (_reaped)
+                {
+                    return null;
+                }
+
+                try
+                {
+                    string[] pages = File.ReadAllText(string.Create(CultureInfo.InvariantCulture, $"/proc/{Id}/statm")).Split(' ');
+                    return long.Parse(pages[1], CultureInfo.InvariantCulture) * Environment.SystemPageSize is > 0 and long bytes ? bytes : null;
+                }
+                catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
+                {
+                    return null;
+                }
+            }
+        }
+    }
+
+    /// <summary>Starts one. <paramref name="onLine"/> is called for each line that it writes, from up to three threads at once; it must not block.</summary>
+    /// <exception cref="WorkerStartException">It could not be started, and nothing is left of the attempt.</exception>
+    /// <exception cref="PlatformNotSupportedException">This is not Linux.</exception>
+    public static WorkerProcess Start(WorkerStartInfo info, WorkerGuard guard, Action<WorkerLine> onLine)
+    {
+        if (!OperatingSystem.IsLinux())
+        {
+            throw new PlatformNotSupportedException("Workers need Linux: deployments with a command cannot run on this system. Deployments that are compiled in can.");
+        }
+
+        string path = ProgramSearch.Find(info);
+        guard.EnsureStarted();
+        string mark = guard.NextMark();
+        Dictionary<string, string> environment = new(info.Environment, StringComparer.Ordinal) { [WorkerMark.Variable] = mark };
+        (SafePipeHandle output, SafeFileHandle outputEnd) = NativeProcess.CreatePipe();
+        using SafeFileHandle outputWrite = outputEnd;
+        try
+        {
+            (SafePipeHandle error, SafeFileHandle errorEnd) = NativeProcess.CreatePipe();
+            using SafeFileHandle errorWrite = errorEnd;
+            try
+            {
+                int failure = SpawnedProcess.Start(path, info.Command, environment, info.WorkingDirectory, input: null, outputWrite, errorWrite, blocked: [], out int id);
+                if (failure != 0)
+                {
+                    throw ProgramSearch.Refused(path, info, failure);
+                }
+
+                // If the server dies before this line, the guard finds the worker by its mark.
+                guard.Add(id);
+                WorkerProcess worker = new(id, mark, guard, new(output, error, guard.Time, onLine));
+                ChildProcesses.Watch(id, worker.OnEnded);
+                return worker;
+            }
+            catch
+            {
+                error.Dispose();
+                throw;
+            }
+        }
+        catch
+        {
+            output.Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>Signals the worker and all of its group; nothing when it has ended.</summary>
+    public void SignalGroup(int signal)
+    {
+        lock (_gate)
+        {
+            if (!_reaped)
+            {
+                NativeProcess.Signal(-Id, signal);
+            }
+        }
+    }
+
+    /// <summary>SIGTERM to the group, and after the grace SIGKILL. Completes when nothing is left of the worker. A second call may shorten the grace of the first.</summary>
+    public async Task StopAsync(TimeSpan grace)
+    {
+        bool first;
+        lock (_gate)
+        {
+            first = !_asked;
+            _asked = true;
+        }
+
+        // A second SIGTERM would mean "at once" to many a server.
+        if (first)
+        {
+            SignalGroup(SignalNames.Terminate);
+        }
+
+        if (await HasExitedAsync(grace))
+        {
+            return;
+        }
+
+        Kill();
+        if (!await HasExitedAsync(LongestKill))
+        {
+            Log.WorkerNotKilled(_guard.Logger, Id, LongestKill.TotalSeconds);
+        }
+    }
+
+    private void Kill()
+    {
+        lock (_gate)
+        {
+            _killed = true;
+        }
+
+        SignalGroup(SignalNames.Kill);
+    }
+
+    private async Task<bool> HasExitedAsync(TimeSpan within)
+    {
+        try
+        {
+            await Exited.WaitAsync(within, _guard.Time);
+            return true;
+        }
+        catch (TimeoutException)
+        {
+            return false;
+        }
+    }
+
+    private async void OnEnded()
+    {
+        NativeProcess.Signal(-Id, SignalNames.Kill);
+        WorkerMark.KillRemains(Id, _mark);
+        _guard.Remove(Id);
+        int? status;
+        bool stopped;
+        lock (_gate)
+        {
+            status = NativeProcess.Reap(Id);
+            _reaped = true;
+            stopped = _asked || _killed;
+        }
+
+        try
+        {
+            await _output.Ended.WaitAsync(LongestDrain, _guard.Time);
+        }
+        catch (TimeoutException)
+        {
+            // Somebody who escaped holds the pipe.
+            _output.Cut();
+            await _output.Ended;
+        }
+
+        _output.Dispose();
+        _exited.SetResult(WorkerExits.Of(status, OutOfMemory.No, stopped));
+    }
+}
