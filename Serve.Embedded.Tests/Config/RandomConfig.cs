@@ -85,8 +85,6 @@ internal sealed class RandomConfig(int seed)
                     Nice = Maybe(() => _random.Next(-20, 20)),
                     CpuAffinity = Pick<EquatableList<int>>([], [0], [0, 7, 1_023]),
                     MaxOpenFiles = Maybe(() => _random.Next(16, 1_048_576)),
-                    MemoryMaxMb = Maybe(() => _random.Next(1, 1_000)),
-                    CpuMax = Maybe(() => 0.01 + _random.NextDouble()),
                 },
             },
         ],

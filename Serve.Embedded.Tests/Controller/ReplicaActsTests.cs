@@ -22,7 +22,7 @@ public sealed class ReplicaActsTests
     {
         Rig rig = new();
 
-        rig.Acts.Start(rig.Deployment, rig.Replica, new("""{"a":1}""", """{"model":"m"}""", TimeSpan.FromSeconds(1)), rig.Siblings);
+        rig.Acts.Start(rig.Deployment, rig.Replica, new("""{"a":1}""", """{"model":"m"}""", TimeSpan.FromSeconds(1), 5), rig.Siblings);
 
         Assert.Equal("""{"a":1}""", Assert.IsType<ControllerMessage.Started>(await rig.ToldAsync()).UserConfig);
         Assert.Equal(["make 3 m", """config {"a":1}""", "check"], rig.Handler.Happened);
@@ -37,7 +37,7 @@ public sealed class ReplicaActsTests
         Rig rig = new();
         rig.Handler.Fails = step;
 
-        rig.Acts.Start(rig.Deployment, rig.Replica, new("{}", """{"model":"m"}""", TimeSpan.FromSeconds(1)), rig.Siblings);
+        rig.Acts.Start(rig.Deployment, rig.Replica, new("{}", """{"model":"m"}""", TimeSpan.FromSeconds(1), 5), rig.Siblings);
 
         Assert.Equal($"no {step}", Assert.IsType<ControllerMessage.StartFailed>(await rig.ToldAsync()).Error.Message);
         Assert.Equal(step == "make" ? 0 : 1, rig.Handler.Happened.Count(h => h == "dispose"));
@@ -152,7 +152,7 @@ public sealed class ReplicaActsTests
         public static async Task<Rig> StartedAsync()
         {
             Rig rig = new();
-            rig.Acts.Start(rig.Deployment, rig.Replica, new("{}", """{"model":"m"}""", TimeSpan.FromSeconds(1)), rig.Siblings);
+            rig.Acts.Start(rig.Deployment, rig.Replica, new("{}", """{"model":"m"}""", TimeSpan.FromSeconds(1), 5), rig.Siblings);
             Assert.IsType<ControllerMessage.Started>(await rig.ToldAsync());
             return rig;
         }

@@ -3,6 +3,7 @@ using Microsoft.AspNetCore.Http;
 using Serve.Embedded.Config;
 using Serve.Embedded.Controller;
 using Serve.Embedded.Deployments;
+using Serve.Embedded.Replicas.Workers;
 using Serve.Embedded.Telemetry;
 
 namespace Serve.Embedded.Tests.Functional;
@@ -229,7 +230,7 @@ public sealed class ReloadTests
         Probe probe = new();
         await using TestServer server = await TestServer.StartAsync(probe.Register(), Probe.Config());
 
-        await server.Server.Apply(Probe.Config() with { Http = new() { Port = 1 }, Admin = new() { Port = 0 } }).Settled;
+        await server.Server.Apply(Probe.Config() with { Http = new() { Port = 1 }, Admin = new() { Port = 0 } }, new Dictionary<PythonSource, PythonCode>()).Settled;
 
         Assert.Contains("http_options.port: 0 -> 1", Assert.Single(server.LogsOf(EventIds.ConfigNeedsRestart)).Message, StringComparison.Ordinal);
         Assert.Equal(0, server.Server.Config.Http.Port);

@@ -63,7 +63,7 @@ internal sealed class TestServer : IAsyncDisposable
             environment,
             new(new()),
             starting => deployer = new(starting, source, GenerationStore.Open((string?)null, environment.Time, NullLogger.Instance), loggers.CreateLogger(LogCategories.Server), () => { }));
-        ApplyRequest first = deployer!.Deploy(config, GenerationSource.Code).Request;
+        ApplyRequest first = (await deployer!.DeployAsync(config, GenerationSource.Code)).Request;
         await first.Taken;
         await server.ListenAsync();
         ApplyOutcome outcome = await first.Settled;
@@ -81,8 +81,8 @@ internal sealed class TestServer : IAsyncDisposable
         return new(socket);
     }
 
-    public Task<ApplyOutcome> ApplyAsync(ServeConfig config) =>
-        Deployer.Deploy(config with { Http = config.Http with { Port = 0 }, Admin = config.Admin with { Port = 0 } }, GenerationSource.Code).Request.Settled;
+    public async Task<ApplyOutcome> ApplyAsync(ServeConfig config) =>
+        await (await Deployer.DeployAsync(config with { Http = config.Http with { Port = 0 }, Admin = config.Admin with { Port = 0 } }, GenerationSource.Code)).Request.Settled;
 
     public IEnumerable<FakeLogRecord> LogsOf(int eventId) => Logs.GetSnapshot().Where(r => r.Id.Id == eventId);
 

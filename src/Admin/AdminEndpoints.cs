@@ -32,7 +32,7 @@ internal sealed class AdminEndpoints(IAdminControl control)
         // The framework's patterns match with and without a slash at the end.
         routes.MapGet("/api/serve/applications", Applications);
         routes.MapPut("/api/serve/applications", DeployAsync);
-        routes.MapDelete("/api/serve/applications", context => AcceptedAsync(context, control.Deploy(control.View.Goal with { Applications = [] }, force: false, atomic: false)));
+        routes.MapDelete("/api/serve/applications", async context => await AcceptedAsync(context, await control.DeployAsync(control.View.Goal with { Applications = [] }, force: false, atomic: false)));
         routes.MapGet("/api/serve/config", Config);
         routes.MapPost("/api/serve/config/diff", DiffAsync);
         routes.MapGet("/api/serve/generations", Generations);
@@ -59,7 +59,7 @@ internal sealed class AdminEndpoints(IAdminControl control)
     {
         if (await ReadConfigAsync(context) is { } read)
         {
-            await AcceptedAsync(context, control.Deploy(read.Config!, Flag(context, "force"), Flag(context, "atomic")), read.Warnings);
+            await AcceptedAsync(context, await control.DeployAsync(read.Config!, Flag(context, "force"), Flag(context, "atomic")), read.Warnings);
         }
     }
 
@@ -111,21 +111,22 @@ internal sealed class AdminEndpoints(IAdminControl control)
             : AdminJson.WriteAsync(context.Response, StatusCodes.Status200OK, json => Write(json, generation));
     }
 
-    private Task RollbackAsync(HttpContext context)
+    private async Task RollbackAsync(HttpContext context)
     {
         string text = context.Request.Query["generation"].ToString();
         if (text.Length > 0 && !int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out _))
         {
-            return AdminJson.WriteErrorAsync(context.Response, StatusCodes.Status400BadRequest, $"generation is '{text}': it must be a number.");
+            await AdminJson.WriteErrorAsync(context.Response, StatusCodes.Status400BadRequest, $"generation is '{text}': it must be a number.");
+            return;
         }
 
         try
         {
-            return AcceptedAsync(context, control.Rollback(text.Length > 0 ? int.Parse(text, CultureInfo.InvariantCulture) : null));
+            await AcceptedAsync(context, await control.RollbackAsync(text.Length > 0 ? int.Parse(text, CultureInfo.InvariantCulture) : null));
         }
         catch (AdminRefusedException exception)
         {
-            return AdminJson.WriteErrorAsync(context.Response, StatusCodes.Status400BadRequest, exception.Message);
+            await AdminJson.WriteErrorAsync(context.Response, StatusCodes.Status400BadRequest, exception.Message);
         }
     }
 
@@ -160,7 +161,7 @@ internal sealed class AdminEndpoints(IAdminControl control)
 
         try
         {
-            control.Scale(application, deployment, replicas);
+            await control.ScaleAsync(application, deployment, replicas);
         }
         catch (AdminRefusedException exception)
         {

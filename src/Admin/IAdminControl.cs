@@ -16,16 +16,16 @@ internal interface IAdminControl
     ConfigResult Read(ReadOnlySpan<byte> utf8, bool isJson, string source);
 
     /// <summary>Makes a configuration the goal. Whether it comes up is told by its generation.</summary>
-    Generation Deploy(ServeConfig config, bool force, bool atomic);
+    Task<Generation> DeployAsync(ServeConfig config, bool force, bool atomic);
 
     /// <summary>Makes an earlier generation the goal again, as a new one.</summary>
     /// <param name="number"><see langword="null"/> = the good one before the one that runs.</param>
     /// <exception cref="AdminRefusedException">There is no such generation, or it is no longer valid.</exception>
-    Generation Rollback(int? number);
+    Task<Generation> RollbackAsync(int? number);
 
     /// <summary>Sets one deployment's replicas, as part of the goal.</summary>
     /// <exception cref="AdminRefusedException">There is no such deployment, or it scales by itself.</exception>
-    void Scale(string application, string deployment, int replicas);
+    Task ScaleAsync(string application, string deployment, int replicas);
 
     /// <summary>Ends the server as SIGTERM does.</summary>
     void Shutdown();

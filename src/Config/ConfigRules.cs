@@ -58,6 +58,12 @@ internal sealed class ConfigRules(ConfigCatalog catalog, ConfigErrors errors)
             return null;
         }
 
+        if (WorkerRules.IsPython(path.Text))
+        {
+            // Its deployments are known when its file is imported.
+            return null;
+        }
+
         if (catalog.ImportPaths.TryGetValue(path.Text, out IReadOnlyList<string>? deployments))
         {
             return deployments;

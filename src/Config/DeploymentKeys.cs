@@ -126,15 +126,35 @@ internal static class DeploymentKeys
         .Value("cpu_affinity", new ListType<int>("numbers of processors", 1_024, new IntegerType<int>(0, 1_023), isOptional: true), r => r.Worker.CpuAffinity, (r, v) => r with { Worker = r.Worker with { CpuAffinity = v } }, UpdateKind.Replace,
             "The processors that it may run on. Not set: all.", example: "[0, 1]")
         .Value("max_open_files", new OptionalType<int>(new IntegerType<int>(16, 1_048_576)), r => r.Worker.MaxOpenFiles, (r, v) => r with { Worker = r.Worker with { MaxOpenFiles = v } }, UpdateKind.Replace,
-            "Its RLIMIT_NOFILE. Not set: the server's.", example: "4096")
-        .Value("memory_max_mb", new OptionalType<int>(new IntegerType<int>(1, MaxMemoryMb)), r => r.Worker.MemoryMaxMb, (r, v) => r with { Worker = r.Worker with { MemoryMaxMb = v } }, UpdateKind.Replace,
-            "Memory, in MiB, above which the kernel ends it (memory.max). Needs a cgroup that the server may write to; status says where there is none.", example: "4096")
-        .Value("cpu_max", new OptionalType<double>(new NumberType(0.01, 10_000)), r => r.Worker.CpuMax, (r, v) => r with { Worker = r.Worker with { CpuMax = v } }, UpdateKind.Replace,
-            "Processors that it may use at most (cpu.max); needs such a cgroup too.", example: "1.5");
+            "Its RLIMIT_NOFILE. Not set: the server's.", example: "4096");
+
+    /// <summary>What code that is read at run time declares of a deployment, in JSON.</summary>
+    public static DeploymentConfig? ReadDeclared(string name, string json, ConfigErrors errors) =>
+        JsonConfigReader.Read(json, errors) is { } node ? Table.Bind(new() { Name = name }, WithName(node, name), errors) : null;
+
+    public static string WriteDeclared(DeploymentConfig declared) => JsonText.Canonical(Table.ToNode(declared));
+
+    /// <summary>What is written, over what code declares: key by key, but how many replicas there are is one matter.</summary>
+    public static DeploymentConfig Overlay(DeploymentConfig declared, DeploymentConfig? written)
+    {
+        if (written is null)
+        {
+            return declared;
+        }
+
+        DeploymentConfig below = written.NumReplicas is null && written.Autoscaling is null ? declared : declared with { NumReplicas = null, Autoscaling = null };
+        return Table.Bind(below, Table.ToNode(written), new ConfigErrors(declared.Name));
+    }
+
+    private static ConfigNode WithName(ConfigNode options, string name)
+    {
+        options.Members["name"] = new(default, ConfigNode.Of(name));
+        return options;
+    }
 
     /// <summary>Whether a key says something about processes, and so means nothing where code is compiled in.</summary>
     public static bool IsForWorkers(string name) => name is "command" or "runtime_env" or "health_check_path" or "reconfigure_path" or "startup_timeout_s" or "retry"
-        or "max_requests_per_replica" or "max_replica_age_s" or "max_replica_rss_mb" or "nice" or "cpu_affinity" or "max_open_files" or "memory_max_mb" or "cpu_max";
+        or "max_requests_per_replica" or "max_replica_age_s" or "max_replica_rss_mb" or "nice" or "cpu_affinity" or "max_open_files";
 
     /// <summary>As an operator writes it, the table that has a key of this name; <see langword="null"/> = none here.</summary>
     public static string? TableOf(string name) =>

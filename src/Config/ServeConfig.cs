@@ -249,11 +249,6 @@ internal sealed record WorkerConfig
     public EquatableList<int> CpuAffinity { get; init; } = [];
 
     public int? MaxOpenFiles { get; init; }
-
-    /// <summary>Enforced by the kernel, unlike <see cref="DeploymentConfig.MemoryMb"/>.</summary>
-    public int? MemoryMaxMb { get; init; }
-
-    public double? CpuMax { get; init; }
 }
 
 /// <summary>The surroundings of a worker.</summary>

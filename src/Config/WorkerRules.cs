@@ -29,8 +29,16 @@ internal static class WorkerRules
         }
     }
 
+    public static bool IsPython(string importPath) => importPath.StartsWith("python:", StringComparison.Ordinal);
+
     private static void CheckCompiledIn(ConfigNode application, List<ConfigNode> deployments, ConfigErrors errors)
     {
+        if (application.Find("import_path") is { Kind: ConfigNodeKind.String } path && IsPython(path.Text))
+        {
+            CheckPython(deployments, errors);
+            return;
+        }
+
         foreach (ConfigNode table in (IEnumerable<ConfigNode>)[application, .. deployments])
         {
             foreach ((string name, ConfigMember member) in table.Members)
@@ -40,6 +48,20 @@ internal static class WorkerRules
                 {
                     errors.Add(member.KeyPlace, $"{name} is for workers, and import_path names code that is compiled in: take it out");
                 }
+            }
+        }
+    }
+
+    /// <summary>The host of Python answers these questions itself.</summary>
+    private static void CheckPython(List<ConfigNode> deployments, ConfigErrors errors)
+    {
+        foreach ((string name, ConfigMember member) in deployments.SelectMany(d => d.Members))
+        {
+            if (name is "health_check_path" or "reconfigure_path" or "runtime_env")
+            {
+                errors.Add(member.KeyPlace, name == "runtime_env"
+                    ? "runtime_env of a python: application is written in [[applications]], since its file is imported in it"
+                    : $"{name} is for a deployment with a command; a class of Python has check_health and reconfigure");
             }
         }
     }

@@ -2,6 +2,7 @@ using Serve.Embedded.Controller.Scaling;
 using Serve.Embedded.Deployments;
 using Serve.Embedded.Handles;
 using Serve.Embedded.Replicas;
+using Serve.Embedded.Replicas.Workers;
 
 namespace Serve.Embedded.Controller;
 
@@ -215,15 +216,16 @@ internal sealed class DeploymentState
     public void Remove(Replica replica) => _replicas.RemoveAll(r => r.Replica == replica);
 
     /// <summary>A replica of the wanted code did not come up.</summary>
-    public void StartFailed(string error, IReadOnlyList<string> logTail, TimeProvider time, Random random)
+    public void StartFailed(Exception failure, IReadOnlyList<string> logTail, TimeProvider time, Random random)
     {
+        string error = failure.Message;
         LogTail = logTail;
-        _failures++;
+        _failures = failure is BuildFailedException ? MostFailures : _failures + 1;
         _backOff.Failed(HasFailed, time, random);
         if (_failures >= MostFailures)
         {
             Happened(DeploymentEvent.StartFails);
-            Message = $"The deployment failed to start {_failures} times in a row. This may be due to a problem with its constructor, its user_config or its initial health check. Error: {error}";
+            Message = failure is BuildFailedException ? error : $"The deployment failed to start {_failures} times in a row. This may be due to a problem with its constructor, its user_config or its initial health check. Error: {error}";
         }
         else
         {

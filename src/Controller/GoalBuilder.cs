@@ -11,9 +11,15 @@ internal sealed class GoalBuilder(DeploymentRegistry registry, string folder)
 {
     private static readonly DeploymentOptions Undeclared = new();
 
-    public IReadOnlyList<ApplicationGoal> Build(ServeConfig config) => [.. config.Applications.Select(a => Build(a, config.Http))];
+    private const string PythonScheme = "python:";
 
-    private ApplicationGoal Build(ApplicationConfig written, HttpOptionsConfig http) => new()
+    public IReadOnlyList<ApplicationGoal> Build(ServeConfig config, IReadOnlyDictionary<PythonSource, PythonCode> code) =>
+        [.. config.Applications.Select(a => Build(a, config.Http, code))];
+
+    /// <summary>The files of Python that a configuration names.</summary>
+    public IReadOnlyCollection<PythonSource> PythonSources(ServeConfig config) => [.. config.Applications.Select(SourceOf).OfType<PythonSource>()];
+
+    private ApplicationGoal Build(ApplicationConfig written, HttpOptionsConfig http, IReadOnlyDictionary<PythonSource, PythonCode> code) => new()
     {
         Name = written.Name,
         Code = new(written.ImportPath, written.Args),
@@ -21,7 +27,9 @@ internal sealed class GoalBuilder(DeploymentRegistry registry, string folder)
         RequestTimeout = (written.RequestTimeout ?? http.RequestTimeout) is { Ticks: > 0 } timeout ? timeout : null,
         StreamTimeout = http.StreamTimeout,
         Written = written,
-        Deployments = written.ImportPath is { } importPath
+        Deployments = SourceOf(written) is { } source
+            ? [Python(written, source, code[source])]
+            : written.ImportPath is { } importPath
             ? [.. registry.Applications[importPath].Deployments.Select(d => Build(d.Name, written.Deployments.FirstOrDefault(w => w.Name == d.Name), d.Options))]
             : [.. written.Deployments.Select(d => Build(d.Name, d, Undeclared) with { Worker = Worker(written, d), Retry = d.Worker.Retry ?? RetryMode.Idempotent })],
     };
@@ -52,6 +60,41 @@ internal sealed class GoalBuilder(DeploymentRegistry registry, string folder)
         };
     }
 
+    private PythonSource? SourceOf(ApplicationConfig application)
+    {
+        if (application.ImportPath is not { } path || !path.StartsWith(PythonScheme, StringComparison.Ordinal))
+        {
+            return null;
+        }
+
+        RuntimeEnvConfig surroundings = application.RuntimeEnv ?? new();
+        return new(
+            path[PythonScheme.Length..], application.Python ?? "python3", Path.GetFullPath(surroundings.WorkingDir ?? ".", folder), surroundings.EnvVars, surroundings.ClearEnv);
+    }
+
+    private DeploymentGoal Python(ApplicationConfig application, PythonSource source, PythonCode code)
+    {
+        DeploymentConfig? written = application.Deployments.FirstOrDefault(d => d.Name == code.Deployment.Name);
+        string? error = code.Error ?? (application.Deployments.FirstOrDefault(d => d.Name != code.Deployment.Name) is { } stranger
+            ? $"Deployment '{stranger.Name}' does not exist: {source.Name} has one deployment, '{code.Deployment.Name}'."
+            : null);
+        DeploymentConfig deployment = DeploymentKeys.Overlay(code.Deployment, written);
+        deployment = deployment with
+        {
+            Worker = deployment.Worker with
+            {
+                Command = [source.Python, PythonHost.FileMark, "run", source.Name],
+                HealthCheckPath = PythonHost.HealthPath,
+                ReconfigurePath = code.TakesUserConfig ? PythonHost.ReconfigurePath : null,
+            },
+        };
+        return Build(deployment.Name, deployment, Undeclared) with
+        {
+            Worker = Worker(application, deployment) with { IsPython = true, Fingerprint = code.Fingerprint, BuildError = error },
+            Retry = deployment.Worker.Retry ?? RetryMode.Idempotent,
+        };
+    }
+
     private WorkerSettings Worker(ApplicationConfig application, DeploymentConfig deployment)
     {
         WorkerConfig worker = deployment.Worker;
@@ -72,8 +115,6 @@ internal sealed class GoalBuilder(DeploymentRegistry registry, string folder)
             Nice = worker.Nice,
             CpuAffinity = worker.CpuAffinity,
             MaxOpenFiles = worker.MaxOpenFiles,
-            MemoryMaxMb = worker.MemoryMaxMb,
-            CpuMax = worker.CpuMax,
         };
     }
 }

@@ -32,4 +32,5 @@ internal interface IReplicaActs
 /// <param name="UserConfig">Canonical JSON; <see langword="null"/> = none.</param>
 /// <param name="Args">Canonical JSON for the factory; <see langword="null"/> = none.</param>
 /// <param name="HealthCheckTimeout">For the first check.</param>
-internal sealed record ReplicaStart(string? UserConfig, string? Args, TimeSpan HealthCheckTimeout);
+/// <param name="MaxOngoingRequests">The limit that it begins with.</param>
+internal sealed record ReplicaStart(string? UserConfig, string? Args, TimeSpan HealthCheckTimeout, int MaxOngoingRequests);

@@ -178,7 +178,9 @@ internal sealed class Reconciler(ServeEnvironment environment, ILogger logger, I
                 Stop(deployment, stopped);
                 break;
             case ReplicaAction.Resize resize:
-                deployment.Served.Gate.Resize(deployment.Find(resize.Id).Replica, deployment.Goal.MaxOngoingRequests);
+                Replica resized = deployment.Find(resize.Id).Replica;
+                resized.Process?.LimitIs(deployment.Goal.MaxOngoingRequests);
+                deployment.Served.Gate.Resize(resized, deployment.Goal.MaxOngoingRequests);
                 break;
             case ReplicaAction.Reconfigure reconfigure:
                 Replica changed = deployment.Find(reconfigure.Id).Replica;
@@ -200,7 +202,7 @@ internal sealed class Reconciler(ServeEnvironment environment, ILogger logger, I
         string id = $"{environment.Random.Next(1 << 16):x4}{environment.Random.Next(1 << 16):x4}";
         Replica replica = new(id, deployment.Definition, environment.Time) { Rank = deployment.LowestFreeRank() };
         deployment.Add(new(replica, deployment.Code, now) { WarnAt = now + Timestamps(SlowStart) });
-        acts.Start(deployment, replica, new(deployment.Goal.UserConfig, deployment.Code.Application.Args, deployment.Goal.HealthCheckTimeout), revision.ByName());
+        acts.Start(deployment, replica, new(deployment.Goal.UserConfig, deployment.Code.Application.Args, deployment.Goal.HealthCheckTimeout, deployment.Goal.MaxOngoingRequests), revision.ByName());
     }
 
     private void Admit(DeploymentState deployment, ReplicaEntry entry, long now)
@@ -248,7 +250,7 @@ internal sealed class Reconciler(ServeEnvironment environment, ILogger logger, I
         deployment.Remove(replica);
         if (entry?.Code == deployment.Code)
         {
-            deployment.StartFailed(error.Message, replica.Log.Tail, environment.Time, environment.Random);
+            deployment.StartFailed(error, replica.Log.Tail, environment.Time, environment.Random);
         }
 
         Log.ReplicaStartFailed(logger, replica.Id, deployment.Name, deployment.Served.Application, error);

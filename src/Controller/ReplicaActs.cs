@@ -24,7 +24,7 @@ internal sealed class ReplicaActs(ServeEnvironment environment, ILogger logger, 
             ReplicaHandles handles = new(application, siblings);
             try
             {
-                DeploymentContext context = new(application, deployment.Name, replica.Id, () => replica.Rank, start.Args, environment.Time, replica.Log.Around(_replicaLog), handles);
+                DeploymentContext context = new(application, deployment.Name, replica.Id, () => replica.Rank, start.Args, environment.Time, replica.Log.Around(_replicaLog), handles) { MaxOngoingRequests = start.MaxOngoingRequests };
                 await replica.StartAsync(context, start.UserConfig);
                 await CheckAsync(replica, start.HealthCheckTimeout);
                 replica.OnDisposed(handles);

@@ -26,6 +26,9 @@ public sealed class DeploymentContext
         }
     }
 
+    /// <summary>The limit that its replica begins with.</summary>
+    internal int MaxOngoingRequests { get; init; }
+
     /// <summary>The application's name.</summary>
     public string Application { get; }
 

@@ -3,6 +3,7 @@ using Serve.Embedded.Admin;
 using Serve.Embedded.Config;
 using Serve.Embedded.Controller;
 using Serve.Embedded.Controller.Generations;
+using Serve.Embedded.Replicas.Workers;
 using Serve.Embedded.Telemetry;
 
 namespace Serve.Embedded.Hosting;
@@ -12,7 +13,8 @@ namespace Serve.Embedded.Hosting;
 /// </summary>
 internal sealed class Deployer(Server server, ConfigSource source, GenerationStore store, ILogger logger, Action shutdown) : IAdminControl
 {
-    private readonly Lock _gate = new();
+    /// <summary>Goals are taken one after the other.</summary>
+    private readonly SemaphoreSlim _turn = new(1);
     private ServeConfig _goal = server.Config;
     private string? _fallback;
 
@@ -30,9 +32,10 @@ internal sealed class Deployer(Server server, ConfigSource source, GenerationSto
 
     public ConfigResult Read(ReadOnlySpan<byte> utf8, bool isJson, string name) => source.Read(utf8, isJson, name, Volatile.Read(ref _goal));
 
-    public Generation Deploy(ServeConfig config, bool force, bool atomic) => Deploy(config, GenerationSource.Rest, force: force, atomic: atomic).Generation;
+    public async Task<Generation> DeployAsync(ServeConfig config, bool force, bool atomic) =>
+        (await DeployAsync(config, GenerationSource.Rest, force: force, atomic: atomic)).Generation;
 
-    public Generation Rollback(int? number)
+    public async Task<Generation> RollbackAsync(int? number)
     {
         Generation to = number is { } asked
             ? store.Find(asked) ?? throw new AdminRefusedException($"There is no generation {asked}. 'serve history' lists those that are kept.")
@@ -40,13 +43,14 @@ internal sealed class Deployer(Server server, ConfigSource source, GenerationSto
                 ?? throw new AdminRefusedException("There is no good generation before the one that runs. 'serve history' lists those that are kept.");
         ConfigResult read = to.Read(source.Catalog);
         return read.IsValid
-            ? Deploy(read.Config, GenerationSource.Rest, restoredFrom: to.Number, force: true).Generation
+            ? (await DeployAsync(read.Config, GenerationSource.Rest, restoredFrom: to.Number, force: true)).Generation
             : throw new AdminRefusedException($"Generation {to.Number} is no longer valid here: {string.Join(" ", read.Errors)}");
     }
 
-    public void Scale(string application, string deployment, int replicas)
+    public async Task ScaleAsync(string application, string deployment, int replicas)
     {
-        lock (_gate)
+        await _turn.WaitAsync();
+        try
         {
             ServeConfig goal = _goal;
             int index = goal.Applications.ToList().FindIndex(a => a.Name == application);
@@ -69,7 +73,12 @@ internal sealed class Deployer(Server server, ConfigSource source, GenerationSto
 
             DeploymentConfig options = written.Deployments.FirstOrDefault(d => d.Name == deployment) ?? new() { Name = deployment };
             ApplicationConfig scaled = written with { Deployments = [.. written.Deployments.Where(d => d.Name != deployment), options with { NumReplicas = replicas }] };
-            Deploy(goal with { Applications = [.. goal.Applications.Select((a, i) => i == index ? scaled : a)] }, GenerationSource.Rest);
+            await DeployInTurnAsync(
+                goal with { Applications = [.. goal.Applications.Select((a, i) => i == index ? scaled : a)] }, GenerationSource.Rest, force: false, atomic: false, restoredFrom: null);
+        }
+        finally
+        {
+            _turn.Release();
         }
     }
 
@@ -77,24 +86,40 @@ internal sealed class Deployer(Server server, ConfigSource source, GenerationSto
 
     /// <summary>Makes a valid configuration the goal.</summary>
     /// <returns>Its generation, and how it goes.</returns>
-    public (Generation Generation, ApplyRequest Request) Deploy(
+    public async Task<(Generation Generation, ApplyRequest Request)> DeployAsync(
         ServeConfig config, GenerationSource from, bool force = false, bool atomic = false, int? restoredFrom = null)
     {
-        ApplyRequest request;
-        Generation generation;
-        lock (_gate)
+        await _turn.WaitAsync();
+        try
         {
-            generation = store.Add(config, from, from is GenerationSource.File or GenerationSource.Hangup ? source.Path : null, restoredFrom);
-            foreach (Generation pending in store.All.Where(g => g.Outcome == GenerationOutcome.Pending && g.Number != generation.Number))
-            {
-                store.MarkSuperseded(pending.Number, $"generation {generation.Number} took its place");
-            }
+            return await DeployInTurnAsync(config, from, force, atomic, restoredFrom);
+        }
+        finally
+        {
+            _turn.Release();
+        }
+    }
 
-            Volatile.Write(ref _goal, config);
-            Volatile.Write(ref _fallback, null);
-            request = server.Apply(config, force, atomic);
+    private async Task<(Generation Generation, ApplyRequest Request)> DeployInTurnAsync(ServeConfig config, GenerationSource from, bool force, bool atomic, int? restoredFrom)
+    {
+        // What a file of Python declares is part of the goal, so it is read first.
+        string? kept = restoredFrom is { } number ? store.Find(number)?.Code : null;
+        IReadOnlyDictionary<PythonSource, PythonCode> code = await server.ReadCodeAsync(config, kept);
+        foreach (string warning in code.Values.SelectMany(c => c.Warnings))
+        {
+            Log.ConfigWarning(logger, warning);
         }
 
+        string? path = from is GenerationSource.File or GenerationSource.Hangup ? source.Path : null;
+        Generation generation = store.Add(config, from, path, restoredFrom, PythonCodeText.Write(code));
+        foreach (Generation pending in store.All.Where(g => g.Outcome == GenerationOutcome.Pending && g.Number != generation.Number))
+        {
+            store.MarkSuperseded(pending.Number, $"generation {generation.Number} took its place");
+        }
+
+        Volatile.Write(ref _goal, config);
+        Volatile.Write(ref _fallback, null);
+        ApplyRequest request = server.Apply(config, code, force, atomic);
         _ = MarkAsync(generation.Number, request);
         return (generation, request);
     }
@@ -110,7 +135,7 @@ internal sealed class Deployer(Server server, ConfigSource source, GenerationSto
             return;
         }
 
-        (_, ApplyRequest request) = Deploy(read.Config, GenerationSource.File, restoredFrom: good.Number);
+        (_, ApplyRequest request) = await DeployAsync(read.Config, GenerationSource.File, restoredFrom: good.Number);
         NoteFallback(why);
         await request.Settled;
     }

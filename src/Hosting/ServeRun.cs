@@ -75,7 +75,7 @@ internal sealed class ServeRun
             using InheritedSockets sockets = InheritedSockets.FromEnvironment(_environment, Unset, Environment.ProcessId, _logger);
             _server = await Server.CreateAsync(
                 config, _registry, environment, settings, server => _deployer = new(server, _source, store, _logger, () => _stop.TrySetResult("The admin port's shutdown")), sockets, _source.Folder);
-            first = _deployer!.Deploy(config, GenerationSource.File, restoredFrom: isGeneration ? store.LastGood?.Number : null).Request;
+            first = (await _deployer!.DeployAsync(config, GenerationSource.File, restoredFrom: isGeneration ? store.LastGood?.Number : null)).Request;
             await first.Taken;
             await _server.ListenAsync();
         }
@@ -174,7 +174,7 @@ internal sealed class ServeRun
         {
             WarnOf(read);
             int changes = ConfigDiff.Compare(_server!.Config, read.Config).Count;
-            await _deployer!.Deploy(read.Config, GenerationSource.Hangup).Request.Settled;
+            await (await _deployer!.DeployAsync(read.Config, GenerationSource.Hangup)).Request.Settled;
             Log.Reloaded(_logger!, _source.Path ?? "no file", changes);
         }
 

@@ -9,6 +9,7 @@ using Serve.Embedded.Deployments;
 using Serve.Embedded.Handles;
 using Serve.Embedded.Hosting.Systemd;
 using Serve.Embedded.Proxy;
+using Serve.Embedded.Replicas.Workers;
 using Serve.Embedded.Telemetry;
 
 namespace Serve.Embedded.Hosting;
@@ -17,6 +18,8 @@ namespace Serve.Embedded.Hosting;
 internal sealed class Server : IAsyncDisposable
 {
     private readonly GoalBuilder _goals;
+    private readonly WorkerHost _workers;
+    private readonly PythonImporter _importer;
     private readonly ServeEnvironment _environment;
     private readonly LiveLogSettings _logSettings;
     private readonly ILogger _logger;
@@ -40,11 +43,14 @@ internal sealed class Server : IAsyncDisposable
     {
         _config = config;
         _goals = new(registry, folder);
+        _workers = new(environment.Time, environment.Random, environment.Loggers.CreateLogger(LogCategories.Replica), Environment.GetEnvironmentVariable);
+        _importer = new(_workers);
         _environment = environment;
         _logSettings = logSettings;
         _logger = environment.Loggers.CreateLogger(LogCategories.Server);
         ServingState serving = new();
-        _controller = new(registry, serving, environment, waits: true);
+        ApplicationDefinitions code = new(registry, (settings, context) => new(settings, context, _workers));
+        _controller = new(registry, serving, environment, code: code.Of, waits: true);
         _proxy = new(new(serving, environment, new(environment.Loggers, logSettings), SettingsOf(config.Http)), data, sockets is { HttpAddresses.Count: > 0 } ? sockets.Open : null);
         _admin = new(admin, new(new(config.Admin.Host, config.Admin.AllowedHosts), token), environment.Loggers, control(this), sockets is { AdminAddresses.Count: > 0 } ? sockets.Open : null);
         _control = _controller.RunAsync();
@@ -114,9 +120,22 @@ internal sealed class Server : IAsyncDisposable
         _controller.Begin();
     }
 
+    /// <summary>What the files of Python that a configuration names declare.</summary>
+    /// <param name="config">Which names them.</param>
+    /// <param name="kept">What they declared when the configuration was good; <see langword="null"/> = they are imported, each once.</param>
+    public async Task<IReadOnlyDictionary<PythonSource, PythonCode>> ReadCodeAsync(ServeConfig config, string? kept)
+    {
+        IReadOnlyCollection<PythonSource> sources = _goals.PythonSources(config);
+        return (kept is null ? null : PythonCodeText.Read(kept, sources)) ?? await _importer.ReadAsync(sources);
+    }
+
     /// <summary>Puts a new configuration into force as far as that needs no restart of the server, and says what has changed.</summary>
+    /// <param name="config">What shall be.</param>
+    /// <param name="code">What its files of Python declare.</param>
+    /// <param name="force">Try also what has failed already and is unchanged.</param>
+    /// <param name="atomic">If one application fails, all go back.</param>
     /// <returns>Whose task completes when the applications are as asked, or have failed to be.</returns>
-    public ApplyRequest Apply(ServeConfig config, bool force = false, bool atomic = false)
+    public ApplyRequest Apply(ServeConfig config, IReadOnlyDictionary<PythonSource, PythonCode> code, bool force = false, bool atomic = false)
     {
         foreach (ConfigChange change in ConfigDiff.Compare(Config, config))
         {
@@ -139,7 +158,7 @@ internal sealed class Server : IAsyncDisposable
         _logSettings.Current = SettingsOf(config.Logging);
         _proxy.Apply(SettingsOf(config.Http));
         Volatile.Write(ref _config, config);
-        ApplyRequest request = new(_goals.Build(config), force, atomic, config.Box);
+        ApplyRequest request = new(_goals.Build(config, code), force, atomic, config.Box);
         _ = _controller.ApplyAsync(request);
         return request;
     }
@@ -170,6 +189,7 @@ internal sealed class Server : IAsyncDisposable
     {
         await _proxy.DisposeAsync();
         await _admin.DisposeAsync();
+        await _workers.DisposeAsync();
     }
 
     public static LogSettings SettingsOf(LoggingConfig config) => new()

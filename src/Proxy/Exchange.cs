@@ -299,7 +299,7 @@ internal sealed class Exchange : IHttpRequestLifetimeFeature
     {
         Log.RequestRepeats(_proxy.RequestLog, failure.Message);
         _guard.StartOver();
-        if (failure.NothingSent)
+        if (failure.WorkerIsGone)
         {
             // A dead replica keeps this permit until the controller has taken it out, or the request would be sent to it again at once.
             await Task.WhenAny(lease.Replica.Withdrawn, Task.Delay(WithdrawalTime, _proxy.Environment.Time));

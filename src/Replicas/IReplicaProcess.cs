@@ -3,17 +3,17 @@ namespace Serve.Embedded.Replicas;
 /// <summary>A handler that is more than an object: a process, which takes time to start and to stop, and may end by itself.</summary>
 internal interface IReplicaProcess
 {
-    /// <summary>Whether it takes a <c>user_config</c> while it runs. Where it does not, it has its own from the start.</summary>
-    bool TakesUserConfig { get; }
-
     /// <summary>Completes when it has ended although nobody has stopped it.</summary>
     Task<ReplicaEnd> Ended { get; }
 
     /// <summary>Completes when it has lived long enough, with the reason: another shall take its place.</summary>
     Task<string> WornOut { get; }
 
-    /// <summary>Starts it, and completes when it answers.</summary>
-    Task StartAsync(CancellationToken cancellationToken);
+    /// <summary>Starts it with its first <c>user_config</c>, and completes when it answers.</summary>
+    Task StartAsync(string? userConfig, CancellationToken cancellationToken);
+
+    /// <summary>So many requests may now come to it at the same time.</summary>
+    void LimitIs(int maxOngoingRequests);
 
     /// <summary>Asks it to end, and ends it after the grace.</summary>
     Task StopAsync(TimeSpan grace);

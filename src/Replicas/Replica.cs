@@ -64,10 +64,9 @@ internal sealed class Replica
         Volatile.Write(ref _handler, handler);
         if (handler is IReplicaProcess process)
         {
-            await process.StartAsync(_stopping.Token);
+            await process.StartAsync(userConfig, _stopping.Token);
         }
-
-        if (userConfig is not null && handler is not IReplicaProcess { TakesUserConfig: false })
+        else if (userConfig is not null)
         {
             await ReconfigureAsync(userConfig);
         }

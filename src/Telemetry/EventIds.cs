@@ -28,6 +28,7 @@ internal static class EventIds
     public const int WorkerGuardDied = 3100;
     public const int WorkerGuardMissing = 3101;
     public const int WorkerNotKilled = 3102;
+    public const int WorkerSays = 3110;
 
     // Controller: 4000
     public const int UserConfigRefused = 4000;

@@ -66,6 +66,9 @@ internal static partial class Log
     [LoggerMessage(EventIds.HealthCheckFailed, LogLevel.Warning, "Replica {Replica} of deployment '{Deployment}' in application '{Application}' failed its health check, {Strikes} of {Most} in a row: {Error}")]
     public static partial void HealthCheckFailed(ILogger logger, string replica, string deployment, string application, int strikes, int most, string error);
 
+    [LoggerMessage(EventIds.WorkerSays, LogLevel.Information, "{Line}")]
+    public static partial void WorkerSays(ILogger logger, string line);
+
     [LoggerMessage(EventIds.ReplicaDied, LogLevel.Error, "Replica {Replica} of deployment '{Deployment}' in application '{Application}' ended by itself: {Reason}. Another takes its place")]
     public static partial void ReplicaDied(ILogger logger, string replica, string deployment, string application, string reason);
 

@@ -10,7 +10,7 @@ public sealed class BinaryNeighboursTests
     [Fact]
     public async Task PythonRequests_RetriesARefusalAndIsAnswered()
     {
-        await SkipWithoutAsync("python3", "-c", "import requests");
+        await Programs.SkipWithoutAsync("python3", "-c", "import requests");
         await using ServeProcess server = await ServeProcess.StartAsync(Toml.Slow(delay: 0.5, ongoing: 1, queued: 0));
         const string Script =
             """
@@ -39,7 +39,7 @@ public sealed class BinaryNeighboursTests
     [Fact]
     public async Task BehindHaproxy_PlainKeepAliveUploadAndRefusal_ComeThrough()
     {
-        await SkipWithoutAsync("haproxy", "-v");
+        await Programs.SkipWithoutAsync("haproxy", "-v");
         await using ServeProcess server = await ServeProcess.StartAsync(Toml.Slow(delay: 0.5, ongoing: 1, queued: 0) + Toml.EchoApplication());
         int port = FreePort();
         string file = server.Folder.Write(
@@ -63,7 +63,7 @@ public sealed class BinaryNeighboursTests
     [Fact]
     public async Task BehindNginx_PlainKeepAliveUploadAndRefusal_ComeThrough()
     {
-        await SkipWithoutAsync("nginx", "-v");
+        await Programs.SkipWithoutAsync("nginx", "-v");
         await using ServeProcess server = await ServeProcess.StartAsync(Toml.Slow(delay: 0.5, ongoing: 1, queued: 0) + Toml.EchoApplication());
         int port = FreePort();
         string folder = server.Folder.Path;
@@ -159,24 +159,6 @@ public sealed class BinaryNeighboursTests
                 await Task.Yield();
             }
         }
-    }
-
-    private static async Task SkipWithoutAsync(string program, params string[] probe)
-    {
-        _ = ServeBinary.Path;
-        bool works = false;
-        try
-        {
-            using Process process = Start(program, probe);
-            await process.WaitForExitAsync(TestContext.Current.CancellationToken);
-            works = process.ExitCode == 0;
-        }
-        catch (System.ComponentModel.Win32Exception)
-        {
-            // There is no such program.
-        }
-
-        Assert.SkipUnless(works, $"{program} {string.Join(' ', probe)} does not work here.");
     }
 
     private static async Task<(int ExitCode, string Out)> RunAsync(ServeProcess server, string program, params string[] arguments)

@@ -4,6 +4,7 @@ using Serve.Embedded.Replicas.Workers;
 
 namespace Serve.Embedded.Tests.Replicas.Workers;
 
+[System.Runtime.Versioning.UnsupportedOSPlatform("windows")]
 public sealed class WorkerProcessTests : IAsyncDisposable
 {
     private readonly TestWorkers _workers = new();
@@ -144,7 +145,9 @@ public sealed class WorkerProcessTests : IAsyncDisposable
         // .NET ignores SIGPIPE, and handles many.
         await _workers.RunAsync(TestWorkers.Info("grep", "Sig[BI]", "/proc/self/status"));
 
-        Assert.Equal(["SigBlk:\t0000000000000000", "SigIgn:\t0000000000000000"], _workers.Texts);
+        // The C library keeps 32 and 33 for itself: whoever started us may have left them ignored, and no program can tell.
+        Assert.Equal("SigBlk:\t0000000000000000", _workers.Texts[0]);
+        Assert.Equal(0UL, ulong.Parse(_workers.Texts[1].Split('\t')[1], NumberStyles.HexNumber, CultureInfo.InvariantCulture) & ~0x180000000UL);
     }
 
     [Fact]

@@ -45,6 +45,9 @@ internal sealed record Generation(int Number, DateTimeOffset AcceptedAt, Generat
     /// <summary>When its outcome was known.</summary>
     public DateTimeOffset? EndedAt { get; init; }
 
+    /// <summary>What the files of Python that it names declared then, as JSON; <see langword="null"/> = it names none.</summary>
+    public string? Code { get; init; }
+
     /// <summary>The generation that a rollback brought back as this one.</summary>
     public int? RestoredFrom { get; init; }
 

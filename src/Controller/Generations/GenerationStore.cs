@@ -122,12 +122,13 @@ internal sealed class GenerationStore : IDisposable
     /// <param name="source">Who asked for it.</param>
     /// <param name="path">The file it came from, where there is one.</param>
     /// <param name="restoredFrom">The generation that a rollback brings back.</param>
-    public Generation Add(ServeConfig config, GenerationSource source, string? path = null, int? restoredFrom = null)
+    /// <param name="code">What the files of Python that it names declare; <see langword="null"/> = it names none.</param>
+    public Generation Add(ServeConfig config, GenerationSource source, string? path = null, int? restoredFrom = null, string? code = null)
     {
         string text = ConfigWriter.ToJson(config);
         lock (_lock)
         {
-            if (Current is { } newest && newest.Config == text)
+            if (Current is { } newest && newest.Config == text && newest.Code == code)
             {
                 if (newest.Outcome is GenerationOutcome.Failed or GenerationOutcome.Superseded)
                 {
@@ -139,7 +140,7 @@ internal sealed class GenerationStore : IDisposable
                 return newest;
             }
 
-            Generation generation = new(++_last, _time.GetUtcNow(), source, path, text) { RestoredFrom = restoredFrom };
+            Generation generation = new(++_last, _time.GetUtcNow(), source, path, text) { RestoredFrom = restoredFrom, Code = code };
             Keep_NeedsLock([.. _all, generation]);
             _unsaved.Add(generation.Number);
             Save_NeedsLock();

@@ -41,6 +41,7 @@ internal static class GenerationText
             }
 
             json.WriteString("config", generation.Config);
+            WriteIfSet(json, "code", generation.Code);
             json.WriteEndObject();
         }
 
@@ -126,6 +127,7 @@ internal static class GenerationText
     {
         Outcome = Parse<GenerationOutcome>(inner.GetProperty("outcome").GetString(), Word),
         Reason = Text(inner, "reason"),
+        Code = Text(inner, "code"),
         EndedAt = inner.TryGetProperty("ended_at", out JsonElement ended) ? ended.GetDateTimeOffset() : null,
         RestoredFrom = inner.TryGetProperty("restored_from", out JsonElement restored) ? restored.GetInt32() : null,
     };

@@ -1,9 +1,15 @@
+using System.Runtime.InteropServices;
+
 namespace Serve.Embedded.Replicas.Workers;
 
 /// <summary>What a worker may use of the box. Null means as the server.</summary>
-internal sealed record WorkerLimits
+internal sealed partial record WorkerLimits
 {
     public static readonly WorkerLimits None = new();
+
+    private const int PriorityOfProcess = 0;
+    private const int OpenFilesLimit = 7;
+    private const int BitsPerWord = 64;
 
     /// <summary>-20, the first to run, to 19, the last.</summary>
     public int? Nice { get; init; }
@@ -14,17 +20,47 @@ internal sealed record WorkerLimits
     /// <summary>Open descriptors (RLIMIT_NOFILE).</summary>
     public long? OpenFiles { get; init; }
 
-    /// <summary>Address space of each process, in MiB (RLIMIT_AS).</summary>
-    public long? AddressSpaceMb { get; init; }
+    /// <summary>
+    /// Applies them to a process that has just been started. Its children have them too, but for one that it has started before this: the process has hardly begun its first instructions by then.
+    /// </summary>
+    /// <returns>What the system did not grant, in words; <see langword="null"/> = all is in force.</returns>
+    public string? Apply(int processId)
+    {
+        if (Nice is { } nice && SetPriority(PriorityOfProcess, (uint)processId, nice) != 0)
+        {
+            return $"nice = {nice} is refused: {LastError()}. A priority above the server's own needs CAP_SYS_NICE.";
+        }
 
-    /// <summary>Largest core file, in MiB (RLIMIT_CORE); 0 means none.</summary>
-    public long? CoreFileMb { get; init; }
+        if (OpenFiles is { } files && SetLimit(processId, OpenFilesLimit, [(ulong)files, (ulong)files], 0) != 0)
+        {
+            return $"max_open_files = {files} is refused: {LastError()}. It must not be above the server's own limit.";
+        }
 
-    /// <summary>Memory of the worker and all its descendants, in MiB: the control group's memory.max.</summary>
-    public long? MemoryMaxMb { get; init; }
+        if (CpuAffinity is { } processors)
+        {
+            ulong[] mask = new ulong[(processors.Max() / BitsPerWord) + 1];
+            foreach (int processor in processors)
+            {
+                mask[processor / BitsPerWord] |= 1UL << (processor % BitsPerWord);
+            }
 
-    /// <summary>Processors' worth of time of the worker and all its descendants, such as 1.5: the control group's cpu.max.</summary>
-    public double? CpuMax { get; init; }
+            if (SetAffinity(processId, mask.Length * sizeof(ulong), mask) != 0)
+            {
+                return $"cpu_affinity = [{string.Join(", ", processors)}] is refused: {LastError()}. None of them is a processor that the server may use.";
+            }
+        }
 
-    public bool NeedControlGroup => MemoryMaxMb is not null || CpuMax is not null;
+        return null;
+    }
+
+    private static string LastError() => Marshal.GetPInvokeErrorMessage(Marshal.GetLastPInvokeError());
+
+    [LibraryImport("libc", EntryPoint = "setpriority", SetLastError = true)]
+    private static partial int SetPriority(int which, uint who, int priority);
+
+    [LibraryImport("libc", EntryPoint = "prlimit", SetLastError = true)]
+    private static partial int SetLimit(int processId, int resource, [In] ulong[] limits, nint old);
+
+    [LibraryImport("libc", EntryPoint = "sched_setaffinity", SetLastError = true)]
+    private static partial int SetAffinity(int processId, nint size, [In] ulong[] mask);
 }

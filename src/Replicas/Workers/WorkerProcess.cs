@@ -93,6 +93,11 @@ internal sealed class WorkerProcess
 
                 // If the server dies before this line, the guard finds the worker by its mark.
                 guard.Add(id);
+                if (info.Limits.Apply(id) is { } refused)
+                {
+                    onLine(new(refused, IsError: true, IsNotice: true));
+                }
+
                 WorkerProcess worker = new(id, mark, guard, new(output, error, guard.Time, onLine));
                 ChildProcesses.Watch(id, worker.OnEnded);
                 return worker;

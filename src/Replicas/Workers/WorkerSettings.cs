@@ -17,6 +17,15 @@ internal sealed record WorkerSettings
     /// <summary>The server's own environment is not handed on.</summary>
     public bool ClearsEnvironment { get; init; }
 
+    /// <summary>It is the server's own host of Python, which answers questions of the server's.</summary>
+    public bool IsPython { get; init; }
+
+    /// <summary>Of the file that is imported: another content is another code. <see langword="null"/> = the server does not know the program's files.</summary>
+    public string? Fingerprint { get; init; }
+
+    /// <summary>Why it cannot be started: its file cannot be imported. <see langword="null"/> = nothing is known against it.</summary>
+    public string? BuildError { get; init; }
+
     /// <summary><see langword="null"/> = it is well when it accepts connections.</summary>
     public string? HealthCheckPath { get; init; }
 
@@ -42,8 +51,4 @@ internal sealed record WorkerSettings
     public EquatableList<int> CpuAffinity { get; init; } = [];
 
     public int? MaxOpenFiles { get; init; }
-
-    public int? MemoryMaxMb { get; init; }
-
-    public double? CpuMax { get; init; }
 }

@@ -7,7 +7,8 @@ namespace Serve.Embedded.Replicas.Workers;
 /// <summary>The HTTP road to one worker: sends requests over connections that are kept and used again, the one used last first.</summary>
 /// <param name="endPoint">Where the worker listens.</param>
 /// <param name="time">The clock.</param>
-internal sealed class WorkerConnections(EndPoint endPoint, TimeProvider time) : IDisposable
+/// <param name="token">What the server shows when it asks on its own behalf; <see langword="null"/> = nothing.</param>
+internal sealed class WorkerConnections(EndPoint endPoint, TimeProvider time, string? token = null) : IDisposable
 {
     private readonly IdleConnections _idle = new(time);
     private readonly WorkerConnector _connector = new(endPoint, time);
@@ -16,11 +17,11 @@ internal sealed class WorkerConnections(EndPoint endPoint, TimeProvider time) : 
     /// <returns>Whatever it answered, whichever status that has.</returns>
     /// <exception cref="WorkerFailedException">It did not answer as it should.</exception>
     public Task<WorkerAnswer> GetAsync(string path, CancellationToken cancellationToken) =>
-        new WorkerProbe(_connector).AskAsync(HttpMethods.Get, path, json: null, cancellationToken);
+        new WorkerProbe(_connector, token).AskAsync(HttpMethods.Get, path, json: null, cancellationToken);
 
     /// <inheritdoc cref="GetAsync"/>
     public Task<WorkerAnswer> PostAsync(string path, ReadOnlyMemory<byte> json, CancellationToken cancellationToken) =>
-        new WorkerProbe(_connector).AskAsync(HttpMethods.Post, path, json, cancellationToken);
+        new WorkerProbe(_connector, token).AskAsync(HttpMethods.Post, path, json, cancellationToken);
 
     /// <summary>Makes a connection and closes it: the worker takes some.</summary>
     /// <exception cref="WorkerFailedException">Nobody listens there.</exception>

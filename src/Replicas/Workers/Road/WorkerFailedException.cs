@@ -13,4 +13,7 @@ internal sealed class WorkerFailedException : Exception
 
     /// <summary>Nothing of an answer came, and the request's body is untouched or wholly kept: the same request can be sent to another worker.</summary>
     public bool CanRepeat { get; init; }
+
+    /// <summary>The worker does not take connections any more: until it is taken out, the next attempt should not be its.</summary>
+    public bool WorkerIsGone { get; set; }
 }

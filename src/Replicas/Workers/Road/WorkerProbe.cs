@@ -4,7 +4,7 @@ using System.Text;
 namespace Serve.Embedded.Replicas.Workers;
 
 /// <summary>The server's own questions to a worker: each over a connection of its own, so that they say how the worker is and not how an old connection was.</summary>
-internal sealed class WorkerProbe(WorkerConnector connector)
+internal sealed class WorkerProbe(WorkerConnector connector, string? token)
 {
     /// <summary>What is read of an answer's body: enough to say what is wrong.</summary>
     private const int LargestExcerpt = 4 * 1024;
@@ -16,7 +16,7 @@ internal sealed class WorkerProbe(WorkerConnector connector)
         using CancellationTokenRegistration cancellation = cancellationToken.UnsafeRegister(static c => ((WorkerConnection)c!).Abort(), connection);
         try
         {
-            WriteRequest(connection.Out, method, path, json);
+            WriteRequest(connection.Out, method, path, token, json);
             await connection.SendAsync();
             ResponseReader reader = new(connection);
             await reader.ReadHeadAsync(answersHead: false, upgrades: false);
@@ -33,12 +33,20 @@ internal sealed class WorkerProbe(WorkerConnector connector)
         }
     }
 
-    private static void WriteRequest(WireBuffer buffer, string method, string path, ReadOnlyMemory<byte>? json)
+    private static void WriteRequest(WireBuffer buffer, string method, string path, string? token, ReadOnlyMemory<byte>? json)
     {
         buffer.Write(method);
         buffer.Write(" "u8);
         buffer.Write(path);
         buffer.Write(" HTTP/1.1\r\nHost: localhost\r\nUser-Agent: Serve.Embedded\r\nConnection: close\r\n"u8);
+        if (token is not null)
+        {
+            buffer.Write(PythonHost.TokenHeader);
+            buffer.Write(": "u8);
+            buffer.Write(token);
+            buffer.Write("\r\n"u8);
+        }
+
         if (json is { } body)
         {
             buffer.Write("Content-Type: application/json\r\nContent-Length: "u8);

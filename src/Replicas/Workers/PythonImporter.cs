@@ -1,0 +1,156 @@
+using System.Security.Cryptography;
+using System.Text.Json;
+using Serve.Embedded.Config;
+
+namespace Serve.Embedded.Replicas.Workers;
+
+/// <summary>What to import, and with what.</summary>
+/// <param name="Name">FILE.CLASS, or FILE:NAME.</param>
+/// <param name="Python">The interpreter.</param>
+/// <param name="WorkingDirectory">Where the file is.</param>
+/// <param name="Variables">Of the environment.</param>
+/// <param name="ClearsEnvironment">The server's own is not handed on.</param>
+internal sealed record PythonSource(string Name, string Python, string WorkingDirectory, EquatableList<EnvironmentVariable> Variables, bool ClearsEnvironment)
+{
+    /// <summary>What a deployment is called whose file cannot be imported.</summary>
+    public string LastName => Name[(Name.LastIndexOfAny(['.', ':']) + 1)..];
+}
+
+/// <summary>What a file of Python declares.</summary>
+/// <param name="Deployment">Its options, as its decorator sets them.</param>
+/// <param name="TakesUserConfig">It has a reconfigure.</param>
+/// <param name="Fingerprint">Of the file; <see langword="null"/> = it was not found where it is looked for first.</param>
+/// <param name="Error">Why it cannot be imported; <see langword="null"/> = it can.</param>
+internal sealed record PythonCode(DeploymentConfig Deployment, bool TakesUserConfig, string? Fingerprint, string? Error)
+{
+    public IReadOnlyList<string> Warnings { get; init; } = [];
+}
+
+/// <summary>Imports files of Python, each in a process of its own and with a time limit, to learn what they declare.</summary>
+internal sealed class PythonImporter(WorkerHost host)
+{
+    private const int MostAtOnce = 4;
+    private const int LongestTail = 20;
+
+    private static readonly TimeSpan TimeLimit = TimeSpan.FromSeconds(60);
+
+    public async Task<IReadOnlyDictionary<PythonSource, PythonCode>> ReadAsync(IReadOnlyCollection<PythonSource> sources)
+    {
+        Dictionary<PythonSource, PythonCode> read = [];
+        if (sources.Count > 0)
+        {
+            await Parallel.ForEachAsync(sources.Distinct(), new ParallelOptions { MaxDegreeOfParallelism = MostAtOnce }, async (source, _) =>
+            {
+                PythonCode code = await ReadAsync(source);
+                lock (read)
+                {
+                    read[source] = code;
+                }
+            });
+        }
+
+        return read;
+    }
+
+    private async Task<PythonCode> ReadAsync(PythonSource source)
+    {
+        string? document = null;
+        try
+        {
+            document = Path.Combine(host.Sockets.Folder, $"import-{Guid.NewGuid():N}");
+            Queue<string> tail = [];
+            WorkerSettings settings = new()
+            {
+                Command = [source.Python, host.PythonHost.Path, "import", source.Name, "--out", document],
+                WorkingDirectory = source.WorkingDirectory,
+                Variables = source.Variables,
+                ClearsEnvironment = source.ClearsEnvironment,
+            };
+            WorkerProcess process = WorkerProcess.Start(WorkerSurroundings.OfImport(settings), host.Guard, line => Keep(tail, line.Text));
+            using CancellationTokenSource enough = new();
+            Task ended = await Task.WhenAny(process.Exited, Task.Delay(TimeLimit, host.Time, enough.Token));
+            await enough.CancelAsync();
+            if (ended != process.Exited)
+            {
+                await process.StopAsync(TimeSpan.Zero);
+                return Failed(source, $"importing {source.Name} did not end within {TimeLimit.TotalSeconds} s{Said(tail)}");
+            }
+
+            return File.Exists(document)
+                ? Parse(source, await File.ReadAllBytesAsync(document))
+                : Failed(source, $"importing {source.Name} ended with {await process.Exited}{Said(tail)}");
+        }
+        catch (Exception exception) when (exception is WorkerStartException or PlatformNotSupportedException or IOException or UnauthorizedAccessException or JsonException)
+        {
+            return Failed(source, exception.Message);
+        }
+        finally
+        {
+            if (document is not null)
+            {
+                File.Delete(document);
+            }
+        }
+    }
+
+    private static PythonCode Parse(PythonSource source, byte[] utf8)
+    {
+        using JsonDocument document = JsonDocument.Parse(utf8);
+        JsonElement root = document.RootElement;
+        if (root.TryGetProperty("error", out JsonElement error))
+        {
+            string traceback = root.GetProperty("traceback").GetString()!;
+            return Failed(source, traceback.Length == 0 ? error.GetString()! : $"{error.GetString()}\n{traceback}");
+        }
+
+        JsonElement declared = root.GetProperty("deployments")[0];
+        string name = declared.GetProperty("name").GetString()!;
+        ConfigErrors errors = new($"{source.Name}");
+        DeploymentConfig? deployment = DeploymentKeys.ReadDeclared(name, declared.GetProperty("options").GetRawText(), errors);
+        return errors.ToList() is { Count: > 0 } wrong
+            ? Failed(source, $"the options of {source.Name} are wrong: {string.Join(" ", wrong.Select(e => e.Message))}")
+            : new(deployment!, declared.GetProperty("has_reconfigure").GetBoolean(), Fingerprint(source), Error: null)
+            {
+                Warnings = [.. root.TryGetProperty("warnings", out JsonElement warnings) ? warnings.EnumerateArray().Select(w => w.GetString()!) : []],
+            };
+    }
+
+    private static PythonCode Failed(PythonSource source, string why) =>
+        new(new() { Name = source.LastName }, TakesUserConfig: false, Fingerprint(source), $"Importing {source.Name} from {source.WorkingDirectory} failed: {why}");
+
+    /// <summary>So that a file that has changed is deployed anew although its name is the same.</summary>
+    private static string? Fingerprint(PythonSource source)
+    {
+        string module = source.Name[..source.Name.LastIndexOfAny(['.', ':'])];
+        string file = Path.Combine(source.WorkingDirectory, module.Replace('.', Path.DirectorySeparatorChar) + ".py");
+        try
+        {
+            using FileStream stream = File.OpenRead(file);
+            return Convert.ToHexString(SHA256.HashData(stream));
+        }
+        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException or ArgumentException)
+        {
+            return null;
+        }
+    }
+
+    private static void Keep(Queue<string> tail, string line)
+    {
+        lock (tail)
+        {
+            tail.Enqueue(line);
+            if (tail.Count > LongestTail)
+            {
+                tail.Dequeue();
+            }
+        }
+    }
+
+    private static string Said(Queue<string> tail)
+    {
+        lock (tail)
+        {
+            return tail.Count == 0 ? "." : $". Its last lines: {string.Join(" | ", tail)}";
+        }
+    }
+}

@@ -1,0 +1,95 @@
+using System.Net;
+using System.Net.Sockets;
+
+namespace Serve.Embedded.Replicas.Workers;
+
+/// <summary>Where a worker listens: a Unix socket, a port of the loopback, or whichever of the two it takes.</summary>
+internal sealed class WorkerAddress : IDisposable
+{
+    public const string SocketMark = "{socket}";
+    public const string PortMark = "{port}";
+
+    private readonly WorkerSockets _sockets;
+
+    private WorkerAddress(string? socket, int? port, WorkerSockets sockets)
+    {
+        Socket = socket;
+        Port = port;
+        _sockets = sockets;
+    }
+
+    /// <summary>A path; <see langword="null"/> = it listens on a port.</summary>
+    public string? Socket { get; }
+
+    public int? Port { get; }
+
+    /// <summary>What the command and its environment ask for; where they ask for nothing, both are offered.</summary>
+    /// <exception cref="WorkerStartException">There is no place for a socket.</exception>
+    public static WorkerAddress For(WorkerSettings settings, WorkerSockets sockets)
+    {
+        List<string> texts = [.. settings.Command, .. settings.Variables.Select(v => v.Value)];
+        bool usesPort = texts.Any(t => t.Contains(PortMark, StringComparison.Ordinal));
+        bool usesSocket = settings.IsPython || texts.Any(t => t.Contains(SocketMark, StringComparison.Ordinal));
+        return new(usesSocket || !usesPort ? sockets.Next() : null, usesPort || !usesSocket ? FreePort() : null, sockets);
+    }
+
+    /// <summary>Connects for the first time, to whichever the worker listens on.</summary>
+    /// <exception cref="WorkerFailedException">It listens nowhere yet.</exception>
+    public async Task<WorkerConnections> ConnectAsync(TimeProvider time, string? token, CancellationToken cancellationToken)
+    {
+        WorkerFailedException? failure = null;
+        foreach (EndPoint endPoint in EndPoints())
+        {
+            WorkerConnections connections = new(endPoint, time, token);
+            try
+            {
+                await connections.ConnectAsync(cancellationToken);
+                return connections;
+            }
+            catch (WorkerFailedException exception)
+            {
+                connections.Dispose();
+                failure = exception;
+            }
+        }
+
+        throw failure!;
+    }
+
+    /// <summary>Takes the socket's file away, which the worker may have left behind.</summary>
+    public void Dispose()
+    {
+        if (Socket is { } path)
+        {
+            _sockets.Remove(path);
+        }
+    }
+
+    public override string ToString() => (Socket, Port) switch
+    {
+        ({ } socket, { } port) => $"the Unix socket {socket} (SERVE_SOCKET) or 127.0.0.1:{port} (PORT)",
+        ({ } socket, null) => $"the Unix socket {socket}",
+        _ => $"127.0.0.1:{Port}",
+    };
+
+    private IEnumerable<EndPoint> EndPoints()
+    {
+        if (Socket is { } socket)
+        {
+            yield return new UnixDomainSocketEndPoint(socket);
+        }
+
+        if (Port is { } port)
+        {
+            yield return new IPEndPoint(IPAddress.Loopback, port);
+        }
+    }
+
+    /// <summary>The system gives each port once before it gives it again, so that until the worker listens it is hardly anybody else's.</summary>
+    private static int FreePort()
+    {
+        using Socket probe = new(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
+        probe.Bind(new IPEndPoint(IPAddress.Loopback, 0));
+        return ((IPEndPoint)probe.LocalEndPoint!).Port;
+    }
+}

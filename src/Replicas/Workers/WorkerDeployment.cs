@@ -1,0 +1,227 @@
+using System.Runtime.CompilerServices;
+using System.Text;
+using System.Text.Json;
+using Microsoft.AspNetCore.Http;
+using Serve.Embedded.Telemetry;
+
+namespace Serve.Embedded.Replicas.Workers;
+
+/// <summary>A replica that is a process: starts it, sends it requests, asks how it is, and stops it.</summary>
+internal sealed class WorkerDeployment : IHttpDeployment, IHealthChecked, IReconfigurable, IReplicaProcess
+{
+    private const int OutOfBoundsOfGood = 400;
+
+    private readonly WorkerSettings _settings;
+    private readonly DeploymentContext _context;
+    private readonly WorkerHost _host;
+    private readonly WorkerWear _wear;
+    private readonly TaskCompletionSource<ReplicaEnd> _ended = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private WorkerAddress? _address;
+    private WorkerProcess? _process;
+    private WorkerConnections? _connections;
+    private bool _hasServed;
+    private bool _isStopping;
+
+    public WorkerDeployment(WorkerSettings settings, DeploymentContext context, WorkerHost host)
+    {
+        _settings = settings;
+        _context = context;
+        _host = host;
+        _wear = new(settings, host.Time, host.Random);
+    }
+
+    public Task<ReplicaEnd> Ended => _ended.Task;
+
+    public Task<string> WornOut => _wear.IsOut;
+
+    public async Task StartAsync(string? userConfig, CancellationToken cancellationToken)
+    {
+        if (_settings.BuildError is { } error)
+        {
+            throw new BuildFailedException(error);
+        }
+
+        _address = WorkerAddress.For(_settings, _host.Sockets);
+        WorkerStartInfo info = WorkerSurroundings.StartInfo(_settings, _context, _address, _host, userConfig);
+        _process = WorkerProcess.Start(info, _host.Guard, Say);
+        _ = WatchAsync(_process);
+        using CancellationTokenSource enough = new(_settings.StartupTimeout, _host.Time);
+        using CancellationTokenSource end = CancellationTokenSource.CreateLinkedTokenSource(enough.Token, cancellationToken);
+        _ = _process.Exited.ContinueWith(_ => CancelQuietly(end), TaskScheduler.Default);
+        string trouble = "it does not accept connections";
+        for (TimeSpan pause = TimeSpan.FromMilliseconds(5); ; pause = pause < TimeSpan.FromMilliseconds(200) ? pause * 1.5 : pause)
+        {
+            try
+            {
+                _connections = await _address.ConnectAsync(_host.Time, _settings.IsPython ? _host.ControlToken : null, end.Token);
+                await AskAsync(_connections, end.Token);
+                break;
+            }
+            catch (Exception exception) when (exception is WorkerFailedException or UnwellException)
+            {
+                trouble = exception.Message;
+            }
+            catch (OperationCanceledException)
+            {
+                // Why is asked below.
+            }
+
+            if (_process.Exited.IsCompleted)
+            {
+                throw new WorkerStartException($"The worker ended before it answered: {await _process.Exited}. Its command: {Text(_settings.Command)}.");
+            }
+
+            cancellationToken.ThrowIfCancellationRequested();
+            if (enough.IsCancellationRequested)
+            {
+                throw new WorkerStartException($"The worker was not ready within startup_timeout_s = {_settings.StartupTimeout.TotalSeconds}: {trouble}. It must speak HTTP/1.1 on {_address}.");
+            }
+
+            try
+            {
+                await Task.Delay(pause, _host.Time, end.Token);
+            }
+            catch (OperationCanceledException)
+            {
+                // The next look says why.
+            }
+        }
+
+        _wear.Begin();
+    }
+
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
+    public async ValueTask HandleAsync(HttpContext context, CancellationToken cancellationToken)
+    {
+        if (_process!.Exited.IsCompleted)
+        {
+            throw new WorkerFailedException("The worker has ended.") { NothingSent = true, CanRepeat = true, WorkerIsGone = true };
+        }
+
+        try
+        {
+            await _connections!.SendAsync(context, cancellationToken);
+        }
+        catch (WorkerFailedException failure) when (failure.CanRepeat)
+        {
+            failure.WorkerIsGone = failure.NothingSent || !await AcceptsAsync(_connections!, cancellationToken);
+            throw;
+        }
+
+        _hasServed = true;
+        _wear.Served();
+    }
+
+    public async ValueTask CheckHealthAsync(CancellationToken cancellationToken)
+    {
+        await AskAsync(_connections!, cancellationToken);
+        _wear.Uses(_process!.ResidentBytes);
+    }
+
+    public async ValueTask ReconfigureAsync(JsonElement userConfig, CancellationToken cancellationToken)
+    {
+        if (_settings.ReconfigurePath is not { } path)
+        {
+            throw new InvalidOperationException("The worker takes no new user_config while it runs: no reconfigure_path is set.");
+        }
+
+        WorkerAnswer answer = await _connections!.PostAsync(path, Encoding.UTF8.GetBytes(userConfig.GetRawText()), cancellationToken);
+        if (answer.StatusCode is < 200 or >= OutOfBoundsOfGood)
+        {
+            throw new InvalidOperationException($"The worker answered {answer.StatusCode} to POST {path}: {FirstLine(answer.Body)}");
+        }
+    }
+
+    public void LimitIs(int maxOngoingRequests)
+    {
+        if (_settings.IsPython && _connections is { } connections)
+        {
+            _ = TellLimitAsync(connections, maxOngoingRequests);
+        }
+    }
+
+    public async Task StopAsync(TimeSpan grace)
+    {
+        Volatile.Write(ref _isStopping, true);
+        if (_process is not null)
+        {
+            await _process.StopAsync(grace);
+        }
+
+        _connections?.Dispose();
+        _wear.Dispose();
+        _address?.Dispose();
+    }
+
+    private async Task WatchAsync(WorkerProcess process)
+    {
+        WorkerExit exit = await process.Exited;
+        if (!Volatile.Read(ref _isStopping))
+        {
+            _ended.TrySetResult(new(exit.ToString(), _hasServed));
+        }
+    }
+
+    /// <exception cref="UnwellException">It answers, and says that it is not well.</exception>
+    /// <exception cref="WorkerFailedException">It does not answer.</exception>
+    private async Task AskAsync(WorkerConnections connections, CancellationToken cancellationToken)
+    {
+        if (_settings.HealthCheckPath is not { } path)
+        {
+            await connections.ConnectAsync(cancellationToken);
+            return;
+        }
+
+        WorkerAnswer answer = await connections.GetAsync(path, cancellationToken);
+        if (answer.StatusCode is < 200 or >= OutOfBoundsOfGood)
+        {
+            throw new UnwellException(_settings.IsPython ? FirstLine(answer.Body) : $"GET {path} answered {answer.StatusCode}: {FirstLine(answer.Body)}");
+        }
+    }
+
+    private static async Task<bool> AcceptsAsync(WorkerConnections connections, CancellationToken cancellationToken)
+    {
+        try
+        {
+            await connections.ConnectAsync(cancellationToken);
+            return true;
+        }
+        catch (WorkerFailedException)
+        {
+            return false;
+        }
+    }
+
+    private static async Task TellLimitAsync(WorkerConnections connections, int limit)
+    {
+        try
+        {
+            await connections.PostAsync(PythonHost.LimitsPath, Encoding.UTF8.GetBytes($$"""{"max_ongoing_requests":{{limit}}}"""), CancellationToken.None);
+        }
+        catch (WorkerFailedException)
+        {
+            // Then it is on its way out, and so is its limit.
+        }
+    }
+
+    private void Say(WorkerLine line) => Log.WorkerSays(_context.Logger, line.Text);
+
+    private static void CancelQuietly(CancellationTokenSource source)
+    {
+        try
+        {
+            source.Cancel();
+        }
+        catch (ObjectDisposedException)
+        {
+            // It is up already.
+        }
+    }
+
+    private static string FirstLine(string text) => text.AsSpan().Trim() is { Length: > 0 } trimmed ? trimmed[..(trimmed.IndexOf('\n') is >= 0 and int end ? end : trimmed.Length)].TrimEnd().ToString() : "(no text)";
+
+    private static string Text(IEnumerable<string> command) => string.Join(' ', command.Select(a => a.Contains(' ', StringComparison.Ordinal) || a.Length == 0 ? $"'{a}'" : a));
+
+    /// <summary>A worker that says itself that it is not well.</summary>
+    private sealed class UnwellException(string message) : Exception(message);
+}
