@@ -218,4 +218,18 @@ public sealed class BinaryWorkerTests
         Assert.DoesNotContain("no luck", await response.Content.ReadAsStringAsync(server.Deadline), StringComparison.Ordinal);
         await server.LineAsync("[my-id-7] RuntimeError: no luck");
     }
+
+    [Fact]
+    public async Task Example_PythonWorker_AnswersAndRefuses()
+    {
+        await Programs.SkipWithoutAsync("python3", "--version");
+        using OperatorSite site = new(Serve.Embedded.Tests.Config.RepositoryFile.Read("examples/python-worker/config.toml"));
+        site.Write("slow.py", Serve.Embedded.Tests.Config.RepositoryFile.Read("examples/python-worker/slow.py"));
+        await using ServeProcess server = await site.StartAsync();
+
+        HttpResponseMessage[] responses = await Task.WhenAll(Enumerable.Range(0, 9).Select(_ => server.Client.GetAsync("/", server.Deadline)));
+
+        Assert.Equal(4, responses.Count(r => r.StatusCode == HttpStatusCode.OK));
+        Assert.Equal(5, responses.Count(r => r.StatusCode == HttpStatusCode.ServiceUnavailable));
+    }
 }
