@@ -117,7 +117,7 @@ public sealed class AdminServerTests
         Assert.Contains("2/2", table.Out, StringComparison.Ordinal);
         using JsonDocument document = JsonDocument.Parse(json.Out);
         JsonElement deployment = document.RootElement.GetProperty("applications").GetProperty("slow").GetProperty("deployments").GetProperty("SlowDeployment");
-        Assert.Equal(["status", "status_trigger", "replica_states", "message"], deployment.EnumerateObject().Select(p => p.Name));
+        Assert.Equal(["status", "status_trigger", "replica_states", "message", "held_back", "log_tail"], deployment.EnumerateObject().Select(p => p.Name));
         Assert.Equal("HEALTHY", document.RootElement.GetProperty("proxies").EnumerateObject().Single().Value.GetString());
         Assert.Contains("import_path = \"builtin:slow\"", config.Out, StringComparison.Ordinal);
         Assert.Equal(1, unknown.ExitCode);

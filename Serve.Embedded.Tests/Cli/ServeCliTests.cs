@@ -72,7 +72,7 @@ public sealed class ServeCliTests
     [InlineData("Which file? Write: serve check CONFIG 'serve check --help' says how to use it.\n", "check")]
     [InlineData("'nowhere' is not an address. Write it like http://127.0.0.1:8265. 'serve status --help' says how to use it.\n", "status", "--address", "nowhere")]
     [InlineData("'ftp://x' is not an address. Write it like http://127.0.0.1:8265. 'serve config --help' says how to use it.\n", "config", "--address=ftp://x")]
-    [InlineData("No application 'builtin:none' is compiled in. There are: builtin:slow, builtin:echo. 'serve build --help' says how to use it.\n", "build", "--app", "builtin:none")]
+    [InlineData("No application 'builtin:none' is compiled in. There are: builtin:slow, builtin:echo, builtin:faulty. 'serve build --help' says how to use it.\n", "build", "--app", "builtin:none")]
     public async Task WrongUsage_IsToldOnStandardErrorWithExitCodeTwo(string error, params string[] words)
     {
         CliRun run = await CliRun.RunAsync(words);

@@ -104,6 +104,45 @@ public sealed class RayKeysTests
         Assert.Equal("warning: ray_actor_options: its num_cpus is taken as the deployment's own num_cpus; write that instead", Assert.Single(result.Warnings).Message);
     }
 
+    /// <summary>Null is absent, and 0 is 0: not the default of a worker, which is a whole processor.</summary>
+    [Theory]
+    [InlineData(""" "ray_actor_options": { "num_cpus": 0 } """, 0.0)]
+    [InlineData(""" "ray_actor_options": { "num_cpus": 0.0, "memory": null } """, 0.0)]
+    [InlineData(""" "ray_actor_options": { "num_cpus": null } """, null)]
+    [InlineData(""" "num_cpus": null, "ray_actor_options": { "num_cpus": 2 } """, 2.0)]
+    [InlineData(""" "num_cpus": 0, "ray_actor_options": { "num_cpus": null } """, 0.0)]
+    public void ReadJson_ActorOptionsWithZeroOrNull_HaveTheirMeaning(string written, double? cpus)
+    {
+        ConfigResult result = ReadJson("deployment", written);
+
+        Assert.True(result.IsValid, TestCatalog.Lines(result));
+        Assert.Equal(cpus, result.Config!.Applications[0].Deployments[0].NumCpus);
+    }
+
+    [Theory]
+    [InlineData("null", 0)]
+    [InlineData("1.0", 3)]
+    [InlineData("1", 3)]
+    public void ReadJson_SmoothingFactorsThatChangeNothing_AreAccepted(string factor, int warnings)
+    {
+        ConfigResult result = ReadJson(
+            "deployment",
+            $$""" "autoscaling_config": { "smoothing_factor": {{factor}}, "upscale_smoothing_factor": {{factor}}, "downscale_smoothing_factor": {{factor}}, "upscaling_factor": 0.5 } """);
+
+        Assert.True(result.IsValid, TestCatalog.Lines(result));
+        Assert.Equal(0.5, result.Config!.Applications[0].Deployments[0].Autoscaling!.UpscalingFactor);
+        Assert.Equal(warnings, result.Warnings.Count);
+        Assert.All(result.Warnings, w => Assert.EndsWith("smoothing_factor has no effect: it is 1; take it out", w.Message, StringComparison.Ordinal));
+    }
+
+    [Fact]
+    public void ReadJson_SmoothingFactorThatWouldChangeSomething_NamesTheKeyToWrite()
+    {
+        ConfigError error = Assert.Single(ReadJson("deployment", """ "autoscaling_config": { "smoothing_factor": 0.5 } """).Errors);
+
+        Assert.Contains("write upscaling_factor and downscaling_factor", error.Message, StringComparison.Ordinal);
+    }
+
     [Fact]
     public void ReadJson_ActorOptionsBesideOwnCpus_HaveNoEffect()
     {

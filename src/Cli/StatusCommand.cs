@@ -93,7 +93,7 @@ internal sealed class StatusCommand : Command
                 foreach (JsonProperty deployment in application.Value.GetProperty("deployments").EnumerateObject())
                 {
                     json.WriteStartObject(deployment.Name);
-                    Copy(json, deployment.Value, "status", "status_trigger", "replica_states", "message");
+                    Copy(json, deployment.Value, "status", "status_trigger", "replica_states", "message", "held_back", "log_tail");
                     json.WriteEndObject();
                 }
 
@@ -123,12 +123,13 @@ internal sealed class StatusCommand : Command
     private static string ToTable(IEnumerable<JsonProperty> applications, bool colour)
     {
         List<string[]> rows = [Columns];
+        List<string> logs = [];
         foreach (JsonProperty application in applications)
         {
             foreach (JsonProperty deployment in application.Value.GetProperty("deployments").EnumerateObject())
             {
                 JsonElement requests = deployment.Value.GetProperty("requests");
-                string message = deployment.Value.GetProperty("held_back").GetString() ?? deployment.Value.GetProperty("message").GetString()!;
+                string message = string.Join(' ', ((string?[])[deployment.Value.GetProperty("message").GetString(), deployment.Value.GetProperty("held_back").GetString()]).Where(m => !string.IsNullOrEmpty(m)));
                 rows.Add(
                 [
                     application.Name,
@@ -141,10 +142,14 @@ internal sealed class StatusCommand : Command
                     Number(requests, "shed"),
                     message.Length > 0 ? message : application.Value.GetProperty("message").GetString()!,
                 ]);
+                if (deployment.Value.GetProperty("log_tail") is { } tail && tail.GetArrayLength() > 0)
+                {
+                    logs.Add($"\n\nThe last log lines of the replica of '{deployment.Name}' in application '{application.Name}' that failed:\n{string.Join('\n', tail.EnumerateArray().Select(l => $"  {l.GetString()}"))}");
+                }
             }
         }
 
-        return rows.Count == 1 ? "Nothing is deployed." : Table.Align(rows, colour ? (cell, column, padded) => column == 3 ? Coloured(cell, padded) : padded : null);
+        return rows.Count == 1 ? "Nothing is deployed." : Table.Align(rows, colour ? (cell, column, padded) => column == 3 ? Coloured(cell, padded) : padded : null) + string.Concat(logs);
     }
 
     private static int Running(JsonElement deployment) =>

@@ -58,6 +58,14 @@ internal sealed class RayKeys(ConfigErrors errors)
         new("deployment_actors"),
     ];
 
+    /// <summary>Fallbacks of the factors that have taken their place: 1 is what those are without them.</summary>
+    private static readonly RayKey[] Autoscaling =
+    [
+        new("smoothing_factor", node => IsNumber(node, 1), "it is 1"),
+        new("upscale_smoothing_factor", node => IsNumber(node, 1), "it is 1"),
+        new("downscale_smoothing_factor", node => IsNumber(node, 1), "it is 1"),
+    ];
+
     /// <summary>Takes Ray's keys out of a whole configuration.</summary>
     public void TakeOut(ConfigNode root)
     {
@@ -70,6 +78,7 @@ internal sealed class RayKeys(ConfigErrors errors)
             foreach (ConfigNode deployment in application.Find("deployments")?.Items ?? [])
             {
                 TakeOut(deployment, Deployment);
+                TakeOut(deployment.Find("autoscaling_config"), Autoscaling);
                 TakeActorOptions(deployment);
             }
         }
@@ -120,7 +129,7 @@ internal sealed class RayKeys(ConfigErrors errors)
             return;
         }
 
-        bool isTaken = member.Value.Find("num_cpus") is ConfigNode cpus && deployment.Find("num_cpus") is null;
+        bool isTaken = IsWritten(member.Value.Find("num_cpus")) && !IsWritten(deployment.Find("num_cpus"));
         if (isTaken)
         {
             deployment.Members["num_cpus"] = member.Value.Members["num_cpus"];
@@ -130,6 +139,8 @@ internal sealed class RayKeys(ConfigErrors errors)
             ? $"{Name}: its num_cpus is taken as the deployment's own num_cpus; write that instead"
             : $"{Name} has no effect: {NoRay}; take it out");
     }
+
+    private static bool IsWritten(ConfigNode? node) => node is not (null or { Kind: ConfigNodeKind.Null });
 
     private static bool IsEmpty(ConfigNode? node) => node is null or { Kind: ConfigNodeKind.Table or ConfigNodeKind.Array, Members.Count: 0, Items.Count: 0 };
 

@@ -13,5 +13,6 @@ internal static class BuiltInApplications
         .AddApplication("builtin:echo", app => app.AddHttp(
             "Echo",
             _ => new EchoDeployment(),
-            new() { MaxOngoingRequests = 100 }));
+            new() { MaxOngoingRequests = 100 }))
+        .AddApplication("builtin:faulty", app => app.Add<HttpRequest, string>("Faulty", context => new FaultyDeployment(context)));
 }

@@ -75,4 +75,7 @@ internal static class EventIds
 
     // Admin: 7000
     public const int AdminRequestFailed = 7000;
+
+    // Built-in applications: 8000
+    public const int FaultyStarts = 8000;
 }

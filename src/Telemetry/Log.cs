@@ -30,6 +30,9 @@ internal static partial class Log
     [LoggerMessage(EventIds.RequestBodyBroken, LogLevel.Information, "The client's request broke off after its response had begun, and so did the connection: {Reason}")]
     public static partial void RequestBodyBroken(ILogger logger, string reason);
 
+    [LoggerMessage(EventIds.FaultyStarts, LogLevel.Information, "Version '{Version}' starts")]
+    public static partial void FaultyStarts(ILogger logger, string version);
+
     [LoggerMessage(EventIds.ReplicaStarted, LogLevel.Information, "Replica {Replica} of deployment '{Deployment}' in application '{Application}' runs")]
     public static partial void ReplicaStarted(ILogger logger, string replica, string deployment, string application);
 

@@ -61,8 +61,8 @@ public sealed class BinaryCommandsTests
         Assert.Equal(0, build.ExitCode);
         Assert.Equal(1, again.ExitCode);
         Assert.Contains("--force", again.Error, StringComparison.Ordinal);
-        Assert.Equal($"{file} is valid: 2 application(s), 2 deployment(s).\n", check.Out);
-        Assert.Equal("/dev/stdin is valid: 2 application(s), 2 deployment(s).\n", standard.Out);
+        Assert.Equal($"{file} is valid: 3 application(s), 3 deployment(s).\n", check.Out);
+        Assert.Equal("/dev/stdin is valid: 3 application(s), 3 deployment(s).\n", standard.Out);
         Assert.Equal("ok", await server.Client.GetStringAsync("/echo", server.Deadline));
     }
 
