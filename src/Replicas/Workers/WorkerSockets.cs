@@ -2,11 +2,13 @@ using System.Text;
 
 namespace Serve.Embedded.Replicas.Workers;
 
-/// <summary>The folder for workers' sockets, mode 0700: below <c>$RUNTIME_DIRECTORY</c>, else <c>$XDG_RUNTIME_DIR</c>, else that for temporary files. Made when it is first needed, and gone with the server.</summary>
+/// <summary>The folder for workers' sockets, mode 0700: below <c>$RUNTIME_DIRECTORY</c>, else <c>$XDG_RUNTIME_DIR</c>, else that for temporary files. Made when it is first needed, and gone with the server; what a killed one has left goes with the next one.</summary>
 internal sealed class WorkerSockets(Func<string, string?> environment) : IDisposable
 {
     /// <summary>Of a socket's path, by the kernel.</summary>
     private const int MostBytes = 107;
+
+    private const string Prefix = "serve-";
 
     private readonly Lock _gate = new();
     private string? _folder;
@@ -52,7 +54,7 @@ internal sealed class WorkerSockets(Func<string, string?> environment) : IDispos
         {
             if (_folder is not null)
             {
-                Directory.Delete(_folder, recursive: true);
+                TryDelete(_folder);
                 _folder = null;
             }
         }
@@ -63,7 +65,8 @@ internal sealed class WorkerSockets(Func<string, string?> environment) : IDispos
         string? given = environment("RUNTIME_DIRECTORY")?.Split(':')[0];
         string? parent = !string.IsNullOrEmpty(given) ? given : environment("XDG_RUNTIME_DIR");
         parent = string.IsNullOrEmpty(parent) ? Path.GetTempPath() : parent;
-        string folder = Path.Combine(parent, $"serve-{Environment.ProcessId}-{Guid.NewGuid().ToString("N")[..8]}");
+        RemoveLeftBehind(parent);
+        string folder = Path.Combine(parent, $"{Prefix}{Environment.ProcessId}-{Guid.NewGuid().ToString("N")[..8]}");
         try
         {
             return OperatingSystem.IsWindows()
@@ -73,6 +76,36 @@ internal sealed class WorkerSockets(Func<string, string?> environment) : IDispos
         catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
         {
             throw new WorkerStartException($"The folder for workers' sockets, {folder}, cannot be made: {exception.Message} Set RUNTIME_DIRECTORY to a folder that the server may write to.");
+        }
+    }
+
+    /// <summary>A server that was killed leaves its folder. Its name says whose it was.</summary>
+    private static void RemoveLeftBehind(string parent)
+    {
+        if (!Directory.Exists("/proc/self") || !Directory.Exists(parent))
+        {
+            return;
+        }
+
+        foreach (string folder in Directory.EnumerateDirectories(parent, $"{Prefix}*-????????"))
+        {
+            string[] parts = Path.GetFileName(folder).Split('-');
+            if (parts.Length == 3 && int.TryParse(parts[1], out int processId) && !Directory.Exists($"/proc/{processId}"))
+            {
+                TryDelete(folder);
+            }
+        }
+    }
+
+    private static void TryDelete(string folder)
+    {
+        try
+        {
+            Directory.Delete(folder, recursive: true);
+        }
+        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
+        {
+            // Somebody else's, or gone already.
         }
     }
 }
