@@ -19,6 +19,9 @@ internal sealed class Exchange : IHttpRequestLifetimeFeature
     /// <summary>The longest that the controller may take to notice that a replica has ended.</summary>
     private static readonly TimeSpan WithdrawalTime = TimeSpan.FromSeconds(1);
 
+    /// <summary>How long a process that was killed may look alive.</summary>
+    private static readonly TimeSpan DyingTime = TimeSpan.FromMilliseconds(100);
+
     private readonly ProxyApplication _proxy;
     private readonly RequestScope _scope = new();
     private readonly ResponseGuard _guard;
@@ -299,11 +302,8 @@ internal sealed class Exchange : IHttpRequestLifetimeFeature
     {
         Log.RequestRepeats(_proxy.RequestLog, failure.Message);
         _guard.StartOver();
-        if (failure.WorkerIsGone)
-        {
-            // A dead replica keeps this permit until the controller has taken it out, or the request would be sent to it again at once.
-            await Task.WhenAny(lease.Replica.Withdrawn, Task.Delay(WithdrawalTime, _proxy.Environment.Time));
-        }
+        // A dead replica keeps this permit until the controller has taken it out, or the request would be sent to it again at once. One that is dying may still take connections.
+        await Task.WhenAny(lease.Replica.Withdrawn, Task.Delay(failure.WorkerIsGone ? WithdrawalTime : DyingTime, _proxy.Environment.Time));
 
         lease.Return();
         ServedDeployment deployment = _application.Ingress;
