@@ -35,7 +35,8 @@ internal sealed class CheckCommand : Command
         else if (result.IsValid)
         {
             await WriteWarningsAsync(result, context.Error);
-            int deployments = result.Config.Applications.Sum(a => ConfigSource.CatalogOf(context.Registry).DeploymentsOf(a).Count());
+            ConfigCatalog catalog = ConfigSource.CatalogOf(context.Registry);
+            int deployments = result.Config.Applications.Sum(a => catalog.DeploymentsOf(a).Count());
             await context.Out.WriteLineAsync($"{file} is valid: {result.Config.Applications.Count} application(s), {deployments} deployment(s).");
         }
         else

@@ -58,7 +58,7 @@ internal sealed class ConfigRules(ConfigCatalog catalog, ConfigErrors errors)
             return null;
         }
 
-        if (WorkerRules.IsPython(path.Text))
+        if (WorkerRules.PythonName(path.Text) is not null)
         {
             // Its deployments are known when its file is imported.
             return null;

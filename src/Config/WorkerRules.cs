@@ -3,6 +3,8 @@ namespace Serve.Embedded.Config;
 /// <summary>What must hold between the keys that say how an application's replicas are made: compiled in, or processes.</summary>
 internal static class WorkerRules
 {
+    private const string PythonScheme = "python:";
+
     public static void Check(ConfigNode application, ConfigErrors errors)
     {
         List<ConfigNode> deployments = application.Find("deployments")?.Items ?? [];
@@ -29,11 +31,12 @@ internal static class WorkerRules
         }
     }
 
-    public static bool IsPython(string importPath) => importPath.StartsWith("python:", StringComparison.Ordinal);
+    /// <summary>What an import path names of a file of Python; <see langword="null"/> = it names none.</summary>
+    public static string? PythonName(string? importPath) => importPath?.StartsWith(PythonScheme, StringComparison.Ordinal) == true ? importPath[PythonScheme.Length..] : null;
 
     private static void CheckCompiledIn(ConfigNode application, List<ConfigNode> deployments, ConfigErrors errors)
     {
-        if (application.Find("import_path") is { Kind: ConfigNodeKind.String } path && IsPython(path.Text))
+        if (application.Find("import_path") is { Kind: ConfigNodeKind.String } path && PythonName(path.Text) is not null)
         {
             CheckPython(deployments, errors);
             return;

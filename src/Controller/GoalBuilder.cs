@@ -11,8 +11,6 @@ internal sealed class GoalBuilder(DeploymentRegistry registry, string folder)
 {
     private static readonly DeploymentOptions Undeclared = new();
 
-    private const string PythonScheme = "python:";
-
     public IReadOnlyList<ApplicationGoal> Build(ServeConfig config, IReadOnlyDictionary<PythonSource, PythonCode> code) =>
         [.. config.Applications.Select(a => Build(a, config.Http, code))];
 
@@ -31,7 +29,7 @@ internal sealed class GoalBuilder(DeploymentRegistry registry, string folder)
             ? [Python(written, source, code[source])]
             : written.ImportPath is { } importPath
             ? [.. registry.Applications[importPath].Deployments.Select(d => Build(d.Name, written.Deployments.FirstOrDefault(w => w.Name == d.Name), d.Options))]
-            : [.. written.Deployments.Select(d => Build(d.Name, d, Undeclared) with { Worker = Worker(written, d), Retry = d.Worker.Retry ?? RetryMode.Idempotent })],
+            : [.. written.Deployments.Select(d => OfWorker(d, Worker(written, d)))],
     };
 
     private static DeploymentGoal Build(string name, DeploymentConfig? written, DeploymentOptions code)
@@ -62,14 +60,10 @@ internal sealed class GoalBuilder(DeploymentRegistry registry, string folder)
 
     private PythonSource? SourceOf(ApplicationConfig application)
     {
-        if (application.ImportPath is not { } path || !path.StartsWith(PythonScheme, StringComparison.Ordinal))
-        {
-            return null;
-        }
-
         RuntimeEnvConfig surroundings = application.RuntimeEnv ?? new();
-        return new(
-            path[PythonScheme.Length..], application.Python ?? "python3", Path.GetFullPath(surroundings.WorkingDir ?? ".", folder), surroundings.EnvVars, surroundings.ClearEnv);
+        return WorkerRules.PythonName(application.ImportPath) is { } name
+            ? new(name, application.Python ?? "python3", FolderOf(surroundings), surroundings.EnvVars, surroundings.ClearEnv)
+            : null;
     }
 
     private DeploymentGoal Python(ApplicationConfig application, PythonSource source, PythonCode code)
@@ -88,12 +82,13 @@ internal sealed class GoalBuilder(DeploymentRegistry registry, string folder)
                 ReconfigurePath = code.TakesUserConfig ? PythonHost.ReconfigurePath : null,
             },
         };
-        return Build(deployment.Name, deployment, Undeclared) with
-        {
-            Worker = Worker(application, deployment) with { IsPython = true, Fingerprint = code.Fingerprint, BuildError = error },
-            Retry = deployment.Worker.Retry ?? RetryMode.Idempotent,
-        };
+        return OfWorker(deployment, Worker(application, deployment) with { IsPython = true, Fingerprint = code.Fingerprint, BuildError = error });
     }
+
+    private static DeploymentGoal OfWorker(DeploymentConfig deployment, WorkerSettings settings) =>
+        Build(deployment.Name, deployment, Undeclared) with { Worker = settings, Retry = deployment.Worker.Retry ?? RetryMode.Idempotent };
+
+    private string FolderOf(RuntimeEnvConfig surroundings) => Path.GetFullPath(surroundings.WorkingDir ?? ".", folder);
 
     private WorkerSettings Worker(ApplicationConfig application, DeploymentConfig deployment)
     {
@@ -102,7 +97,7 @@ internal sealed class GoalBuilder(DeploymentRegistry registry, string folder)
         return new()
         {
             Command = worker.Command,
-            WorkingDirectory = Path.GetFullPath(surroundings.WorkingDir ?? ".", folder),
+            WorkingDirectory = FolderOf(surroundings),
             Variables = surroundings.EnvVars,
             ClearsEnvironment = surroundings.ClearEnv,
             HealthCheckPath = worker.HealthCheckPath,

@@ -102,11 +102,7 @@ internal sealed class AdmissionGate(ServeEnvironment environment)
         bool isFirst = Interlocked.Increment(ref _waiting) == 1;
         Waiter waiter = new(handle);
         handle.Publish(waiter);
-        Interlocked.MemoryBarrier();
-        if (Volatile.Read(ref _free) > 0 || Volatile.Read(ref _unavailable) != 0)
-        {
-            Drain();
-        }
+        Published();
 
         if (isFirst && Replicas.Length == 0)
         {
@@ -141,11 +137,7 @@ internal sealed class AdmissionGate(ServeEnvironment environment)
         Interlocked.Increment(ref _waiting);
         Waiter waiter = new(handle, wasStarted: true);
         handle.PublishFirst(waiter);
-        Interlocked.MemoryBarrier();
-        if (Volatile.Read(ref _free) > 0 || Volatile.Read(ref _unavailable) != 0)
-        {
-            Drain();
-        }
+        Published();
 
         if (Replicas.Length == 0)
         {
@@ -270,6 +262,16 @@ internal sealed class AdmissionGate(ServeEnvironment environment)
             news = Interlocked.Add(ref _drains, -news);
         }
         while (news != 0);
+    }
+
+    /// <summary>After a waiter was published: a release that came before may not have seen it.</summary>
+    private void Published()
+    {
+        Interlocked.MemoryBarrier();
+        if (Volatile.Read(ref _free) > 0 || Volatile.Read(ref _unavailable) != 0)
+        {
+            Drain();
+        }
     }
 
     private void DrainUnsynchronized()

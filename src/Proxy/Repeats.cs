@@ -1,4 +1,3 @@
-using Microsoft.AspNetCore.Http;
 using Serve.Embedded.Config;
 using Serve.Embedded.Replicas.Workers;
 
@@ -26,7 +25,7 @@ internal struct Repeats
             return ++_unsent <= MostUnsent;
         }
 
-        if (_wasSent || mode == RetryMode.Never || (mode == RetryMode.Idempotent && !IsIdempotent(method)))
+        if (_wasSent || mode == RetryMode.Never || (mode == RetryMode.Idempotent && !IdempotentMethods.Contain(method)))
         {
             return false;
         }
@@ -34,8 +33,4 @@ internal struct Repeats
         _wasSent = true;
         return true;
     }
-
-    /// <summary>RFC 9110, section 9.2.2.</summary>
-    public static bool IsIdempotent(string method) =>
-        HttpMethods.IsGet(method) || HttpMethods.IsHead(method) || HttpMethods.IsPut(method) || HttpMethods.IsDelete(method) || HttpMethods.IsOptions(method) || HttpMethods.IsTrace(method);
 }

@@ -30,7 +30,6 @@ internal sealed record PythonCode(DeploymentConfig Deployment, bool TakesUserCon
 internal sealed class PythonImporter(WorkerHost host)
 {
     private const int MostAtOnce = 4;
-    private const int LongestTail = 20;
 
     private static readonly TimeSpan TimeLimit = TimeSpan.FromSeconds(60);
 
@@ -58,7 +57,7 @@ internal sealed class PythonImporter(WorkerHost host)
         try
         {
             document = Path.Combine(host.Sockets.Folder, $"import-{Guid.NewGuid():N}");
-            Queue<string> tail = [];
+            ReplicaLog log = new();
             WorkerSettings settings = new()
             {
                 Command = [source.Python, host.PythonHost.Path, "import", source.Name, "--out", document],
@@ -66,19 +65,19 @@ internal sealed class PythonImporter(WorkerHost host)
                 Variables = source.Variables,
                 ClearsEnvironment = source.ClearsEnvironment,
             };
-            WorkerProcess process = WorkerProcess.Start(WorkerSurroundings.OfImport(settings), host.Guard, line => Keep(tail, line.Text));
+            WorkerProcess process = WorkerProcess.Start(WorkerSurroundings.OfImport(settings), host.Guard, line => log.Add(line.Text));
             using CancellationTokenSource enough = new();
             Task ended = await Task.WhenAny(process.Exited, Task.Delay(TimeLimit, host.Time, enough.Token));
             await enough.CancelAsync();
             if (ended != process.Exited)
             {
                 await process.StopAsync(TimeSpan.Zero);
-                return Failed(source, $"importing {source.Name} did not end within {TimeLimit.TotalSeconds} s{Said(tail)}");
+                return Failed(source, $"importing {source.Name} did not end within {TimeLimit.TotalSeconds} s{Said(log)}");
             }
 
             return File.Exists(document)
                 ? Parse(source, await File.ReadAllBytesAsync(document))
-                : Failed(source, $"importing {source.Name} ended with {await process.Exited}{Said(tail)}");
+                : Failed(source, $"importing {source.Name} ended with {await process.Exited}{Said(log)}");
         }
         catch (Exception exception) when (exception is WorkerStartException or PlatformNotSupportedException or IOException or UnauthorizedAccessException or JsonException)
         {
@@ -134,23 +133,5 @@ internal sealed class PythonImporter(WorkerHost host)
         }
     }
 
-    private static void Keep(Queue<string> tail, string line)
-    {
-        lock (tail)
-        {
-            tail.Enqueue(line);
-            if (tail.Count > LongestTail)
-            {
-                tail.Dequeue();
-            }
-        }
-    }
-
-    private static string Said(Queue<string> tail)
-    {
-        lock (tail)
-        {
-            return tail.Count == 0 ? "." : $". Its last lines: {string.Join(" | ", tail)}";
-        }
-    }
+    private static string Said(ReplicaLog log) => log.Tail is { Count: > 0 } tail ? $". Its last lines: {string.Join(" | ", tail)}" : ".";
 }

@@ -9,8 +9,6 @@ namespace Serve.Embedded.Replicas.Workers;
 /// <summary>A replica that is a process: starts it, sends it requests, asks how it is, and stops it.</summary>
 internal sealed class WorkerDeployment : IHttpDeployment, IHealthChecked, IReconfigurable, IReplicaProcess
 {
-    private const int OutOfBoundsOfGood = 400;
-
     private readonly WorkerSettings _settings;
     private readonly DeploymentContext _context;
     private readonly WorkerHost _host;
@@ -53,7 +51,7 @@ internal sealed class WorkerDeployment : IHttpDeployment, IHealthChecked, IRecon
         {
             try
             {
-                _connections = await _address.ConnectAsync(_host.Time, _settings.IsPython ? _host.ControlToken : null, end.Token);
+                _connections ??= await _address.ConnectAsync(_host.Time, _settings.IsPython ? _host.ControlToken : null, end.Token);
                 await AskAsync(_connections, end.Token);
                 break;
             }
@@ -126,7 +124,7 @@ internal sealed class WorkerDeployment : IHttpDeployment, IHealthChecked, IRecon
         }
 
         WorkerAnswer answer = await _connections!.PostAsync(path, Encoding.UTF8.GetBytes(userConfig.GetRawText()), cancellationToken);
-        if (answer.StatusCode is < 200 or >= OutOfBoundsOfGood)
+        if (!answer.IsGood)
         {
             throw new InvalidOperationException($"The worker answered {answer.StatusCode} to POST {path}: {FirstLine(answer.Body)}");
         }
@@ -173,7 +171,7 @@ internal sealed class WorkerDeployment : IHttpDeployment, IHealthChecked, IRecon
         }
 
         WorkerAnswer answer = await connections.GetAsync(path, cancellationToken);
-        if (answer.StatusCode is < 200 or >= OutOfBoundsOfGood)
+        if (!answer.IsGood)
         {
             throw new UnwellException(_settings.IsPython ? FirstLine(answer.Body) : $"GET {path} answered {answer.StatusCode}: {FirstLine(answer.Body)}");
         }

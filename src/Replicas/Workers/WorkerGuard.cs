@@ -173,7 +173,7 @@ internal sealed class WorkerGuard(TimeProvider time, ILogger logger) : IAsyncDis
                 return;
             }
 
-            Log.WorkerGuardDied(logger, WorkerExits.Of(status).ToString(), _groups.Count);
+            Log.WorkerGuardDied(logger, WorkerExit.Of(status).ToString(), _groups.Count);
             TimeSpan wait = ShortestLife - time.GetElapsedTime(_started);
             if (wait <= TimeSpan.Zero)
             {

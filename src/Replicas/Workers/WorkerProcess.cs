@@ -204,6 +204,6 @@ internal sealed class WorkerProcess
         }
 
         _output.Dispose();
-        _exited.SetResult(WorkerExits.Of(status, OutOfMemory.No, stopped));
+        _exited.SetResult(WorkerExit.Of(status, stopped));
     }
 }

@@ -9,12 +9,7 @@ internal static class WorkerSurroundings
 {
     public static WorkerStartInfo StartInfo(WorkerSettings settings, DeploymentContext context, WorkerAddress address, WorkerHost host, string? userConfig)
     {
-        Dictionary<string, string> variables = Inherited(settings);
-        foreach (EnvironmentVariable variable in settings.Variables)
-        {
-            variables[variable.Name] = Fill(variable.Value, address, host);
-        }
-
+        Dictionary<string, string> variables = Variables(settings, value => Fill(value, address, host));
         variables["SERVE_APPLICATION"] = context.Application;
         variables["SERVE_DEPLOYMENT"] = context.Deployment;
         variables["SERVE_REPLICA_ID"] = context.ReplicaId;
@@ -48,19 +43,11 @@ internal static class WorkerSurroundings
     }
 
     /// <summary>For a process that only says what there is, and listens nowhere.</summary>
-    public static WorkerStartInfo OfImport(WorkerSettings settings)
-    {
-        Dictionary<string, string> variables = Inherited(settings);
-        foreach (EnvironmentVariable variable in settings.Variables)
-        {
-            variables[variable.Name] = variable.Value;
-        }
+    public static WorkerStartInfo OfImport(WorkerSettings settings) =>
+        new() { Command = settings.Command, WorkingDirectory = settings.WorkingDirectory, Environment = Variables(settings, static value => value) };
 
-        return new() { Command = settings.Command, WorkingDirectory = settings.WorkingDirectory, Environment = variables };
-    }
-
-    /// <summary>What it has of the server's own environment.</summary>
-    private static Dictionary<string, string> Inherited(WorkerSettings settings)
+    /// <summary>What it has of the server's own environment, and what the operator wrote for it.</summary>
+    private static Dictionary<string, string> Variables(WorkerSettings settings, Func<string, string> fill)
     {
         Dictionary<string, string> variables = new(StringComparer.Ordinal);
         foreach (DictionaryEntry variable in Environment.GetEnvironmentVariables())
@@ -69,6 +56,11 @@ internal static class WorkerSurroundings
             {
                 variables[(string)variable.Key] = (string)variable.Value!;
             }
+        }
+
+        foreach (EnvironmentVariable variable in settings.Variables)
+        {
+            variables[variable.Name] = fill(variable.Value);
         }
 
         return variables;

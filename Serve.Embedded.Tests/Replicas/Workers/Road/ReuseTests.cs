@@ -103,13 +103,7 @@ public sealed class ReuseTests
     public async Task Idle_AfterAMinute_IsClosed()
     {
         TaskCompletionSource closed = new();
-        await using ScriptedWorker worker = new(async side =>
-        {
-            await side.ReadHeadAsync();
-            await side.AnswerAsync("");
-            await side.ClosedAsync();
-            closed.SetResult();
-        });
+        await using ScriptedWorker worker = AnswersOnceThenWaitsForTheEnd(closed);
         await using RoadHost host = await RoadHost.StartAsync(worker.EndPoint);
 
         await host.GetAsync();
@@ -123,13 +117,7 @@ public sealed class ReuseTests
     public async Task Dispose_IdleConnections_AreClosed()
     {
         TaskCompletionSource closed = new();
-        await using ScriptedWorker worker = new(async side =>
-        {
-            await side.ReadHeadAsync();
-            await side.AnswerAsync("");
-            await side.ClosedAsync();
-            closed.SetResult();
-        });
+        await using ScriptedWorker worker = AnswersOnceThenWaitsForTheEnd(closed);
         await using RoadHost host = await RoadHost.StartAsync(worker.EndPoint);
 
         await host.GetAsync();
@@ -292,4 +280,12 @@ public sealed class ReuseTests
 
         await side.AnswerAsync($"new {await side.ReadExactlyAsync(body.Length)}");
     }
+
+    private static ScriptedWorker AnswersOnceThenWaitsForTheEnd(TaskCompletionSource closed) => new(async side =>
+    {
+        await side.ReadHeadAsync();
+        await side.AnswerAsync("");
+        await side.ClosedAsync();
+        closed.SetResult();
+    });
 }

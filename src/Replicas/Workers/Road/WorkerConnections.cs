@@ -40,7 +40,7 @@ internal sealed class WorkerConnections(EndPoint endPoint, TimeProvider time, st
             throw new BadHttpRequestException("A worker takes no CONNECT requests.", StatusCodes.Status405MethodNotAllowed);
         }
 
-        bool isIdempotent = IsIdempotent(method);
+        bool isIdempotent = IdempotentMethods.Contain(method);
         WorkerConnection? kept = _idle.Take(isIdempotent);
         bool sent = false;
         if (kept is not null)
@@ -81,8 +81,4 @@ internal sealed class WorkerConnections(EndPoint endPoint, TimeProvider time, st
             connection.Dispose();
         }
     }
-
-    private static bool IsIdempotent(string method) =>
-        HttpMethods.IsGet(method) || HttpMethods.IsHead(method) || HttpMethods.IsPut(method) || HttpMethods.IsDelete(method) ||
-        HttpMethods.IsOptions(method) || HttpMethods.IsTrace(method);
 }
