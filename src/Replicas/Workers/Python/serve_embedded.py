@@ -461,16 +461,22 @@ _CHUNK_LINE = re.compile(rb"([0-9A-Fa-f]{1,15})(?:[ \t]*;[\t\x20-\x7e\x80-\xff]*
 _names = {}  # Names of headers that were checked, and how they read in lower case.
 
 
+def _lower_name(name):
+    """The name of a header in lower case; None = it is none."""
+    lower = _names.get(name)
+    if lower is None and _TOKEN.fullmatch(name):
+        lower = name.lower()
+        if len(_names) < 512:
+            _names[name] = lower
+    return lower
+
+
 def _header(line):
     name, colon, value = line.partition(":")
-    known = _names.get(name)
-    if known is None:
-        if not colon or not _TOKEN.fullmatch(name):
-            raise _BadRequest("a header line is not 'name: value'")
-        known = name.lower()
-        if len(_names) < 512:
-            _names[name] = known
-    return known, value.strip(" \t")
+    name = _lower_name(name)
+    if not colon or name is None:
+        raise _BadRequest("a header line is not 'name: value'")
+    return name, value.strip(" \t")
 
 
 def _header_lines(text):
@@ -755,7 +761,10 @@ class _Exchange:
 
     def _head(self, status, headers, length):
         lines = [_STATUS_LINES.get(status) or _status_line(status)]
-        for name, value in headers:
+        for written, value in headers:
+            name = _lower_name(written)
+            if name is None:
+                raise ValueError(f"The response has a header whose name is {written!r}")
             if name in _HOP_BY_HOP:
                 continue
             if name == "content-length":
@@ -789,9 +798,10 @@ class _Exchange:
         head = "".join(lines)
         if head.count("\n") != len(lines) or head.count("\r") != len(lines) or "\0" in head:
             raise ValueError("A header of the response has a line break or a null in it")
+        data = (head + "\r\n").encode("latin-1")
         # Only now: whatever fails above can still become a 500.
         self.started = True
-        return (head + "\r\n").encode("latin-1")
+        return data
 
     @staticmethod
     def _small_rest(incoming):
@@ -1326,7 +1336,7 @@ class _Worker:
             await result
 
     def log_exception(self, request_id, error):
-        lines = "".join(_traceback(_inner(error))).splitlines()
+        lines = "".join(_traceback(_inner(error), own=True)).splitlines()
         _write_error("".join(f"[{request_id}] {line}\n" for line in lines))
 
     def stop(self):
@@ -1364,12 +1374,15 @@ def _last_line(error):
     return traceback.format_exception_only(type(error), error)[-1].strip()
 
 
-def _traceback(error):
-    """Without the frames of this file above the user's own."""
+_OWN_FRAMES = (__file__, "<frozen importlib", os.path.dirname(importlib.__file__), os.path.dirname(asyncio.__file__), threading.__file__)
+
+
+def _traceback(error, own=False):
+    """Without the frames of this file above the user's own; where there are none of the user's, with them only if asked to."""
     frames = error.__traceback__
-    while frames is not None and (frames.tb_frame.f_code.co_filename == __file__ or "importlib" in frames.tb_frame.f_code.co_filename):
+    while frames is not None and frames.tb_frame.f_code.co_filename.startswith(_OWN_FRAMES):
         frames = frames.tb_next
-    return traceback.format_exception(type(error), error, frames or error.__traceback__)
+    return traceback.format_exception(type(error), error, error.__traceback__ if frames is None and own else frames)
 
 
 def _write_error(text):
