@@ -6,26 +6,44 @@ public sealed class DeploymentRegistryTests
 {
     public static TheoryData<string, DeploymentOptions> BadOptions { get; } = new()
     {
+        { "NumReplicas must be an integer from 1 to 10000, not 0.", new() { NumReplicas = 0 } },
+        { "MaxOngoingRequests must be an integer from 1 to ", new() { MaxOngoingRequests = 0 } },
+        { "MaxQueuedRequests must be an integer from -1 to ", new() { MaxQueuedRequests = -2 } },
+        { "MaxQueueWait must be a number of seconds from 0.001 to 2592000, not 0.0.", new() { MaxQueueWait = TimeSpan.Zero } },
+        { "GracefulShutdownTimeout must be a number of seconds from 0 to 86400, not -0.001.", new() { GracefulShutdownTimeout = Timeout.InfiniteTimeSpan } },
+        { "HealthCheckPeriod must be a number of seconds from ", new() { HealthCheckPeriod = TimeSpan.Zero } },
+        { "HealthCheckTimeout must be a number of seconds from ", new() { HealthCheckTimeout = TimeSpan.FromDays(31) } },
+        { "MaxConstructorRetryCount must be an integer from 1 to 10000, not 0.", new() { MaxConstructorRetryCount = 0 } },
+        { "RollingUpdatePercentage must be a number from 0.001 to 1, not 20.0.", new() { RollingUpdatePercentage = 20 } },
+        { "NumCpus must be a number from 0 to 10000, not nan.", new() { NumCpus = double.NaN } },
+        { "MemoryMb must be an integer from 0 to ", new() { MemoryMb = -1 } },
+        { "Weight must be an integer from 1 to 1000, not 0.", new() { Weight = 0 } },
+        { "BackpressureStatusCode must be 503 or 429, not 500.", new() { BackpressureStatusCode = 500 } },
+        { "RetryAfterS must be a number from 0 to 86400, not -1.0.", new() { RetryAfterS = -1 } },
+        { "UserConfig must be JSON: ", new() { UserConfig = "{ size: 1 }" } },
+        { "MaxOngoingRequests must be an integer from 1 to ", new() { Weight = 0, MaxOngoingRequests = 0 } },
+        { "Weight must be an integer from 1 to 1000, not 0.", new() { Weight = 0, MaxOngoingRequests = 0 } },
         { "NumReplicas says how many", new() { NumReplicas = 2, Autoscaling = new() } },
-        { "MinReplicas, -1,", new() { Autoscaling = new() { MinReplicas = -1 } } },
-        { "MinReplicas, 3, must be from 0 to MaxReplicas, 2", new() { Autoscaling = new() { MinReplicas = 3, MaxReplicas = 2 } } },
-        { "MinReplicas, 101, must be from 0 to MaxReplicas, 100", new() { Autoscaling = new() { MinReplicas = 101 } } },
-        { "MinReplicas, 0, must be from 0 to MaxReplicas, 0, and that 1 or more", new() { Autoscaling = new() { MinReplicas = 0, MaxReplicas = 0 } } },
-        { "InitialReplicas, 5,", new() { Autoscaling = new() { MaxReplicas = 4, InitialReplicas = 5 } } },
-        { "InitialReplicas, 0,", new() { Autoscaling = new() { InitialReplicas = 0 } } },
-        { "TargetOngoingRequests", new() { Autoscaling = new() { TargetOngoingRequests = 0 } } },
-        { "UpscalingFactor", new() { Autoscaling = new() { UpscalingFactor = double.NaN } } },
-        { "DownscalingFactor", new() { Autoscaling = new() { DownscalingFactor = 0 } } },
-        { "LookBackPeriod", new() { Autoscaling = new() { LookBackPeriod = TimeSpan.Zero } } },
-        { "delay", new() { Autoscaling = new() { UpscaleDelay = TimeSpan.FromSeconds(-1) } } },
-        { "delay", new() { Autoscaling = new() { DownscaleDelay = TimeSpan.FromSeconds(-1) } } },
-        { "delay", new() { Autoscaling = new() { DownscaleToZeroDelay = TimeSpan.FromSeconds(-1) } } },
+        { "MinReplicas must be an integer from 0 to 10000, not -1.", new() { Autoscaling = new() { MinReplicas = -1 } } },
+        { "MinReplicas, 3, must not be more than MaxReplicas, 2.", new() { Autoscaling = new() { MinReplicas = 3, MaxReplicas = 2 } } },
+        { "MinReplicas, 101, must not be more than 100, the default of MaxReplicas.", new() { Autoscaling = new() { MinReplicas = 101 } } },
+        { "MaxReplicas must be an integer from 1 to 10000, not 0.", new() { Autoscaling = new() { MinReplicas = 0, MaxReplicas = 0 } } },
+        { "InitialReplicas must be from MinReplicas, 1, to MaxReplicas, 4, not 5.", new() { Autoscaling = new() { MaxReplicas = 4, InitialReplicas = 5 } } },
+        { "InitialReplicas must be from MinReplicas, 1, to 100, the default of MaxReplicas, not 0.", new() { Autoscaling = new() { InitialReplicas = 0 } } },
+        { "TargetOngoingRequests must be a number from 0.001 to 1000000, not 0.0.", new() { Autoscaling = new() { TargetOngoingRequests = 0 } } },
+        { "UpscalingFactor must be a number from 0.001 to 1000, not nan.", new() { Autoscaling = new() { UpscalingFactor = double.NaN } } },
+        { "DownscalingFactor must be a number from 0.001 to 1000, not 0.0.", new() { Autoscaling = new() { DownscalingFactor = 0 } } },
+        { "LookBackPeriod must be a number of seconds from ", new() { Autoscaling = new() { LookBackPeriod = TimeSpan.Zero } } },
+        { "UpscaleDelay must be a number of seconds from 0 to 2592000, not -1.0.", new() { Autoscaling = new() { UpscaleDelay = TimeSpan.FromSeconds(-1) } } },
+        { "DownscaleDelay must be a number of seconds from 0 ", new() { Autoscaling = new() { DownscaleDelay = TimeSpan.FromSeconds(-1) } } },
+        { "DownscaleToZeroDelay must be a number of seconds from 0 ", new() { Autoscaling = new() { DownscaleToZeroDelay = TimeSpan.FromSeconds(-1) } } },
+        { "Aggregation must be one of Mean, Max, Min, not 7.", new() { Autoscaling = new() { Aggregation = (AggregationFunction)7 } } },
         { "No autoscaling policy 'later' is registered", new() { Autoscaling = new() { Policy = "later" } } },
     };
 
     [Theory]
     [MemberData(nameof(BadOptions))]
-    public void AddApplication_AutoscalingThatContradictsItself_IsRefused(string expected, DeploymentOptions options)
+    public void AddApplication_OptionsOutOfRangeOrThatContradictThemselves_AreRefusedByName(string expected, DeploymentOptions options)
     {
         ArgumentException refusal = Assert.Throws<ArgumentException>(() => Add(new DeploymentRegistry(), options));
 

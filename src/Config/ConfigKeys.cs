@@ -20,13 +20,7 @@ internal static class ConfigKeys
 
     private const long MaxBodyBytes = 1L << 40;
 
-    /// <summary>For everything that is told apart by one.</summary>
-    internal static readonly ConfigType<string> Name =
-        new TextType("a name of ASCII letters, digits, '_', '-' and '.', at most 128 long", TextRules.Name);
-
-    internal static readonly ConfigType<string> Path = new TextType("a path", TextRules.Path);
-
-    private static readonly ConfigType<string?> OptionalPath = new OptionalTextType(Path);
+    private static readonly ConfigType<string?> OptionalPath = new OptionalTextType(TextTypes.Path);
     private static readonly ConfigType<string> Host = new TextType("an IP address or a host name", TextRules.Host);
     private static readonly ConfigType<int> Port = new IntegerType<int>(0, 65535, " (0 = any free port)");
     private static readonly ConfigType<bool> Switch = new BooleanType();
@@ -84,7 +78,7 @@ internal static class ConfigKeys
             "One line for each request.");
 
     private static readonly KeyTable<ApplicationConfig> Application = new KeyTable<ApplicationConfig>("[[applications]]", () => new())
-        .Value("name", Name, r => r.Name, (r, v) => r with { Name = v }, update: null,
+        .Value("name", TextTypes.Name, r => r.Name, (r, v) => r with { Name = v }, update: null,
             "Tells the application apart; no two may share one.")
         .Value("route_prefix", new TextOrNoneType(new TextType("a path such as /, /a or /a/b, or \"\" (not exposed over HTTP)", TextRules.RoutePrefix)),
             r => r.RoutePrefix, (r, v) => r with { RoutePrefix = v }, UpdateKind.Live,

@@ -44,7 +44,7 @@ internal static class DeploymentKeys
         .Value("aggregation_function", new WordType<AggregationFunction>(("mean", AggregationFunction.Mean), ("max", AggregationFunction.Max), ("min", AggregationFunction.Min)),
             r => r.Aggregation, (r, v) => r with { Aggregation = v }, UpdateKind.Live,
             "What counts of the load in the look-back period.")
-        .Value("policy", new OptionalTextType(ConfigKeys.Name), r => r.Policy, (r, v) => r with { Policy = v }, UpdateKind.Live,
+        .Value("policy", new OptionalTextType(TextTypes.Name), r => r.Policy, (r, v) => r with { Policy = v }, UpdateKind.Live,
             "A policy of your own, by the name under which code registered it. Not set: running and waiting requests, divided by target_ongoing_requests.")
         .Instead("smoothing_factor", "upscaling_factor and downscaling_factor")
         .Instead("upscale_smoothing_factor", "upscaling_factor")
@@ -52,7 +52,7 @@ internal static class DeploymentKeys
 
     /// <summary>Also one for a whole application.</summary>
     internal static readonly KeyTable<RuntimeEnvConfig> RuntimeEnv = new KeyTable<RuntimeEnvConfig>("runtime_env", () => new())
-        .Value("working_dir", new OptionalTextType(ConfigKeys.Path), r => r.WorkingDir, (r, v) => r with { WorkingDir = v }, UpdateKind.Replace,
+        .Value("working_dir", new OptionalTextType(TextTypes.Path), r => r.WorkingDir, (r, v) => r with { WorkingDir = v }, UpdateKind.Replace,
             "The folder that it starts in, seen from the folder of the configuration file. Not set: that folder.", example: "\".\"")
         .Value("env_vars", new EnvironmentType(), r => r.EnvVars, (r, v) => r with { EnvVars = v }, UpdateKind.Replace,
             "Variables of its environment, beside those of the server's own.", example: "{ MODEL = \"small\" }")
@@ -60,7 +60,7 @@ internal static class DeploymentKeys
             "Hand on nothing of the server's own environment but PATH.");
 
     public static KeyTable<DeploymentConfig> Table { get; } = new KeyTable<DeploymentConfig>("[[applications.deployments]]", () => new() { Name = "" })
-        .Value("name", ConfigKeys.Name, r => r.Name, (r, v) => r with { Name = v }, update: null,
+        .Value("name", TextTypes.Name, r => r.Name, (r, v) => r with { Name = v }, update: null,
             "The deployment's name in the code.", required: true)
         .Value("num_replicas", new OptionalType<ReplicaCount>(new ReplicaCountType(1, MaxReplicas)), r => r.NumReplicas, (r, v) => r with { NumReplicas = v }, UpdateKind.Live,
             "Copies of the handler that run side by side. \"auto\": as many as the load asks for, from 1 to 100, or as autoscaling_config says.", inCode: "1")

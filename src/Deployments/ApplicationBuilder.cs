@@ -1,6 +1,5 @@
 using System.Text.Json.Serialization.Metadata;
 using Microsoft.AspNetCore.Http;
-using Serve.Embedded.Config;
 using Serve.Embedded.Deployments;
 
 namespace Serve.Embedded;
@@ -23,7 +22,7 @@ public sealed class ApplicationBuilder
     /// <param name="factory">Makes a replica's handler. Called once per replica.</param>
     /// <param name="options">Its limits; a configuration file overrides them. <see langword="null"/> = the defaults.</param>
     /// <param name="responseJson">How to write <typeparamref name="TResponse"/> as JSON; needed only where it is sent over HTTP as JSON.</param>
-    /// <exception cref="ArgumentException">The name is taken or empty, the options contradict each other, or JSON is needed and <paramref name="responseJson"/> is <see langword="null"/>.</exception>
+    /// <exception cref="ArgumentException">The name is taken or empty, an option is out of its range or contradicts another, or JSON is needed and <paramref name="responseJson"/> is <see langword="null"/>.</exception>
     public ApplicationBuilder Add<TRequest, TResponse>(
         string name,
         Func<DeploymentContext, IDeployment<TRequest, TResponse>> factory,
@@ -83,7 +82,7 @@ public sealed class ApplicationBuilder
             throw new ArgumentException($"Application '{_importPath}' has two deployments named '{name}'.", nameof(name));
         }
 
-        if (options?.Autoscaling is not null && AutoscalingProblem(options, options.Autoscaling) is string wrong)
+        if (options is not null && OptionRules.Problem(options, _policies) is { } wrong)
         {
             throw new ArgumentException($"Deployment '{name}' of application '{_importPath}': {wrong}", nameof(options));
         }
@@ -91,20 +90,4 @@ public sealed class ApplicationBuilder
         _deployments.Add(new(name, factory, options ?? new(), http, blocks, request, response));
         return this;
     }
-
-    private string? AutoscalingProblem(DeploymentOptions options, AutoscalingOptions autoscaling)
-    {
-        int max = autoscaling.MaxReplicas ?? AutoscalingRules.MostAutoReplicas;
-        return options.NumReplicas != 1 ? "NumReplicas says how many, and Autoscaling lets the load decide. Leave one of them out."
-            : autoscaling.MinReplicas < 0 || max < 1 || autoscaling.MinReplicas > max ? $"MinReplicas, {autoscaling.MinReplicas}, must be from 0 to MaxReplicas, {max}, and that 1 or more."
-            : autoscaling.InitialReplicas is int initial && (initial < autoscaling.MinReplicas || initial > max) ? $"InitialReplicas, {initial}, must be from MinReplicas to MaxReplicas."
-            : !IsAboveZero(autoscaling.TargetOngoingRequests) ? "TargetOngoingRequests must be above 0."
-            : !IsAboveZero(autoscaling.UpscalingFactor) || !IsAboveZero(autoscaling.DownscalingFactor) ? "UpscalingFactor and DownscalingFactor must be above 0."
-            : autoscaling.LookBackPeriod <= TimeSpan.Zero ? "LookBackPeriod must be above 0."
-            : autoscaling.UpscaleDelay < TimeSpan.Zero || autoscaling.DownscaleDelay < TimeSpan.Zero || autoscaling.DownscaleToZeroDelay < TimeSpan.Zero ? "A delay must not be below 0."
-            : autoscaling.Policy is string policy && !_policies.ContainsKey(policy) ? $"No autoscaling policy '{policy}' is registered. Register it before the application."
-            : null;
-    }
-
-    private static bool IsAboveZero(double value) => double.IsFinite(value) && value > 0;
 }
