@@ -11,6 +11,7 @@ public sealed class FaultyDeploymentTests
 
     [Theory]
     [InlineData(null, "v1")]
+    [InlineData("""{"fail_start":false}""", "v1")]
     [InlineData("""{"version":"v7"}""", "v7")]
     public async Task Handle_AnyRequest_AnswersItsVersion(string? args, string version) =>
         Assert.Equal(version, await Create(args).HandleAsync(new DefaultHttpContext().Request, TestContext.Current.CancellationToken));

@@ -41,7 +41,8 @@ internal sealed class FaultyDeployment : IDeployment<HttpRequest, string>, IHeal
 /// <summary>The <c>args</c> of <see cref="FaultyDeployment"/>.</summary>
 internal sealed record FaultyArgs
 {
-    public string Version { get; init; } = "v1";
+    /// <summary>Set and not init, whose default the generated reader forgets.</summary>
+    public string Version { get; set; } = "v1";
 
     /// <summary>No replica comes up.</summary>
     public bool FailStart { get; init; }

@@ -29,12 +29,12 @@ internal sealed class SlowDeployment(TimeProvider time) : IBlockingDeployment<Ht
     }
 }
 
-/// <summary>The <c>user_config</c> of <see cref="SlowDeployment"/>.</summary>
+/// <summary>The <c>user_config</c> of <see cref="SlowDeployment"/>. Set and not init, whose defaults the generated reader forgets.</summary>
 internal sealed record SlowConfig
 {
-    public string Message { get; init; } = "Hello!";
+    public string Message { get; set; } = "Hello!";
 
-    public double DelayS { get; init; } = 2.0;
+    public double DelayS { get; set; } = 2.0;
 }
 
 [JsonSerializable(typeof(SlowConfig))]
