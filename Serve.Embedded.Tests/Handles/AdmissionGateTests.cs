@@ -437,7 +437,7 @@ public sealed class AdmissionGateTests
         Assert.False(waiter.IsWaiting);
         waiter.Lease.End(RequestEnd.Completed);
         Assert.Equal([other], Gate.Handles);
-        Assert.Equal(1, Gate.Started);
+        Assert.Equal(1, Gate.Totals.Started);
 
         // Who is forgotten must not count as somebody ahead.
         Assert.Equal(0, Gate.Waiting);
@@ -455,9 +455,33 @@ public sealed class AdmissionGateTests
         handle.MaxQueued = 50;
 
         Assert.Empty(Gate.Handles);
-        Assert.Equal(1, Gate.Started);
+        Assert.Equal(1, Gate.Totals.Started);
         Assert.Equal(AdmissionKind.Unavailable, Gate.Admit(handle).Kind);
         AssertCounts(handle, arrived: 2, started: 1, shed: 1, completed: 1);
+    }
+
+    /// <summary>A caller goes while one of its requests runs and others have ended: all of them stay in the deployment's totals, and the last is counted when it ends.</summary>
+    [Fact]
+    public void Totals_HandlesGo_NeverFall()
+    {
+        _test.AddReplica(2);
+        Handle[] handles = [Gate.AddHandle(0), Gate.AddHandle(0)];
+        RequestLease runs = _test.Run(handles[0]);
+        _test.Run(handles[0]).End(RequestEnd.Failed);
+        _test.Run(handles[1]).End(RequestEnd.Completed);
+        RequestTotals before = Gate.Totals;
+
+        Gate.RemoveHandle(handles[0]);
+        Gate.RemoveHandle(handles[1]);
+        RequestTotals gone = Gate.Totals;
+        runs.End(RequestEnd.TimedOut);
+        RequestTotals ended = Gate.Totals;
+        Gate.RemoveHandle(Gate.AddHandle(0));
+
+        Assert.Equal(new(3, 3, 0, 1, 1, 0, 0), before);
+        Assert.Equal(before, gone);
+        Assert.Equal(new(3, 3, 0, 1, 1, 0, 1), ended);
+        Assert.Equal(ended, Gate.Totals);
     }
 
     /// <summary>

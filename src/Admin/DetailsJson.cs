@@ -170,15 +170,16 @@ internal static class DetailsJson
 
     private static void WriteRequests(Utf8JsonWriter json, AdmissionGate gate)
     {
+        RequestTotals totals = gate.Totals;
         json.WriteStartObject("requests");
         json.WriteNumber("ongoing", gate.Replicas.Sum(r => r.Permits.Ongoing));
         json.WriteNumber("queued", gate.Waiting);
-        json.WriteNumber("arrived", gate.Handles.Sum(h => h.Counts.Arrived));
-        json.WriteNumber("shed", gate.Handles.Sum(h => h.Counts.Shed));
-        json.WriteNumber("completed", gate.Handles.Sum(h => h.Counts.Completed));
-        json.WriteNumber("failed", gate.Handles.Sum(h => h.Counts.Failed));
-        json.WriteNumber("cancelled", gate.Handles.Sum(h => h.Counts.Cancelled));
-        json.WriteNumber("timed_out", gate.Handles.Sum(h => h.Counts.TimedOut));
+        json.WriteNumber("arrived", totals.Arrived);
+        json.WriteNumber("shed", totals.Shed);
+        json.WriteNumber("completed", totals.Completed);
+        json.WriteNumber("failed", totals.Failed);
+        json.WriteNumber("cancelled", totals.Cancelled);
+        json.WriteNumber("timed_out", totals.TimedOut);
         json.WriteEndObject();
     }
 

@@ -20,6 +20,7 @@ namespace Serve.Embedded.Handles;
 internal sealed class AdmissionGate(ServeEnvironment environment)
 {
     private readonly Lock _membership = new();
+    private readonly FormerHandles _former = new();
     private Replica[] _replicas = [];
     private Handle[] _handles = [];
     private int _free;
@@ -28,7 +29,6 @@ internal sealed class AdmissionGate(ServeEnvironment environment)
     private int _turn;
     private int _unavailable;
     private TaskCompletionSource? _nobodyWaits;
-    private long _startedByFormerHandles;
 
     /// <summary>Requests that wait, in all handles.</summary>
     public int Waiting => Volatile.Read(ref _waiting);
@@ -40,8 +40,17 @@ internal sealed class AdmissionGate(ServeEnvironment environment)
 
     public Handle[] Handles => Volatile.Read(ref _handles);
 
-    /// <summary>Requests that a replica has ever accepted.</summary>
-    public long Started => Handles.Sum(static h => h.Counts.Started) + Volatile.Read(ref _startedByFormerHandles);
+    /// <summary>What became of every request that ever came. None of it goes down, whoever's handle goes.</summary>
+    public RequestTotals Totals
+    {
+        get
+        {
+            lock (_membership)
+            {
+                return _handles.Aggregate(_former.Totals, static (sum, handle) => sum + handle.Counts.Totals);
+            }
+        }
+    }
 
     /// <summary>Called when somebody begins to wait while there is no replica at all: whoever scales to zero wants to know.</summary>
     public Action? OnStarved { get; set; }
@@ -321,7 +330,7 @@ internal sealed class AdmissionGate(ServeEnvironment environment)
         lock (_membership)
         {
             Volatile.Write(ref _handles, [.. _handles.Where(h => h != handle)]);
-            Volatile.Write(ref _startedByFormerHandles, _startedByFormerHandles + handle.Counts.Started);
+            _former.Add(handle.Counts);
         }
     }
 

@@ -29,6 +29,16 @@ internal sealed class HandleCounts
 
     public long TimedOut => Volatile.Read(ref _timedOut);
 
+    /// <summary>All of them. Arrivals are read last: where they are all ended by then, they were.</summary>
+    public RequestTotals Totals
+    {
+        get
+        {
+            RequestTotals ends = new(0, Started, Shed, Completed, Failed, Cancelled, TimedOut);
+            return ends with { Arrived = Arrived };
+        }
+    }
+
     public void Arrive() => Interlocked.Increment(ref _arrived);
 
     public void Start() => Interlocked.Increment(ref _started);

@@ -43,7 +43,7 @@ internal sealed class RetryAfter(ServeEnvironment environment) : IDisposable
                 Timeout.InfiniteTimeSpan,
                 Timeout.InfiniteTimeSpan);
             _rate.Pause();
-            _rate.Sample(gate.Started, gate.Waiting);
+            _rate.Sample(gate.Totals.Started, gate.Waiting);
             _timer.Change(SampleTime, SampleTime);
         }
     }
@@ -106,7 +106,7 @@ internal sealed class RetryAfter(ServeEnvironment environment) : IDisposable
         lock (_sampling)
         {
             long before = _rate.Drained;
-            long drained = gate.Started;
+            long drained = gate.Totals.Started;
             int waiting = gate.Waiting;
             _rate.Sample(drained, waiting);
             _idleSamples = waiting == 0 && drained == before ? _idleSamples + 1 : 0;

@@ -84,19 +84,6 @@ public sealed class LoadMeterTests
         Assert.False(Read(2, new(0, 0, 6, 0)).IsAsked);
     }
 
-    /// <summary>A replica that starts away with its caller takes that caller's counts along; nothing may come out negative.</summary>
-    [Fact]
-    public void Read_CountsThatWentDown_CountAsStandingStill()
-    {
-        Read(0, new(1, 0, 100, 100));
-        Read(1, new(1, 0, 50, 50));
-
-        LoadReading reading = Read(2, new(1, 0, 51, 60));
-
-        Assert.Equal(0.5, reading.RefusedPerSecond, 9);
-        Assert.Equal(1.1, reading.Total, 9);
-    }
-
     [Fact]
     public void Read_TwiceAtTheSameTime_LosesNoCount()
     {

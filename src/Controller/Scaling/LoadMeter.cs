@@ -38,13 +38,13 @@ internal sealed class LoadMeter(TimeSpan lookBack)
     }
 
     /// <summary>Takes a sample and says what the demand is.</summary>
-    /// <param name="sample">What is counted now. Counts that went down, because a caller is gone with its counts, count as standing still.</param>
+    /// <param name="sample">What is counted now. What has ever been refused, or has ever ended, never becomes less.</param>
     /// <param name="now">Since some beginning, the same for all calls.</param>
     /// <param name="aggregation">What counts of the look-back period.</param>
     public LoadReading Read(LoadSample sample, TimeSpan now, AggregationFunction aggregation)
     {
-        long refused = _hasLast ? Math.Max(0, sample.Refused - _last.Refused) : 0;
-        long ended = _hasLast ? Math.Max(0, sample.Ended - _last.Ended) : 0;
+        long refused = _hasLast ? sample.Refused - _last.Refused : 0;
+        long ended = _hasLast ? sample.Ended - _last.Ended : 0;
         bool isAsked = sample.Queued > 0 || refused > 0;
         if (!_hasLast || now > _lastAt)
         {

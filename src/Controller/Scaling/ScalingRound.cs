@@ -158,11 +158,8 @@ internal sealed class DeploymentScaler
     public void Decide(DeploymentState deployment, ScalingTime now, DeploymentRegistry registry)
     {
         Handles.AdmissionGate gate = deployment.Served.Gate;
-        LoadSample sample = new(
-            gate.Replicas.Sum(r => r.Permits.Ongoing),
-            gate.Waiting,
-            gate.Handles.Sum(h => h.Counts.Shed),
-            gate.Handles.Sum(h => h.Counts.Completed + h.Counts.Failed + h.Counts.Cancelled + h.Counts.TimedOut));
+        Handles.RequestTotals totals = gate.Totals;
+        LoadSample sample = new(gate.Replicas.Sum(r => r.Permits.Ongoing), gate.Waiting, totals.Shed, totals.Ended);
         LoadReading load = _meter.Read(sample, now.Elapsed, _limited.Aggregation);
         IAutoscalingPolicy? policy = _limited.Policy is { } name ? registry.AutoscalingPolicies.GetValueOrDefault(name) : null;
         _state = Autoscaler.Decide(_limited, _state, new(deployment.Served.Application, deployment.Name, gate.Replicas.Length, load), now, policy);
