@@ -59,6 +59,23 @@ public sealed class ScalingTests
         Assert.False(request.Waiter!.IsWaiting);
     }
 
+    /// <summary>The load of others is looked at every now and then; one that has just come is not to wait for that.</summary>
+    [Fact]
+    public void Zero_ARequestComesRightAfterTheDeploy_WakesItAtOnce()
+    {
+        ControllerHarness harness = Deployed(Front() with { Autoscaling = Quick });
+        DeploymentGoal none = Front() with { NumReplicas = 0, Autoscaling = Quick with { MinReplicas = 0 } };
+        _ = harness.Apply(App("app", "test:v1", Front() with { Autoscaling = Quick }, Back()), App("next", "test:v1", none, Back()));
+        harness.Run(TimeSpan.Zero);
+        Assert.Empty(harness.Deployment("Front", "next").Replicas);
+
+        ServedApplication next = harness.Serving.Current.Applications.Single(a => a.Name == "next");
+        Assert.Equal(AdmissionKind.Wait, next.Ingress.Gate.Admit(next.Handle).Kind);
+        harness.Step();
+
+        Assert.Single(harness.Deployment("Front", "next").Replicas);
+    }
+
     [Fact]
     public void Refusals_CountAsLoad()
     {
@@ -114,6 +131,11 @@ public sealed class ScalingTests
         _ = harness.Apply(App("app", "test:v2", Front(4) with { NumCpus = 1, RollingUpdatePercentage = 1 }, Back()));
 
         Assert.Equal(5, harness.Deployment("Front").Replicas.Count);
+
+        // The first wave is the one that there is room for: nobody waits for the three others of it.
+        harness.Run(eachStep: () => Assert.InRange(harness.Deployment("Front").Replicas.Count(r => r.State != ReplicaState.Draining), 4, 5));
+        Assert.Equal(4, harness.Running("Front", "test:v2"));
+        Assert.Equal(ApplicationStatus.Running, harness.Application().Status);
     }
 
     [Fact]

@@ -17,6 +17,9 @@ internal sealed class ControllerSimulation
 
     private static readonly TimeSpan MostHealing = TimeSpan.FromSeconds(240);
 
+    /// <summary>How long a request waits for a deployment of which the box holds no replica.</summary>
+    private static readonly TimeSpan MostPatience = TimeSpan.FromSeconds(30);
+
     private readonly ControllerSimulationWorld _world;
     private readonly ControllerSimulationTraffic _traffic;
     private readonly ControllerSimulationGoals _goals;
@@ -34,6 +37,7 @@ internal sealed class ControllerSimulation
         _world = new(seed, sabotage ?? new());
         _traffic = new(_world);
         _goals = new(_world.Random);
+        _world.Box = _goals.Box();
         _checks = new(_world);
         ServeEnvironment environment = new(_world.Clock, new SeededRandom(seed + 1), _traffic.Resume, _log);
         ControllerSimulationActs? acts = null;
@@ -44,13 +48,16 @@ internal sealed class ControllerSimulation
         }));
         _acts = acts!;
         _traffic.OneFewer = _acts.EndIfIdle;
+        _traffic.Starves = StepSoon;
     }
 
     public ulong TraceHash => _world.TraceHash;
 
     public long Events => _world.Events;
 
-    public string Summary => $"{_world.Events} events, {_traffic.Arrived} requests, {_traffic.Calls} calls, {_checks.Seen} replicas";
+    public string Summary => $"{_world.Events} events, {_traffic.Arrived} requests, {_traffic.Calls} calls, {_checks.Seen} replicas, {Scaling.Scaled} times scaled, {Scaling.Woken} times woken, {Scaling.HeldBack} times held back";
+
+    public ControllerSimulationScaling Scaling => _checks.Scaling;
 
     /// <summary>Runs at least so many events.</summary>
     /// <exception cref="ControllerSimulationFault">An invariant was broken.</exception>
@@ -68,6 +75,11 @@ internal sealed class ControllerSimulation
     private DeploymentRegistry Registry()
     {
         DeploymentRegistry registry = new();
+        foreach (string policy in ControllerSimulationPolicy.Names)
+        {
+            registry.AddAutoscalingPolicy(policy, new ControllerSimulationPolicy(_world, policy));
+        }
+
         foreach (string importPath in ControllerSimulationGoals.ImportPaths[..3])
         {
             registry.AddApplication(importPath, app => app
@@ -124,6 +136,11 @@ internal sealed class ControllerSimulation
     {
         if (!_world.Heals)
         {
+            if (_world.Chance(4))
+            {
+                _world.Box = _goals.Box();
+            }
+
             // An unchanged goal is asked for again, too.
             Apply(new ApplyRequest(_world.Chance(6) ? _wanted : _goals.Next(_wanted), Force: _world.Chance(6), Atomic: _world.Chance(6)));
             ChangeSoon();
@@ -149,6 +166,7 @@ internal sealed class ControllerSimulation
 
     private Task<ApplyOutcome> Apply(ApplyRequest request)
     {
+        request = request with { Box = _world.Box };
         _world.Trace(request.Force ? "force" : request.Atomic ? "atomic" : "apply", string.Join(",", request.Goals.Select(Describe)));
         _wanted = request.Goals;
         _applies.Add(request);
@@ -162,6 +180,7 @@ internal sealed class ControllerSimulation
         _world.Heals = true;
         _acts.Heal();
         _traffic.Heal();
+        LeaveLater();
         RunUntil(() => HasSettled() is null, "what was asked for last, or what was good before, runs", HasSettled);
         _applies.Clear();
 
@@ -173,6 +192,20 @@ internal sealed class ControllerSimulation
         _world.Check(
             _world.Clock.ArmedTimers <= 1, Invariant.NothingLeaks, () => $"{_world.Clock.ArmedTimers} timers are armed while nothing happens but health checks.");
     }
+
+    /// <summary>Only where the box is too small, nobody can be waited for.</summary>
+    private void LeaveLater() => _world.Clock.Schedule(MostPatience, () =>
+    {
+        if (_world.Heals && _traffic.Open > 0)
+        {
+            if (_controller.Deployments.Any(d => d is { NumReplicas: 0, HeldBack: not null }))
+            {
+                _traffic.Leave();
+            }
+
+            LeaveLater();
+        }
+    });
 
     private void Rest()
     {
@@ -269,10 +302,13 @@ internal sealed class ControllerSimulation
                 _isDown = _controller.Step() || _isDown;
                 if (_log.ControllerFailure is { } failure)
                 {
-                    throw _world.Fault(Invariant.ControllerWorks, failure.Message, failure);
+                    // What an act sees is thrown into the controller that asks for it.
+                    throw failure as ControllerSimulationFault ?? _world.Fault(Invariant.ControllerWorks, failure.Message, failure);
                 }
 
-                _checks.AfterStep();
+                List<DeploymentState> wanted = [.. _controller.Deployments];
+                wanted.ForEach(_world.Sabotage.AfterStep);
+                _checks.AfterStep(wanted, _controller.Status);
             });
         }
     }
@@ -292,5 +328,5 @@ internal sealed class ControllerSimulation
         : null;
 
     private static string Describe(ApplicationGoal goal) =>
-        $"{goal.Name}={goal.Code.ImportPath}@{goal.RoutePrefix}[{string.Join(";", goal.Deployments.Select(d => $"{d.Name} x{d.NumReplicas} o{d.MaxOngoingRequests} q{d.MaxQueuedRequests} {d.UserConfig}{(d.Replaces ? " replaces" : "")}"))}]";
+        $"{goal.Name}={goal.Code.ImportPath}@{goal.RoutePrefix}[{string.Join(";", goal.Deployments.Select(d => $"{d.Name} x{(d.Autoscaling is { } a ? $"{a.MinReplicas}-{a.MaxReplicas} by {a.Policy ?? "load"}" : d.NumReplicas)} o{d.MaxOngoingRequests} q{d.MaxQueuedRequests} {d.UserConfig}{(d.Replaces ? " replaces" : "")}"))}]";
 }

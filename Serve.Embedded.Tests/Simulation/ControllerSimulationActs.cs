@@ -185,15 +185,15 @@ internal sealed class ControllerSimulationActs(ControllerSimulationWorld world, 
     private void CheckFloor(SimulatedReplica stopped)
     {
         DeploymentState deployment = stopped.Deployment;
-        if (deployment.Retirement != Retirement.None || deployment.Goal.Replaces || stopped.Strikes >= ReplicaEntry.MostStrikes || stopped.Replica.State != ReplicaState.Draining)
+        if (deployment.Retirement != Retirement.None || deployment.Goal.Replaces || deployment.Room.MostSurge == 0 || stopped.Strikes >= ReplicaEntry.MostStrikes || stopped.Replica.State != ReplicaState.Draining)
         {
             return;
         }
 
         int serving = deployment.Replicas.Count(r => r.Replica.State.TakesRequests());
         world.Check(
-            serving >= deployment.Goal.NumReplicas, Invariant.FloorServes,
-            () => $"Replica {stopped.Replica.Id} was stopped by choice: {serving} of {deployment.Goal.NumReplicas} replicas of '{deployment.Name}' are left.");
+            serving >= deployment.NumReplicas, Invariant.FloorServes,
+            () => $"Replica {stopped.Replica.Id} was stopped by choice: {serving} of {deployment.NumReplicas} replicas of '{deployment.Name}' are left.");
     }
 
     private void EndAwait((DeploymentState Deployment, Task Nobody) awaited)

@@ -7,6 +7,8 @@ namespace Serve.Embedded.Tests.Simulation;
 /// <summary>Looks at everything that there is, after each event.</summary>
 internal sealed class ControllerSimulationChecks(ControllerSimulationWorld world)
 {
+    public ControllerSimulationScaling Scaling { get; } = new(world);
+
     /// <summary>Replicas that were ever admitted.</summary>
     public long Seen { get; private set; }
 
@@ -19,8 +21,9 @@ internal sealed class ControllerSimulationChecks(ControllerSimulationWorld world
     }
 
     /// <summary>The controller has done something.</summary>
-    public void AfterStep()
+    public void AfterStep(IReadOnlyCollection<DeploymentState> wanted, ControllerStatus status)
     {
+        Scaling.AfterStep(wanted);
         foreach ((DeploymentState deployment, List<SimulatedReplica> replicas) in world.Deployments)
         {
             foreach (SimulatedReplica replica in replicas)
@@ -30,8 +33,10 @@ internal sealed class ControllerSimulationChecks(ControllerSimulationWorld world
                     replica.WasAdmitted = true;
                     Seen++;
                     ReplicaEntry? entry = deployment.Find(replica.Replica);
+
+                    // In the same step it may have completed an atomic deploy, that another application has made fail.
                     world.Check(
-                        entry?.Code == deployment.Code, Invariant.FailedNeverServes,
+                        entry?.Code == deployment.Code || WasUndone(deployment, status), Invariant.FailedNeverServes,
                         () => $"Replica {replica.Replica.Id} of {entry?.Code.Application.ImportPath} was admitted while {deployment.Code.Application.ImportPath} is wanted.");
                 }
             }
@@ -78,7 +83,7 @@ internal sealed class ControllerSimulationChecks(ControllerSimulationWorld world
         "; ",
         status.Applications.Select(a => $"{a.Name} {a.ImportPath} {a.Status} {a.Message} " + string.Join(
             ", ",
-            a.Deployments.Select(d => $"{d.Goal.Name} {d.Status}/{d.Trigger} wants {d.Goal.NumReplicas} x {d.Goal.MaxOngoingRequests} {d.Goal.UserConfig}, has " +
+            a.Deployments.Select(d => $"{d.Goal.Name} {d.Status}/{d.Trigger} wants {d.NumReplicas} x {d.Goal.MaxOngoingRequests} {d.Goal.UserConfig} {d.HeldBack}, has " +
                 string.Join(' ', d.Replicas.Select(r => $"{r.Id}:{r.State}:{r.Permits.Limit}:{world.Replicas.GetValueOrDefault(r)?.Handler?.UserConfig}"))))));
 
     private string? WhyNot(ApplicationReport application, DeploymentReport deployment)
@@ -89,9 +94,14 @@ internal sealed class ControllerSimulationChecks(ControllerSimulationWorld world
             return $"{name} is being deleted";
         }
 
-        if (deployment.Replicas.Count != deployment.Goal.NumReplicas)
+        if (deployment.Replicas.Count != deployment.NumReplicas)
         {
-            return $"{name} has {deployment.Replicas.Count} replicas and not {deployment.Goal.NumReplicas}";
+            return $"{name} has {deployment.Replicas.Count} replicas and not {deployment.NumReplicas}";
+        }
+
+        if (Scaling.WhyNotAtRest(name, deployment) is { } why)
+        {
+            return why;
         }
 
         foreach (Replica replica in deployment.Replicas)
@@ -114,6 +124,9 @@ internal sealed class ControllerSimulationChecks(ControllerSimulationWorld world
             ? null
             : $"the ranks of {name} are {string.Join(", ", deployment.Replicas.Select(r => r.Rank))}";
     }
+
+    private static bool WasUndone(DeploymentState deployment, ControllerStatus status) =>
+        status.Applications.Any(a => a.Name == deployment.Served.Application && a.Message.StartsWith("Another application of the same atomic deploy failed", StringComparison.Ordinal));
 
     private void Check(DeploymentState deployment, List<SimulatedReplica> replicas)
     {
@@ -152,13 +165,13 @@ internal sealed class ControllerSimulationChecks(ControllerSimulationWorld world
         }
 
         long queued = 0;
-        long open = 0;
         foreach (Handle handle in gate.Handles)
         {
-            HandleCounts counts = handle.Counts;
             queued += handle.Queued;
-            open += counts.Arrived - counts.Shed - counts.Completed - counts.Failed - counts.Cancelled - counts.TimedOut;
         }
+
+        RequestTotals totals = gate.Totals;
+        long open = totals.Arrived - totals.Shed - totals.Ended;
 
         if (queued != gate.Waiting || open != queued + ongoing)
         {

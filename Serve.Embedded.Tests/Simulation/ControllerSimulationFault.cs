@@ -24,6 +24,15 @@ internal enum Invariant
     /// <summary>Once it is given up, no replica of a version is given requests.</summary>
     FailedNeverServes,
 
+    /// <summary>The number of replicas that a deployment wants is within its bounds, whatever its policy wishes for, and no more run.</summary>
+    BoundsHold,
+
+    /// <summary>All deployments together get no more than the box holds, nobody gets less while there is room, and who gets less is told why.</summary>
+    BoxHolds,
+
+    /// <summary>A request that finds no replica wakes one up at once.</summary>
+    Wakes,
+
     /// <summary>The controller itself does not fail.</summary>
     ControllerWorks,
 

@@ -22,6 +22,9 @@ public sealed class ControllerSimulationTests(ITestOutputHelper output)
 
         simulation.Run(Setting("SERVE_SIMULATION_EVENTS") ?? Events);
 
+        // What never happened was not tested.
+        Assert.All([simulation.Scaling.Scaled, simulation.Scaling.Woken, simulation.Scaling.HeldBack], count => Assert.True(count > 0, simulation.Summary));
+
         output.WriteLine($"Seed {seed}: {simulation.Summary}.");
     }
 
@@ -109,10 +112,30 @@ public sealed class ControllerSimulationTests(ITestOutputHelper output)
         });
     }
 
+    [Fact]
+    public void Run_NobodyTellsThatARequestWaitsAtZero_IsSeen() =>
+        AssertSees(Invariant.Wakes, new() { AfterStep = deployment => deployment.Served.Gate.OnStarved = null });
+
+    [Fact]
+    public void Run_ADeploymentTakesMoreThanItsShareOfTheBox_IsSeen() => AssertSees(Invariant.BoxHolds, new()
+    {
+        AfterStep = deployment =>
+        {
+            if (deployment.HeldBack is { } why)
+            {
+                deployment.ScaleTo(deployment.NumReplicas + 1, why);
+            }
+        },
+    });
+
+    [Fact]
+    public void Run_APolicyWishesForMoreThanItSays_IsSeenNotToSettle() =>
+        AssertSees(Invariant.Settles, new() { Wish = wish => wish + 1 });
+
     private static void AssertSees(Invariant invariant, Sabotage sabotage)
     {
         ControllerSimulationFault fault = Assert.Throws<ControllerSimulationFault>(() => new ControllerSimulation(11, sabotage).Run(60_000));
-        Assert.Equal(invariant, fault.Invariant);
+        Assert.True(invariant == fault.Invariant, fault.ToString());
         Assert.Contains("Seed 11", fault.Message, StringComparison.Ordinal);
     }
 

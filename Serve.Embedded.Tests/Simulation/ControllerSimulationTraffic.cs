@@ -11,12 +11,17 @@ namespace Serve.Embedded.Tests.Simulation;
 /// </summary>
 internal sealed class ControllerSimulationTraffic(ControllerSimulationWorld world)
 {
+    private static readonly TimeSpan Quiet = TimeSpan.FromSeconds(3);
+
     private readonly HashSet<SimulatedRequest> _open = [];
     private RouteTable _routes = new(ServingSnapshot.Empty);
     private bool _callsNow;
 
     /// <summary>A replica has one request fewer.</summary>
     public Action<SimulatedReplica> OneFewer { get; set; } = _ => { };
+
+    /// <summary>Somebody may wait for a deployment that has no replica, of which the gate tells the controller.</summary>
+    public Action Starves { get; set; } = () => { };
 
     public int Open => _open.Count;
 
@@ -28,8 +33,10 @@ internal sealed class ControllerSimulationTraffic(ControllerSimulationWorld worl
 
     public void Arrive()
     {
-        string prefix = ControllerSimulationGoals.Prefixes[world.Random.Next(ControllerSimulationGoals.Prefixes.Length)];
-        if (!Routes().TryMatch(prefix, out ServedApplication? application))
+        // Each prefix in turn is quiet for so long that what follows its load goes down to nothing.
+        int at = world.Random.Next(ControllerSimulationGoals.Prefixes.Length);
+        long quiet = world.Clock.Now / Quiet.Ticks % (ControllerSimulationGoals.Prefixes.Length + 1);
+        if (at == quiet || !Routes().TryMatch(ControllerSimulationGoals.Prefixes[at], out ServedApplication? application))
         {
             return;
         }
@@ -90,6 +97,19 @@ internal sealed class ControllerSimulationTraffic(ControllerSimulationWorld worl
         }
     }
 
+    /// <summary>Whoever still waits has had enough.</summary>
+    public void Leave()
+    {
+        foreach (SimulatedRequest request in _open.ToList())
+        {
+            Interrupt(request, RequestEnd.Cancelled);
+            if (request.Replica is not null)
+            {
+                request.Cancel(mustListen: true);
+            }
+        }
+    }
+
     private RouteTable Routes()
     {
         ServingSnapshot now = world.Serving.Current;
@@ -106,6 +126,7 @@ internal sealed class ControllerSimulationTraffic(ControllerSimulationWorld worl
         Handle handle = request.Application.Handle;
         AdmissionGate gate = request.Application.Ingress.Gate;
         bool mayRun = gate.Free > 0 && gate.Waiting == 0;
+        Asks(gate);
         Admission admission = gate.Admit(handle);
         world.Trace("admit", request.Application.Name, (int)admission.Kind);
         world.Check(
@@ -225,6 +246,7 @@ internal sealed class ControllerSimulationTraffic(ControllerSimulationWorld worl
         bool waited = false;
         try
         {
+            Asks(request.Replica!.Siblings["Back"].Gate);
             _callsNow = true;
             ValueTask<string> answer = handler.Calls!(request.Token);
             _callsNow = false;
@@ -273,6 +295,16 @@ internal sealed class ControllerSimulationTraffic(ControllerSimulationWorld worl
         world.Failure ??= mayFail ? null : world.Fault(
             Invariant.ServesWhatItCan,
             $"Replica {replica.Replica.Id} of '{request.Application.Name}' was told that its back is unavailable, while {called.Gate.Replicas.Length} replicas of it serve and its way out is {back?.Retirement}.");
+    }
+
+    /// <summary>Somebody comes; where nobody waits and there is no replica, he is to wake one.</summary>
+    private void Asks(AdmissionGate gate)
+    {
+        if (gate.Waiting == 0 && gate.Replicas.Length == 0)
+        {
+            world.Asked.Add(gate);
+            Starves();
+        }
     }
 
     private static void Interrupt(SimulatedRequest request, RequestEnd cause)

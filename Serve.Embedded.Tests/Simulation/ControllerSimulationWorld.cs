@@ -1,5 +1,6 @@
 using System.Globalization;
 using Microsoft.Extensions.Logging;
+using Serve.Embedded.Config;
 using Serve.Embedded.Controller;
 using Serve.Embedded.Deployments;
 using Serve.Embedded.Handles;
@@ -16,6 +17,12 @@ internal sealed record Sabotage
 
     /// <summary>How work gives its permit back.</summary>
     public Action<RequestLease, RequestEnd> EndLease { get; init; } = static (lease, end) => lease.End(end);
+
+    /// <summary>Done to every deployment after the controller has worked.</summary>
+    public Action<DeploymentState> AfterStep { get; init; } = static _ => { };
+
+    /// <summary>What a policy wishes for when everything is well, in place of what it would.</summary>
+    public Func<double, double> Wish { get; init; } = static wish => wish;
 
     /// <summary>Whether a stopping replica has nothing left to do.</summary>
     public Func<Replica, bool> IsIdle { get; init; } = static replica => replica.Permits.Ongoing == 0;
@@ -38,6 +45,12 @@ internal sealed class ControllerSimulationWorld(ulong seed, Sabotage sabotage)
     public Dictionary<DeploymentState, List<SimulatedReplica>> Deployments { get; } = [];
 
     public Dictionary<Replica, SimulatedReplica> Replicas { get; } = [];
+
+    /// <summary>What all replicas may take.</summary>
+    public BoxConfig Box { get; set; } = new();
+
+    /// <summary>Those for which somebody began to wait while they had no replica, since the controller has last worked.</summary>
+    public HashSet<AdmissionGate> Asked { get; } = [];
 
     /// <summary>Nothing fails any more, nobody arrives, and who hangs goes on.</summary>
     public bool Heals { get; set; }

@@ -54,6 +54,9 @@ internal sealed class Controller
 
     public ControllerStatus Status => Volatile.Read(ref _status);
 
+    /// <summary>Those that shall have replicas. Only the controller's loop may look.</summary>
+    public IEnumerable<DeploymentState> Deployments => _applications.Deployments;
+
     /// <summary>Runs the loop until it is shut down.</summary>
     public async Task RunAsync()
     {

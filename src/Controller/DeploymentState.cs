@@ -89,6 +89,9 @@ internal sealed class DeploymentState
     /// <summary>The <c>user_config</c> that a running replica refused, so that nobody else is asked.</summary>
     public string? RefusedUserConfig { get; private set; }
 
+    /// <summary>Old replicas go before the new are up: the operator wants it, or the box holds no more.</summary>
+    private bool Replaces => Goal.Replaces || Room.MostSurge == 0;
+
     private int MostFailures => Math.Min(Goal.MaxConstructorRetryCount, StartsPerReplica * Math.Max(1, NumReplicas));
 
     /// <summary>So much has failed that the attempt counts as failed. Starts go on, further and further apart.</summary>
@@ -104,10 +107,11 @@ internal sealed class DeploymentState
     /// <summary>Enough replicas of the wanted code serve.</summary>
     public bool HasEnough => _replicas.Count(r => IsCurrent(r) && r.Replica.State.TakesRequests()) >= NumReplicas;
 
-    /// <summary>The first replicas of the wanted code are up: it can be trusted with requests.</summary>
+    /// <summary>The first replicas of the wanted code are up, as many as a rollout may have beside the old: it can be trusted with requests.</summary>
     public bool FirstWaveIsUp =>
-        Goal.Replaces ||
-        _replicas.Count(r => IsCurrent(r) && (r.IsReady || r.Replica.State.TakesRequests())) >= Math.Min(NumReplicas, Planner.Wave(Goal.RollingUpdatePercentage, NumReplicas));
+        Replaces ||
+        _replicas.Count(r => IsCurrent(r) && (r.IsReady || r.Replica.State.TakesRequests())) >=
+            Math.Min(NumReplicas, Math.Min(Planner.Wave(Goal.RollingUpdatePercentage, NumReplicas), Room.MostSurge));
 
     /// <summary>Everything is as the goal wants it and nothing is on its way.</summary>
     public bool IsAtGoal =>
@@ -127,7 +131,7 @@ internal sealed class DeploymentState
         MaxOngoingRequests = Goal.MaxOngoingRequests,
         UserConfig = RefusedUserConfig is not null && RefusedUserConfig == Goal.UserConfig ? null : Goal.UserConfig,
         RollingUpdatePercentage = Goal.RollingUpdatePercentage,
-        Replaces = Goal.Replaces || Room.MostSurge == 0,
+        Replaces = Replaces,
         MostSurge = Room.MostSurge,
         MayAdmit = mayAdmit,
         StartNotBefore = Math.Max(_backOff.NotBefore, _crashBackOff.NotBefore),

@@ -180,6 +180,18 @@ public sealed class AutoscalerTests
         Assert.Equal(3, Decide(goal, At(0), 0, 0, policy: new Policy(_ => new(3))).Target);
     }
 
+    /// <summary>What is on its way up for somebody who waits is not given up: it would be asked for again at the next decision.</summary>
+    [Fact]
+    public void Decide_CustomPolicyWishesForNoneWhileTheFirstStarts_KeepsIt()
+    {
+        AutoscalingGoal goal = AtOnce with { Policy = "mine" };
+        Policy none = new(_ => new(0));
+
+        Assert.Equal(1, Decide(goal, At(1), 0, 0, queued: 1, policy: none).Target);
+        Assert.Equal(0, Decide(goal, At(1), 0, 0, policy: none).Target);
+        Assert.Equal(0, Decide(goal, At(1), 1, 0, queued: 1, policy: none).Target);
+    }
+
     [Fact]
     public void Decide_CustomPolicyThrows_KeepsTheTargetAndItsStateAndSaysWhy()
     {

@@ -33,7 +33,10 @@ internal static class Autoscaler
         next = wakes
             ? next with { Target = Math.Max(wished, Ceiling(goal.UpscalingFactor)), Wish = ScalingWish.None }
             : AfterDelay(goal, next, wished, now.Elapsed);
-        int target = Math.Clamp(next.Target, goal.MinReplicas, goal.MaxReplicas);
+
+        // A policy that wishes for none while somebody waits for the first would start and stop it in turn.
+        int fewest = observed is { CurrentReplicas: 0, Load.IsAsked: true } ? Math.Max(1, goal.MinReplicas) : goal.MinReplicas;
+        int target = Math.Clamp(next.Target, fewest, goal.MaxReplicas);
         return next with
         {
             Target = target,

@@ -52,6 +52,11 @@ internal sealed class ScalingRound(DeploymentRegistry registry, ServeEnvironment
             Decide(deployments, now);
         }
 
+        foreach (DeploymentState deployment in deployments.Where(d => d.Scaler is not null))
+        {
+            deployment.Served.Gate.OnStarved = wake;
+        }
+
         DueAt = !scales ? long.MaxValue : isDue ? now + (long)(Period.TotalSeconds * environment.Time.TimestampFrequency) : DueAt;
         if (!isDue && !MustShare)
         {
@@ -70,7 +75,6 @@ internal sealed class ScalingRound(DeploymentRegistry registry, ServeEnvironment
             if (deployment.Scaler is { } scaler)
             {
                 scaler.Decide(deployment, time, registry);
-                deployment.Served.Gate.OnStarved = wake;
                 TellTrouble(deployment, scaler.Trouble);
             }
         }
