@@ -1,4 +1,5 @@
 using Serve.Embedded.Controller;
+using Serve.Embedded.Handles;
 using Serve.Embedded.Replicas;
 using Serve.Embedded.Telemetry;
 using static Serve.Embedded.Tests.Controller.ControllerHarness;
@@ -246,6 +247,45 @@ public sealed class ReplicaLifeTests
         Assert.Equal(ReplicaState.Stopped, stop.Replica.State);
     }
 
+    /// <summary>Their threads cannot be taken back: once there are as many again as are wanted, no more start, and the operator is told why until some have ended.</summary>
+    [Fact]
+    public void Stop_HandlersHangAgainAndAgain_IsUnhealthyWithTheReasonUntilOneEnds()
+    {
+        ControllerHarness harness = Deployed();
+        Act first = Hang(harness);
+        Assert.Equal(1, harness.Running("Front", "test:v1"));
+        Hang(harness);
+
+        DeploymentReport front = harness.Deployment("Front");
+        Assert.Equal((DeploymentStatus.Unhealthy, 2, 0), (front.Status, front.Abandoned, front.Replicas.Count));
+        Assert.StartsWith("2 replica(s) were abandoned: ", front.Message, StringComparison.Ordinal);
+        ServedApplication served = harness.Serving.Current.Applications[0];
+        Assert.Equal(AdmissionKind.Unavailable, served.Ingress.Gate.Admit(served.Handle).Kind);
+
+        harness.Acts.End(first);
+        harness.Step();
+        harness.Run();
+
+        Assert.Equal((1, DeploymentStatus.Healthy), (harness.Running("Front", "test:v1"), harness.Deployment("Front").Status));
+        Assert.Equal(AdmissionKind.Run, served.Ingress.Gate.Admit(served.Handle).Kind);
+    }
+
+    /// <summary>Other code could not start either: the deploy fails at once and says why, and does not wait for ever.</summary>
+    [Fact]
+    public async Task Apply_OtherCodeWhileAbandonedHandlersHoldTheirThreads_FailsWithTheReason()
+    {
+        ControllerHarness harness = Deployed();
+        Hang(harness);
+        Hang(harness);
+
+        Task<ApplyOutcome> applied = harness.Apply(App("app", "test:v2", Front(), Back()));
+        harness.Run();
+
+        Assert.True(applied.IsCompletedSuccessfully);
+        Assert.Contains("2 replica(s) were abandoned: ", Assert.Single((await applied).Failures), StringComparison.Ordinal);
+        Assert.DoesNotContain(harness.Acts.All, a => a.Kind == ActKind.Start && a.ImportPath == "test:v2" && a.Deployment.Name == "Front");
+    }
+
     [Fact]
     public void Rank_ReplicasComeAndGo_IsTheLowestFreeAndCompactWhenAllIsDone()
     {
@@ -276,6 +316,27 @@ public sealed class ReplicaLifeTests
         _ = harness.Apply(App("app", "test:v1", Front(replicas), Back()));
         harness.Run();
         return harness;
+    }
+
+    /// <summary>The replica that runs fails its checks, and its handler does not end.</summary>
+    private static Act Hang(ControllerHarness harness)
+    {
+        Replica hangs = Assert.Single(harness.Deployment("Front").Replicas, r => r.State == ReplicaState.Running);
+        for (int i = 0; i < 3; i++)
+        {
+            Check(harness, "down", hangs);
+        }
+
+        Act stop = Assert.Single(harness.Acts.Pending, a => a.Kind == ActKind.Stop && a.Replica == hangs);
+        harness.Acts.Abandon(stop);
+        harness.Step();
+        foreach (Act start in harness.Acts.Pending.Where(a => a.Kind == ActKind.Start).ToList())
+        {
+            harness.Acts.End(start);
+            harness.Step();
+        }
+
+        return stop;
     }
 
     /// <summary>Lets the next checks of the front come and end: all alike, or well but for one replica.</summary>

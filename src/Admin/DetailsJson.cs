@@ -128,6 +128,11 @@ internal static class DetailsJson
             json.WriteNumber(Ray(state.Key.ToString()), state.Count());
         }
 
+        if (deployment.Abandoned > 0)
+        {
+            json.WriteNumber(Ray(nameof(ReplicaState.Abandoned)), deployment.Abandoned);
+        }
+
         json.WriteEndObject();
         json.WriteStartArray("replicas");
         foreach (Replica replica in deployment.Replicas)

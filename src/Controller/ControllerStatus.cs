@@ -35,6 +35,7 @@ internal sealed record ApplicationReport(
 /// <param name="Trigger">What caused the status.</param>
 /// <param name="Message">In words; may be empty.</param>
 /// <param name="LogTail">The last log lines of the replica that failed last.</param>
+/// <param name="Abandoned">Replicas whose handlers would not end.</param>
 /// <param name="Served">For the counts of this instant.</param>
 /// <param name="Replicas">All that have not ended.</param>
 internal sealed record DeploymentReport(
@@ -45,5 +46,6 @@ internal sealed record DeploymentReport(
     StatusTrigger Trigger,
     string Message,
     IReadOnlyList<string> LogTail,
+    int Abandoned,
     ServedDeployment Served,
     IReadOnlyList<Replica> Replicas);

@@ -94,8 +94,15 @@ internal sealed class DeploymentState
 
     private int MostFailures => Math.Min(Goal.MaxConstructorRetryCount, StartsPerReplica * Math.Max(1, NumReplicas));
 
+    /// <summary>
+    /// Replicas are missing, and none may start beside those whose handlers would not end: so many that their threads are as many again as those of all that are wanted.
+    /// </summary>
+    public bool IsHeldUp => Abandoned > 0 && Alive < NumReplicas && Planner.MostStarts(NumReplicas, Abandoned, Alive) <= 0;
+
     /// <summary>So much has failed that the attempt counts as failed. Starts go on, further and further apart.</summary>
-    public bool HasFailed => _failures >= MostFailures || _crashes >= MostFailures || (RefusedUserConfig is not null && RefusedUserConfig == Goal.UserConfig);
+    public bool HasFailed => IsHeldUp || _failures >= MostFailures || _crashes >= MostFailures || (RefusedUserConfig is not null && RefusedUserConfig == Goal.UserConfig);
+
+    private int Alive => _replicas.Count(r => IsCurrent(r) && Planner.IsAlive(r.Replica.State));
 
     public bool IsServing => _replicas.Any(r => r.Replica.State.TakesRequests());
 
@@ -157,6 +164,7 @@ internal sealed class DeploymentState
             : goal.NumReplicas > before.NumReplicas ? DeploymentEvent.ScaledUp
             : DeploymentEvent.ScaledDown);
         Message = onlyScaled ? ScaleMessage(before.NumReplicas, goal.NumReplicas) : string.Empty;
+        TellHeldUp();
     }
 
     /// <summary>Goes back to a goal that was good, and stays as it failed, for everybody to see, until there is a new goal.</summary>
@@ -186,7 +194,19 @@ internal sealed class DeploymentState
             Floor = HasOldServing ? Math.Max(Floor, replicas) : replicas;
         }
 
+        TellHeldUp();
         return changes;
+    }
+
+    /// <summary>Says so where handlers that hang keep replicas from starting. There is nothing to try again: when enough of them have ended, starts go on.</summary>
+    public void TellHeldUp()
+    {
+        if (IsHeldUp)
+        {
+            Happened(DeploymentEvent.HealthCheckFails);
+            Message = $"{Abandoned} replica(s) were abandoned: requests there ignore their cancellation and hold their threads. No more start until some of these have ended. "
+                + "If they never do, only a restart of the server ends them; make the handler listen to its cancellation token.";
+        }
     }
 
     /// <summary>Forgets what has failed: there is reason to think that it will not fail again.</summary>

@@ -117,8 +117,9 @@ internal static class Planner
         Reconfigure(target, current, actions);
         actions.AddRange(current.Concat(old).Where(r => r.State.TakesRequests() && r.CheckAt != 0 && r.CheckAt <= now).Select(r => new ReplicaAction.CheckHealth(r.Id)));
 
-        // A handler that hangs keeps its threads: its replica is replaced once, and not for ever.
-        starts = Math.Min(starts, (2 * target.NumReplicas) - observed.Abandoned - current.Count);
+        // A handler that hangs keeps its threads: its replica is replaced once, and not for ever. Where one has hung, those on their way out may hang too.
+        int ending = observed.Abandoned == 0 ? 0 : observed.Replicas.Count(r => r.State == ReplicaState.Draining);
+        starts = Math.Min(starts, MostStarts(target.NumReplicas, observed.Abandoned + ending, current.Count));
         if (starts > 0 && target.StartNotBefore <= now)
         {
             actions.AddRange(Enumerable.Range(0, starts).Select(_ => new ReplicaAction.Start()));
@@ -130,7 +131,13 @@ internal static class Planner
     /// <summary>How many replicas a rollout or a reconfigure works on at the same time.</summary>
     public static int Wave(double percentage, int replicas) => Math.Max(1, (int)Math.Floor((percentage * replicas) + 1e-9));
 
-    private static bool IsAlive(ObservedReplica replica) => replica.State == ReplicaState.Starting || replica.State.TakesRequests();
+    /// <summary>How many may start so that, with those whose handlers hang, there are at most twice as many as wanted.</summary>
+    public static int MostStarts(int wanted, int abandoned, int current) => (2 * wanted) - abandoned - current;
+
+    /// <summary>It serves, or will.</summary>
+    public static bool IsAlive(ReplicaState state) => state == ReplicaState.Starting || state.TakesRequests();
+
+    private static bool IsAlive(ObservedReplica replica) => IsAlive(replica.State);
 
     /// <summary>More than wanted: those that do not serve yet go first, then old code, then the newest. What is left is in the lists.</summary>
     private static bool StopSurplus(DeploymentTarget target, List<ObservedReplica> current, List<ObservedReplica> old, List<ReplicaAction> actions)

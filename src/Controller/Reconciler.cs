@@ -13,6 +13,13 @@ internal sealed class Reconciler(ServeEnvironment environment, ILogger logger, I
     /// <summary>Takes in what a replica, or whoever acts on it, reports. Returns the deployment that it is about.</summary>
     public DeploymentState Take(ControllerMessage message)
     {
+        DeploymentState deployment = TakeIn(message);
+        deployment.TellHeldUp();
+        return deployment;
+    }
+
+    private DeploymentState TakeIn(ControllerMessage message)
+    {
         switch (message)
         {
             case ControllerMessage.Started started:

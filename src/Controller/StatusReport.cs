@@ -48,5 +48,5 @@ internal static class StatusReport
         [.. departure.Deployments.Select(Of)]);
 
     private static DeploymentReport Of(DeploymentState deployment) =>
-        new(deployment.Goal, deployment.NumReplicas, deployment.HeldBack, deployment.Status, deployment.Trigger, deployment.Message, deployment.LogTail, deployment.Served, [.. deployment.Replicas.Select(r => r.Replica)]);
+        new(deployment.Goal, deployment.NumReplicas, deployment.HeldBack, deployment.Status, deployment.Trigger, deployment.Message, deployment.LogTail, deployment.Abandoned, deployment.Served, [.. deployment.Replicas.Select(r => r.Replica)]);
 }
