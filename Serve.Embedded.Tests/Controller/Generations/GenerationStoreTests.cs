@@ -350,6 +350,25 @@ public sealed class GenerationStoreTests : IDisposable
         Assert.Equal(store.All, Open().All);
     }
 
+    /// <summary>Whoever reads that a generation is there, or is good, may pull the plug: by then it is on the disk.</summary>
+    [Fact]
+    public void Change_WhileTheDiskWorksOnIt_IsNotShownYet()
+    {
+        GenerationStore store = Open();
+        List<string> shown = [];
+        _disk.OnOperation = () => shown.Add(string.Join(' ', store.All.Select(g => $"{g.Number} {g.Outcome}")));
+
+        store.Add(Port(1), GenerationSource.File);
+        Assert.All(shown, text => Assert.Equal("", text));
+        Assert.NotEmpty(shown);
+        shown.Clear();
+        store.MarkGood(1);
+
+        Assert.All(shown, text => Assert.Equal("1 Pending", text));
+        Assert.NotEmpty(shown);
+        Assert.Equal(GenerationOutcome.Good, store.All[^1].Outcome);
+    }
+
     private static ServeConfig Port(int port) => new() { Http = new HttpOptionsConfig { Port = port } };
 
     private GenerationStore Open() => GenerationStore.Open(_disk, _time, _logger);

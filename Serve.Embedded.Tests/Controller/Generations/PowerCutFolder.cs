@@ -23,6 +23,9 @@ internal sealed class PowerCutFolder : IStateFolder
 
     public int Operations { get; private set; }
 
+    /// <summary>Called before each operation.</summary>
+    public Action OnOperation { get; set; } = static () => { };
+
     /// <summary>Flushing a file does nothing: a fault that a test of the store must see.</summary>
     public bool ForgetsFileFlush { get; init; }
 
@@ -121,6 +124,7 @@ internal sealed class PowerCutFolder : IStateFolder
 
     private void Operate()
     {
+        OnOperation();
         if (_isOff || ++Operations == CutAt)
         {
             _isOff = true;
