@@ -1,4 +1,3 @@
-using System.Diagnostics;
 using System.Net;
 using System.Text;
 
@@ -28,7 +27,7 @@ public sealed class BinaryScalingTests
     {
         using OperatorSite site = new(Autoscaled.Replace("MIN", fewest.ToString(System.Globalization.CultureInfo.InvariantCulture), StringComparison.Ordinal));
         await using ServeProcess server = await site.StartAsync();
-        await using Watching status = new(site, server);
+        await using StatusWatch status = new(site, server);
         await status.LineAsync($" {fewest}/{fewest} ");
 
         // From zero, this one waits in the queue and wakes a replica up.
@@ -48,7 +47,7 @@ public sealed class BinaryScalingTests
     {
         using OperatorSite site = new(Toml.Slow());
         await using ServeProcess server = await site.StartAsync();
-        await using Watching status = new(site, server);
+        await using StatusWatch status = new(site, server);
         await status.LineAsync(" 1/1 ");
 
         (HttpStatusCode code, _) = await ScaleAsync(server, "slow/deployments/SlowDeployment", "{\"target_num_replicas\": 3}");
@@ -140,42 +139,5 @@ public sealed class BinaryScalingTests
         using StringContent content = new(body, Encoding.UTF8, "application/json");
         using HttpResponseMessage response = await server.Client.PostAsync(new Uri(server.AdminAddress, $"/api/v1/applications/{deployment}/scale"), content, server.Deadline);
         return (response.StatusCode, await response.Content.ReadAsStringAsync(server.Deadline));
-    }
-
-    /// <summary><c>serve status --watch</c>, as an operator looks at it.</summary>
-    private sealed class Watching(OperatorSite site, ServeProcess server) : IAsyncDisposable
-    {
-        private readonly Process _process = ServeBinary.Start(new()
-        {
-            Arguments = ["status", "--watch", "--address", server.AdminAddress.ToString()],
-            Directory = site.Folder,
-            Environment = site.Environment,
-        });
-
-        public async Task LineAsync(string text)
-        {
-            List<string> seen = [];
-            while (true)
-            {
-                string? line = await _process.StandardOutput.ReadLineAsync(server.Deadline);
-                Assert.True(line is not null, $"The status ended without '{text}'. It was:\n{string.Join('\n', seen)}");
-                seen.Add(line);
-                if (line.Contains(text, StringComparison.Ordinal))
-                {
-                    return;
-                }
-            }
-        }
-
-        public async ValueTask DisposeAsync()
-        {
-            if (!_process.HasExited)
-            {
-                _process.Kill();
-                await _process.WaitForExitAsync(CancellationToken.None);
-            }
-
-            _process.Dispose();
-        }
     }
 }

@@ -5,8 +5,13 @@ internal sealed class OperatorSite : IDisposable
 {
     private readonly TempFolder _folder = new();
 
-    public OperatorSite(string config)
+    private readonly string? _program;
+
+    /// <param name="config">The file.</param>
+    /// <param name="program">The executable; <see langword="null"/> = the published one.</param>
+    public OperatorSite(string config, string? program = null)
     {
+        _program = program;
         ConfigPath = _folder.Write("config.toml", config);
         Environment = ServeProcess.StateBelow(_folder.Path);
     }
@@ -28,7 +33,7 @@ internal sealed class OperatorSite : IDisposable
     public async Task<ServeProcess> CommandAsync(params string[] command)
     {
         ServeProcess server = ServeProcess.Follow(
-            ServeBinary.Start(new() { Arguments = [.. command, "--port", "0", "--admin-port", "0"], Directory = Folder, Environment = Environment }), ConfigPath);
+            ServeBinary.Start(new() { Program = _program, Arguments = [.. command, "--port", "0", "--admin-port", "0"], Directory = Folder, Environment = Environment }), ConfigPath);
         try
         {
             await server.ReadyAsync();
@@ -42,12 +47,13 @@ internal sealed class OperatorSite : IDisposable
     }
 
     /// <summary>A command for the server, to its end.</summary>
-    public Task<Finished> RunAsync(ServeProcess server, params string[] arguments) => ServeBinary.RunAsync(new Invocation
+    public Task<Finished> RunAsync(ServeProcess server, params string[] arguments) => ServeBinary.RunAsync(Command(arguments) with
     {
-        Arguments = arguments,
-        Directory = Folder,
         Environment = new Dictionary<string, string>(Environment) { ["SERVE_ADDRESS"] = server.AdminAddress.ToString() },
     });
+
+    /// <summary>How a command is called here.</summary>
+    public Invocation Command(params string[] arguments) => new() { Program = _program, Arguments = arguments, Directory = Folder, Environment = Environment };
 
     public void Dispose() => _folder.Dispose();
 }

@@ -58,6 +58,7 @@ internal static partial class ServeBinary
             RedirectStandardError = true,
             RedirectStandardInput = true,
         };
+        string program = invocation.Program ?? Path;
         if (invocation.Shell is { } shell)
         {
             start.FileName = "/bin/sh";
@@ -66,13 +67,13 @@ internal static partial class ServeBinary
         }
         else
         {
-            start.FileName = Path;
+            start.FileName = program;
         }
 
         // To a shell this is $0, and the rest is $@.
         if (invocation.Shell is not null)
         {
-            start.ArgumentList.Add(Path);
+            start.ArgumentList.Add(program);
         }
 
         foreach (string argument in invocation.Arguments)
@@ -106,6 +107,9 @@ internal static partial class ServeBinary
 /// <summary>How the executable is called.</summary>
 internal sealed record Invocation
 {
+    /// <summary><see langword="null"/> = the one that <see cref="ServeBinary.Variable"/> names.</summary>
+    public string? Program { get; init; }
+
     public IReadOnlyList<string> Arguments { get; init; } = [];
 
     public string? Directory { get; init; }
