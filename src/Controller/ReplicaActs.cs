@@ -82,8 +82,7 @@ internal sealed class ReplicaActs(ServeEnvironment environment, ILogger logger, 
             if (!await IsIdleAsync(replica, grace))
             {
                 Log.ReplicaCancels(logger, replica.Id, deployment.Name, deployment.Served.Application, replica.Permits.Ongoing, grace.TotalSeconds);
-                await replica.CancelOngoingAsync();
-                if (!await IsIdleAsync(replica, CancelTime))
+                if (!await EndOngoingAsync(replica))
                 {
                     Log.ReplicaAbandoned(logger, replica.Id, deployment.Name, deployment.Served.Application, replica.Permits.Ongoing);
                     tell(new ControllerMessage.Abandoned(deployment, replica));
@@ -102,6 +101,22 @@ internal sealed class ReplicaActs(ServeEnvironment environment, ILogger logger, 
     {
         await IsDoneAsync(deployment.Served.Gate.WhenNobodyWaits(), grace);
         tell(new ControllerMessage.WaitersGone(deployment));
+    }
+
+    /// <summary>Requests of a process end with it, and go to another replica where that does no harm; all others are cancelled. <see langword="false"/> = some ignore it.</summary>
+    private async Task<bool> EndOngoingAsync(Replica replica)
+    {
+        if (replica.Process is { } process)
+        {
+            await process.StopAsync(TimeSpan.Zero);
+            if (await IsIdleAsync(replica, CancelTime))
+            {
+                return true;
+            }
+        }
+
+        await replica.CancelOngoingAsync();
+        return await IsIdleAsync(replica, CancelTime);
     }
 
     private async Task CheckAsync(Replica replica, TimeSpan timeout)
