@@ -31,6 +31,7 @@ internal sealed class ControllerHarness
         registry.AddApplication("test:other", app => app
             .Add<HttpRequest, string>("Front", _ => new Handler<HttpRequest>())
             .Add<int, string>("Back", _ => new Handler<int>()));
+        registry.AddApplication("test:guess", app => app.Add<HttpRequest, string>("Guess", _ => new Handler<HttpRequest>()));
         registry.AddApplication("test:solo", app => app.Add<HttpRequest, string>("Front", _ => new Handler<HttpRequest>()));
         FakeActs? acts = null;
         _controller = new(registry, Serving, environment, tell => acts = new(tell));
@@ -71,6 +72,13 @@ internal sealed class ControllerHarness
         Task<ApplyOutcome> applied = _controller.ApplyAsync(request);
         Step();
         return applied;
+    }
+
+    /// <summary>Applications of a goal have been built, or cannot be.</summary>
+    public void Complete(ApplyRequest request, params ApplicationGoal[] built)
+    {
+        _controller.Complete(request, built);
+        Step();
     }
 
     public Task Shutdown()

@@ -124,6 +124,23 @@ public sealed class ScalingTests
     }
 
     [Fact]
+    public void Box_HasNoPlaceForASingleReplica_WhoAsksIsToldAtOnceAndSoIsTheLog()
+    {
+        ControllerHarness harness = new();
+        ApplicationGoal second = App("second", "test:solo", Front() with { NumCpus = 1 });
+        _ = harness.Apply(new ApplyRequest([App("first", "test:solo", Front() with { NumCpus = 1 }), second], Box: new() { Cpus = 1, MemoryMb = 1_000_000 }));
+        harness.Run();
+        ServedApplication served = harness.Serving.Current.Applications[1];
+
+        Assert.Equal(AdmissionKind.Unavailable, served.Ingress.Gate.Admit(served.Handle).Kind);
+        Assert.Contains("it shall have 1 replicas and gets 0", Assert.Single(harness.Logs.GetSnapshot(), r => r.Id.Id == EventIds.HeldBack).Message, StringComparison.Ordinal);
+
+        _ = harness.Apply(new ApplyRequest([second], Box: new() { Cpus = 1, MemoryMb = 1_000_000 }));
+        harness.Run();
+        Assert.Equal(AdmissionKind.Run, served.Ingress.Gate.Admit(served.Handle).Kind);
+    }
+
+    [Fact]
     public void Box_HasNoRoomForASurge_TheRolloutExceedsItByOne()
     {
         ControllerHarness harness = Deployed(new BoxConfig { Cpus = 4, MemoryMb = 1_000_000 }, Front(4) with { NumCpus = 1, RollingUpdatePercentage = 1 });

@@ -63,9 +63,7 @@ internal sealed class TestServer : IAsyncDisposable
             environment,
             new(new()),
             starting => deployer = new(starting, source, GenerationStore.Open((string?)null, environment.Time, NullLogger.Instance), loggers.CreateLogger(LogCategories.Server), () => { }));
-        ApplyRequest first = (await deployer!.DeployAsync(config, GenerationSource.Code)).Request;
-        await first.Taken;
-        await server.ListenAsync();
+        ApplyRequest first = await deployer!.BootAsync(config, restoredFrom: null, server.ListenAsync);
         ApplyOutcome outcome = await first.Settled;
         return new(server, deployer, outcome, logs, loggers, time as ManualTimeProvider);
     }

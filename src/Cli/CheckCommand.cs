@@ -36,7 +36,9 @@ internal sealed class CheckCommand : Command
         {
             await WriteWarningsAsync(result, context.Error);
             ConfigCatalog catalog = ConfigSource.CatalogOf(context.Registry);
-            int deployments = result.Config.Applications.Sum(a => catalog.DeploymentsOf(a).Count());
+
+            // A file of Python, which is not imported here, has one that need not be written.
+            int deployments = result.Config.Applications.Sum(a => Math.Max(1, catalog.DeploymentsOf(a).Count()));
             await context.Out.WriteLineAsync($"{file} is valid: {result.Config.Applications.Count} application(s), {deployments} deployment(s).");
         }
         else

@@ -69,7 +69,9 @@ internal sealed class ConfigRules(ConfigCatalog catalog, ConfigErrors errors)
             return deployments;
         }
 
-        errors.Add(path.Place, $"unknown import_path {TomlText.Quote(path.Text)}.{Known(path.Text, catalog.ImportPaths.Keys)}");
+        string elsewhere = path.Text.StartsWith("builtin:", StringComparison.Ordinal) ? ""
+            : ". A class in a file of Python is written python:FILE.CLASS; any other program is a deployment with a command, in an application without an import_path";
+        errors.Add(path.Place, $"unknown import_path {TomlText.Quote(path.Text)}.{Known(path.Text, catalog.ImportPaths.Keys)}{elsewhere}");
         return null;
     }
 

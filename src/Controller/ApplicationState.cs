@@ -45,7 +45,7 @@ internal sealed class ApplicationState(ApplicationGoal goal, Revision serving, D
     /// <summary>What is published and reported of it, made anew after each look.</summary>
     public ApplicationReport? Report { get; set; }
 
-    public bool IsAtGoal => Coming is null && Serving.IsAtGoal;
+    public bool IsAtGoal => Coming is null && !Goal.IsBuilding && Serving.IsAtGoal;
 
     /// <summary>The pursued goal is reached, or has failed with nothing to go back to.</summary>
     public bool IsSettled => IsAtGoal || (Coming is null && Serving.HasFailed);

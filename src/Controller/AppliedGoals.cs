@@ -7,6 +7,8 @@ internal sealed class AppliedGoals(RunningApplications applications, ScalingRoun
 {
     private readonly List<AppliedGoal> _open = [];
 
+    private ApplyRequest? _newest;
+
     /// <summary>The newest goal, if it was reported to have failed: it may still come up.</summary>
     private ApplyRequest? _failed;
 
@@ -18,6 +20,7 @@ internal sealed class AppliedGoals(RunningApplications applications, ScalingRoun
 
     public void Take(ApplyRequest request)
     {
+        _newest = request;
         _failed = null;
         scaling.ShareAgain(request.Box);
         AppliedGoal apply = new(request);
@@ -43,6 +46,18 @@ internal sealed class AppliedGoals(RunningApplications applications, ScalingRoun
 
         _order = [.. request.Goals.Select(g => g.Name).Concat(apply.Removed)];
         _open.Add(apply);
+    }
+
+    /// <summary>Applications of a goal have been built, or cannot be.</summary>
+    public void Complete(ApplyRequest request, IReadOnlyList<ApplicationGoal> built)
+    {
+        foreach (ApplicationGoal goal in built)
+        {
+            if (ReferenceEquals(request, _newest) && applications.Find(goal.Name) is { } application && application.Wanted != goal)
+            {
+                applications.Take(goal, request.Force);
+            }
+        }
     }
 
     /// <summary>Completes what was applied once nothing more will happen by itself. <see langword="true"/> if that has changed a goal.</summary>

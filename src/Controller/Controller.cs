@@ -119,6 +119,9 @@ internal sealed class Controller
         return request.Settled;
     }
 
+    /// <summary>Completes a goal: applications of it have been built, or cannot be. Where another goal has taken its place, nothing happens.</summary>
+    public void Complete(ApplyRequest request, IReadOnlyList<ApplicationGoal> built) => Tell(new ControllerMessage.Built(request, built));
+
     /// <summary>Takes everything out of service and ends every replica.</summary>
     public Task ShutdownAsync()
     {
@@ -135,6 +138,9 @@ internal sealed class Controller
         {
             case ControllerMessage.Apply apply:
                 _goals.Take(apply.Request);
+                break;
+            case ControllerMessage.Built built:
+                _goals.Complete(built.Request, built.Goals);
                 break;
             case ControllerMessage.Shutdown shutdown:
                 _shutdown = shutdown.Done;

@@ -9,6 +9,9 @@ internal abstract record ControllerMessage
     /// <summary>A new goal.</summary>
     internal sealed record Apply(ApplyRequest Request) : ControllerMessage;
 
+    /// <summary>What was not known of a goal when it was applied, or was not possible then.</summary>
+    internal sealed record Built(ApplyRequest Request, IReadOnlyList<ApplicationGoal> Goals) : ControllerMessage;
+
     internal sealed record Started(DeploymentState Deployment, Replica Replica, string? UserConfig) : ControllerMessage;
 
     internal sealed record StartFailed(DeploymentState Deployment, Replica Replica, Exception Error) : ControllerMessage;

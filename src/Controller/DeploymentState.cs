@@ -12,6 +12,9 @@ internal sealed class DeploymentState
     /// <summary>Failed starts per wanted replica after which a deployment counts as failed.</summary>
     private const int StartsPerReplica = 3;
 
+    /// <summary>As many failures as nobody waits for.</summary>
+    private const int Hopeless = 1_000_000;
+
     private readonly List<ReplicaEntry> _replicas = [];
     /// <summary>A replica that has lived so long can work: its end is no crash at the start.</summary>
     public static readonly TimeSpan Proven = TimeSpan.FromSeconds(60);
@@ -92,6 +95,9 @@ internal sealed class DeploymentState
     /// <summary>Old replicas go before the new are up: the operator wants it, or the box holds no more.</summary>
     private bool Replaces => Goal.Replaces || Room.MostSurge == 0;
 
+    /// <summary>Why the wanted code cannot be started as far as is known; each start finds out anew.</summary>
+    private string? BuildError => Goal.Worker?.BuildError;
+
     private int MostFailures => Math.Min(Goal.MaxConstructorRetryCount, StartsPerReplica * Math.Max(1, NumReplicas));
 
     /// <summary>
@@ -103,6 +109,9 @@ internal sealed class DeploymentState
     public bool HasFailed => IsHeldUp || _failures >= MostFailures || _crashes >= MostFailures || (RefusedUserConfig is not null && RefusedUserConfig == Goal.UserConfig);
 
     private int Alive => _replicas.Count(r => IsCurrent(r) && Planner.IsAlive(r.Replica.State));
+
+    /// <summary>The box has no place for a single replica of it, so that nobody is to wait for one.</summary>
+    public bool IsLeftOut => NumReplicas == 0 && Goal.NumReplicas > 0;
 
     public bool IsServing => _replicas.Any(r => r.Replica.State.TakesRequests());
 
@@ -122,6 +131,7 @@ internal sealed class DeploymentState
 
     /// <summary>Everything is as the goal wants it and nothing is on its way.</summary>
     public bool IsAtGoal =>
+        BuildError is null &&
         _replicas.Count == NumReplicas &&
         _replicas.All(r => IsCurrent(r) &&
             r.Replica.State == ReplicaState.Running &&
@@ -133,7 +143,7 @@ internal sealed class DeploymentState
 
     public DeploymentTarget Target(bool mayAdmit) => new()
     {
-        NumReplicas = NumReplicas,
+        NumReplicas = BuildError is null ? NumReplicas : Math.Max(1, NumReplicas),
         Floor = Floor,
         MaxOngoingRequests = Goal.MaxOngoingRequests,
         UserConfig = RefusedUserConfig is not null && RefusedUserConfig == Goal.UserConfig ? null : Goal.UserConfig,
@@ -239,12 +249,21 @@ internal sealed class DeploymentState
 
     public void Remove(Replica replica) => _replicas.RemoveAll(r => r.Replica == replica);
 
+    /// <summary>What is known to fail has failed: no replica of what was good is stopped for it.</summary>
+    public void NoteBuild(ServeEnvironment environment)
+    {
+        if (BuildError is { } error)
+        {
+            StartFailed(new BuildFailedException(error), [], environment.Time, environment.Random);
+        }
+    }
+
     /// <summary>A replica of the wanted code did not come up.</summary>
     public void StartFailed(Exception failure, IReadOnlyList<string> logTail, TimeProvider time, Random random)
     {
         string error = failure.Message;
         LogTail = logTail;
-        _failures = failure is BuildFailedException ? MostFailures : _failures + 1;
+        _failures = failure is BuildFailedException ? Hopeless : _failures + 1;
         _backOff.Failed(HasFailed, time, random);
         if (_failures >= MostFailures)
         {

@@ -19,6 +19,9 @@ internal sealed record ApplicationGoal
 
     public required EquatableList<DeploymentGoal> Deployments { get; init; }
 
+    /// <summary>What its file declares is not known yet, so nothing of it starts: only for one that does not run.</summary>
+    public bool IsBuilding { get; init; }
+
     /// <summary>What the operator wrote for it: for reports, since everything that counts is above.</summary>
     public ApplicationConfig? Written { get; init; }
 }

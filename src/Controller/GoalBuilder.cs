@@ -17,6 +17,10 @@ internal sealed class GoalBuilder(DeploymentRegistry registry, string folder)
     /// <summary>The files of Python that a configuration names.</summary>
     public IReadOnlyCollection<PythonSource> PythonSources(ServeConfig config) => [.. config.Applications.Select(SourceOf).OfType<PythonSource>()];
 
+    /// <summary>The applications that are made from this file of Python.</summary>
+    public IReadOnlyList<ApplicationGoal> Build(ServeConfig config, PythonSource source, PythonCode code) =>
+        [.. config.Applications.Where(a => SourceOf(a) == source).Select(a => Build(a, config.Http, new Dictionary<PythonSource, PythonCode> { [source] = code }))];
+
     private ApplicationGoal Build(ApplicationConfig written, HttpOptionsConfig http, IReadOnlyDictionary<PythonSource, PythonCode> code) => new()
     {
         Name = written.Name,
@@ -25,8 +29,9 @@ internal sealed class GoalBuilder(DeploymentRegistry registry, string folder)
         RequestTimeout = (written.RequestTimeout ?? http.RequestTimeout) is { Ticks: > 0 } timeout ? timeout : null,
         StreamTimeout = http.StreamTimeout,
         Written = written,
+        IsBuilding = SourceOf(written) is { } awaited && !code.ContainsKey(awaited),
         Deployments = SourceOf(written) is { } source
-            ? [Python(written, source, code[source])]
+            ? [code.TryGetValue(source, out PythonCode? declared) ? Python(written, source, declared) : Awaited(written, source)]
             : written.ImportPath is { } importPath
             ? [.. registry.Applications[importPath].Deployments.Select(d => Build(d.Name, written.Deployments.FirstOrDefault(w => w.Name == d.Name), d.Options))]
             : [.. written.Deployments.Select(d => OfWorker(d, Worker(written, d)))],
@@ -82,7 +87,16 @@ internal sealed class GoalBuilder(DeploymentRegistry registry, string folder)
                 ReconfigurePath = code.TakesUserConfig ? PythonHost.ReconfigurePath : null,
             },
         };
-        return OfWorker(deployment, Worker(application, deployment) with { IsPython = true, Fingerprint = code.Fingerprint, BuildError = error });
+        return OfWorker(deployment, Worker(application, deployment) with { IsPython = true, Fingerprint = code.Fingerprint, BuildError = error, FailedSource = error is null ? null : source });
+    }
+
+    /// <summary>A place to wait for who comes before the file is imported, with what is written about it and, most likely, its name.</summary>
+    private DeploymentGoal Awaited(ApplicationConfig application, PythonSource source)
+    {
+        DeploymentGoal guess = Python(application, source, new(new() { Name = application.Deployments is [{ } only] ? only.Name : source.LastName }, TakesUserConfig: false, Fingerprint: null, Error: null));
+
+        // Nothing runs in it, so who waits goes on to what takes its place at once.
+        return guess with { Worker = guess.Worker! with { BuildError = null, FailedSource = null }, GracefulShutdownTimeout = TimeSpan.Zero };
     }
 
     private static DeploymentGoal OfWorker(DeploymentConfig deployment, WorkerSettings settings) =>

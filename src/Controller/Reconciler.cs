@@ -1,6 +1,7 @@
 using Microsoft.Extensions.Logging;
 using Serve.Embedded.Deployments;
 using Serve.Embedded.Replicas;
+using Serve.Embedded.Replicas.Workers;
 using Serve.Embedded.Telemetry;
 
 namespace Serve.Embedded.Controller;
@@ -70,6 +71,11 @@ internal sealed class Reconciler(ServeEnvironment environment, ILogger logger, I
     public long Look(ApplicationState application, long now)
     {
         long lookAgainAt = long.MaxValue;
+        if (application.Goal.IsBuilding)
+        {
+            return lookAgainAt;
+        }
+
         foreach (Revision revision in application.Coming is { } coming ? (Revision[])[application.Serving, coming] : [application.Serving])
         {
             bool mayAdmit = application.MayAdmit |= revision.FirstWavesAreUp;
@@ -160,7 +166,7 @@ internal sealed class Reconciler(ServeEnvironment environment, ILogger logger, I
             Act(revision, deployment, action, now);
         }
 
-        if (deployment.HasFailed && !deployment.IsServing)
+        if ((deployment.HasFailed || deployment.IsLeftOut) && !deployment.IsServing)
         {
             deployment.Served.Gate.SetUnavailable(true);
         }
@@ -260,7 +266,15 @@ internal sealed class Reconciler(ServeEnvironment environment, ILogger logger, I
             deployment.StartFailed(error, replica.Log.Tail, environment.Time, environment.Random);
         }
 
-        Log.ReplicaStartFailed(logger, replica.Id, deployment.Name, deployment.Served.Application, error);
+        if (error is BuildFailedException or WorkerStartException)
+        {
+            // All of it is in the message: where in the server it was noticed helps nobody.
+            Log.WorkerStartFailed(logger, replica.Id, deployment.Name, deployment.Served.Application, error.Message);
+        }
+        else
+        {
+            Log.ReplicaStartFailed(logger, replica.Id, deployment.Name, deployment.Served.Application, error);
+        }
     }
 
     /// <summary>A reconfigure has ended, well or not. The replica may have been told to stop meanwhile.</summary>

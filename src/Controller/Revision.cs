@@ -72,6 +72,7 @@ internal sealed class Revision
             else
             {
                 deployment.Take(wanted, CodeOf(goal, wanted), Definition(definition, wanted));
+                deployment.NoteBuild(_environment);
             }
         }
 
@@ -102,6 +103,8 @@ internal sealed class Revision
     private DeploymentState Create(ApplicationGoal goal, DeploymentGoal wanted, ApplicationDefinition definition)
     {
         DeploymentDefinition code = Definition(definition, wanted);
-        return new(new(goal.Name, code, DeploymentState.LimitsOf(wanted), _environment), code, CodeOf(goal, wanted), wanted);
+        DeploymentState deployment = new(new(goal.Name, code, DeploymentState.LimitsOf(wanted), _environment), code, CodeOf(goal, wanted), wanted);
+        deployment.NoteBuild(_environment);
+        return deployment;
     }
 }

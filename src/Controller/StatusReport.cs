@@ -12,7 +12,7 @@ internal static class StatusReport
         application.Serving.Handle,
         application.InForce.RequestTimeout,
         application.InForce.StreamTimeout,
-        application.Serving.Ingress.IsStarting);
+        application.Serving.Ingress.IsStarting || application.Goal.IsBuilding);
 
     public static ApplicationReport Of(ApplicationState application)
     {
@@ -24,6 +24,10 @@ internal static class StatusReport
         else if (application.Coming is not null)
         {
             status = ApplicationStatus.Deploying;
+        }
+        else if (application.Goal.IsBuilding)
+        {
+            (status, message) = (ApplicationStatus.Deploying, $"{application.Goal.Code} is being imported. Requests wait meanwhile.");
         }
 
         return new(

@@ -18,6 +18,10 @@ internal sealed class Deployer(Server server, ConfigSource source, GenerationSto
     private ServeConfig _goal = server.Config;
     private string? _fallback;
 
+    /// <summary>What is pursued, and what its files of Python declare: known in turn.</summary>
+    private (int Number, ApplyRequest Request)? _pursued;
+    private IReadOnlyDictionary<PythonSource, PythonCode> _code = new Dictionary<PythonSource, PythonCode>();
+
     public IReadOnlyList<Generation> Generations => store.All;
 
     public AdminView View
@@ -54,13 +58,15 @@ internal sealed class Deployer(Server server, ConfigSource source, GenerationSto
         {
             ServeConfig goal = _goal;
             int index = goal.Applications.ToList().FindIndex(a => a.Name == application);
-            if (index < 0 || !source.Catalog.DeploymentsOf(goal.Applications[index]).Contains(deployment))
+            DeploymentReport? report = server.Status.Applications.FirstOrDefault(a => a.Name == application)?.Deployments.FirstOrDefault(d => d.Goal.Name == deployment);
+
+            // What a file of Python declares is known where it runs.
+            if (index < 0 || (report is null && !source.Catalog.DeploymentsOf(goal.Applications[index]).Contains(deployment)))
             {
                 throw new AdminRefusedException($"There is no deployment '{deployment}' in an application '{application}'. 'serve status' lists them.");
             }
 
             ApplicationConfig written = goal.Applications[index];
-            DeploymentReport? report = server.Status.Applications.FirstOrDefault(a => a.Name == application)?.Deployments.FirstOrDefault(d => d.Goal.Name == deployment);
             if (report?.Goal.Autoscaling is not null)
             {
                 throw new AdminRefusedException($"Deployment '{deployment}' of application '{application}' scales with its load. Change its autoscaling_config, or give it a number of replicas first.", statusCode: 412);
@@ -73,8 +79,7 @@ internal sealed class Deployer(Server server, ConfigSource source, GenerationSto
 
             DeploymentConfig options = written.Deployments.FirstOrDefault(d => d.Name == deployment) ?? new() { Name = deployment };
             ApplicationConfig scaled = written with { Deployments = [.. written.Deployments.Where(d => d.Name != deployment), options with { NumReplicas = replicas }] };
-            await DeployInTurnAsync(
-                goal with { Applications = [.. goal.Applications.Select((a, i) => i == index ? scaled : a)] }, GenerationSource.Rest, force: false, atomic: false, restoredFrom: null);
+            Pursue(goal with { Applications = [.. goal.Applications.Select((a, i) => i == index ? scaled : a)] }, _code, GenerationSource.Rest);
         }
         finally
         {
@@ -92,7 +97,9 @@ internal sealed class Deployer(Server server, ConfigSource source, GenerationSto
         await _turn.WaitAsync();
         try
         {
-            return await DeployInTurnAsync(config, from, force, atomic, restoredFrom);
+            // What a file of Python declares is part of the goal, so it is read first.
+            IReadOnlyDictionary<PythonSource, PythonCode> code = server.KnownCode(config, CodeOf(restoredFrom)) ?? await server.ImportAsync(config, (_, code) => Warn(code));
+            return Pursue(config, code, from, force, atomic, restoredFrom);
         }
         finally
         {
@@ -100,28 +107,105 @@ internal sealed class Deployer(Server server, ConfigSource source, GenerationSto
         }
     }
 
-    private async Task<(Generation Generation, ApplyRequest Request)> DeployInTurnAsync(ServeConfig config, GenerationSource from, bool force, bool atomic, int? restoredFrom)
+    /// <summary>
+    /// Makes a valid configuration the first goal. Its routes are there before the server listens, and what has to be imported is imported after it: who asks for that waits for it, and for nothing else.
+    /// </summary>
+    /// <param name="config">The goal.</param>
+    /// <param name="restoredFrom">The generation that it is; <see langword="null"/> = it is the file's.</param>
+    /// <param name="listen">Lets requests in.</param>
+    /// <returns>How it goes, once all is imported.</returns>
+    public async Task<ApplyRequest> BootAsync(ServeConfig config, int? restoredFrom, Func<Task> listen)
     {
-        // What a file of Python declares is part of the goal, so it is read first.
-        string? kept = restoredFrom is { } number ? store.Find(number)?.Code : null;
-        IReadOnlyDictionary<PythonSource, PythonCode> code = await server.ReadCodeAsync(config, kept);
-        foreach (string warning in code.Values.SelectMany(c => c.Warnings))
+        await _turn.WaitAsync();
+        try
         {
-            Log.ConfigWarning(logger, warning);
-        }
+            server.WhenMended((file, code) => _ = MendAsync(file, code));
+            ApplyRequest request;
+            if (server.KnownCode(config, CodeOf(restoredFrom)) is { } known)
+            {
+                request = Pursue(config, known, GenerationSource.File, restoredFrom: restoredFrom).Request;
+                await request.Taken;
+                await listen();
+                return request;
+            }
 
+            Volatile.Write(ref _goal, config);
+            request = server.Apply(config, _code);
+            await request.Taken;
+            await listen();
+            _code = await server.ImportAsync(config, (file, code) =>
+            {
+                Warn(code);
+                server.Complete(request, config, file, code);
+            });
+            Begin(Accept(config, GenerationSource.File, restoredFrom).Number, request);
+            return request;
+        }
+        finally
+        {
+            _turn.Release();
+        }
+    }
+
+    /// <summary>What a generation's files of Python declared; <see langword="null"/> = they are to be imported.</summary>
+    private string? CodeOf(int? restoredFrom) => restoredFrom is { } number ? store.Find(number)?.Code : null;
+
+    private (Generation Generation, ApplyRequest Request) Pursue(
+        ServeConfig config, IReadOnlyDictionary<PythonSource, PythonCode> code, GenerationSource from, bool force = false, bool atomic = false, int? restoredFrom = null)
+    {
+        _code = code;
+        Generation generation = Accept(config, from, restoredFrom);
+        Volatile.Write(ref _goal, config);
+        Volatile.Write(ref _fallback, null);
+        ApplyRequest request = server.Apply(config, code, force, atomic);
+        Begin(generation.Number, request);
+        return (generation, request);
+    }
+
+    private Generation Accept(ServeConfig config, GenerationSource from, int? restoredFrom)
+    {
         string? path = from is GenerationSource.File or GenerationSource.Hangup ? source.Path : null;
-        Generation generation = store.Add(config, from, path, restoredFrom, PythonCodeText.Write(code));
+        Generation generation = store.Add(config, from, path, restoredFrom, PythonCodeText.Write(_code));
         foreach (Generation pending in store.All.Where(g => g.Outcome == GenerationOutcome.Pending && g.Number != generation.Number))
         {
             store.MarkSuperseded(pending.Number, $"generation {generation.Number} took its place");
         }
 
-        Volatile.Write(ref _goal, config);
-        Volatile.Write(ref _fallback, null);
-        ApplyRequest request = server.Apply(config, code, force, atomic);
-        _ = MarkAsync(generation.Number, request);
-        return (generation, request);
+        return generation;
+    }
+
+    private void Begin(int number, ApplyRequest request)
+    {
+        _pursued = (number, request);
+        _ = MarkAsync(number, request);
+    }
+
+    private void Warn(PythonCode code)
+    {
+        foreach (string warning in code.Warnings)
+        {
+            Log.ConfigWarning(logger, warning);
+        }
+    }
+
+    /// <summary>What could not be served when the goal was taken can be now, and is part of the goal still.</summary>
+    private async Task MendAsync(PythonSource file, PythonCode code)
+    {
+        await _turn.WaitAsync();
+        try
+        {
+            if (_pursued is { } pursued && _code.TryGetValue(file, out PythonCode? before) && (before.Error is not null || before.Fingerprint != code.Fingerprint))
+            {
+                Warn(code);
+                _code = new Dictionary<PythonSource, PythonCode>(_code) { [file] = code };
+                store.Amend(pursued.Number, PythonCodeText.Write(_code));
+                server.Complete(pursued.Request, _goal, file, code);
+            }
+        }
+        finally
+        {
+            _turn.Release();
+        }
     }
 
     /// <summary>Goes to the last good generation, if there is one that is still valid, because the file cannot be served.</summary>

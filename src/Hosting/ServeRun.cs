@@ -69,15 +69,19 @@ internal sealed class ServeRun
         WarnOf(file);
         ServeEnvironment environment = new(TimeProvider.System, new SeededRandom(Seed()), ServeEnvironment.ResumeOnThreadPool, loggers);
         using SystemdNotifier systemd = _systemd = SystemdNotifier.FromEnvironment(_environment, Unset, Environment.ProcessId, TimeProvider.System, _logger);
-        ApplyRequest first;
+        Task<ApplyRequest> first;
         try
         {
             using InheritedSockets sockets = InheritedSockets.FromEnvironment(_environment, Unset, Environment.ProcessId, _logger);
             _server = await Server.CreateAsync(
                 config, _registry, environment, settings, server => _deployer = new(server, _source, store, _logger, () => _stop.TrySetResult("The admin port's shutdown")), sockets, _source.Folder);
-            first = (await _deployer!.DeployAsync(config, GenerationSource.File, restoredFrom: isGeneration ? store.LastGood?.Number : null)).Request;
-            await first.Taken;
-            await _server.ListenAsync();
+            TaskCompletionSource listens = new(TaskCreationOptions.RunContinuationsAsynchronously);
+            first = _deployer!.BootAsync(config, isGeneration ? store.LastGood?.Number : null, async () =>
+            {
+                await _server.ListenAsync();
+                listens.SetResult();
+            });
+            await await Task.WhenAny(first, listens.Task);
         }
         catch (StartException exception)
         {
@@ -87,11 +91,16 @@ internal sealed class ServeRun
 
         await using Server server = _server;
         provider.ProxyId = string.Join(",", server.Addresses.Select(a => new Uri(a).Authority));
-        await BootAsync(first, file, isGeneration);
-        Log.Ready(_logger, string.Join(", ", server.Addresses), string.Join(", ", server.AdminAddresses));
-        systemd.Ready(Summary());
-        systemd.StartWatchdog(() => server.IsAlive);
-        _started.SetResult();
+        Log.Listening(_logger, string.Join(", ", server.Addresses), string.Join(", ", server.AdminAddresses));
+        Task ready = BootAsync(first, file, isGeneration);
+        if (await Task.WhenAny(ready, _stop.Task) == ready)
+        {
+            await ready;
+            Log.Ready(_logger, string.Join(", ", server.Addresses), string.Join(", ", server.AdminAddresses));
+            systemd.Ready(Summary());
+            systemd.StartWatchdog(() => server.IsAlive);
+            _started.SetResult();
+        }
 
         string signal = await _stop.Task;
         Log.Stopping(_logger, signal);
@@ -143,9 +152,9 @@ internal sealed class ServeRun
         return (file.Config, false);
     }
 
-    private async Task BootAsync(ApplyRequest first, ConfigResult file, bool isGeneration)
+    private async Task BootAsync(Task<ApplyRequest> first, ConfigResult file, bool isGeneration)
     {
-        ApplyOutcome outcome = await first.Settled;
+        ApplyOutcome outcome = await (await first).Settled;
         if (isGeneration && !_boot.Resume)
         {
             _deployer!.NoteFallback($"{_source.Path} has {file.Errors.Count} error(s), the first: {file.Errors[0]}.");

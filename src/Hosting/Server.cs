@@ -19,7 +19,6 @@ internal sealed class Server : IAsyncDisposable
 {
     private readonly GoalBuilder _goals;
     private readonly WorkerHost _workers;
-    private readonly PythonImporter _importer;
     private readonly ServeEnvironment _environment;
     private readonly LiveLogSettings _logSettings;
     private readonly ILogger _logger;
@@ -44,7 +43,6 @@ internal sealed class Server : IAsyncDisposable
         _config = config;
         _goals = new(registry, folder);
         _workers = new(environment.Time, environment.Random, environment.Loggers.CreateLogger(LogCategories.Replica), Environment.GetEnvironmentVariable);
-        _importer = new(_workers);
         _environment = environment;
         _logSettings = logSettings;
         _logger = environment.Loggers.CreateLogger(LogCategories.Server);
@@ -120,18 +118,23 @@ internal sealed class Server : IAsyncDisposable
         _controller.Begin();
     }
 
-    /// <summary>What the files of Python that a configuration names declare.</summary>
+    /// <summary>Told what a file of Python declares that could not be imported before.</summary>
+    public void WhenMended(Action<PythonSource, PythonCode> then) => _workers.Importer.OnMended = then;
+
+    /// <summary>What the files of Python that a configuration names declare, as far as that is known without importing them; <see langword="null"/> = they must be imported.</summary>
     /// <param name="config">Which names them.</param>
-    /// <param name="kept">What they declared when the configuration was good; <see langword="null"/> = they are imported, each once.</param>
-    public async Task<IReadOnlyDictionary<PythonSource, PythonCode>> ReadCodeAsync(ServeConfig config, string? kept)
-    {
-        IReadOnlyCollection<PythonSource> sources = _goals.PythonSources(config);
-        return (kept is null ? null : PythonCodeText.Read(kept, sources)) ?? await _importer.ReadAsync(sources);
-    }
+    /// <param name="kept">What they declared at another time; <see langword="null"/> = nothing is known of it.</param>
+    public IReadOnlyDictionary<PythonSource, PythonCode>? KnownCode(ServeConfig config, string? kept) => PythonCodeText.Read(kept, _goals.PythonSources(config));
+
+    /// <summary>Imports the files of Python that a configuration names.</summary>
+    /// <param name="config">Which names them.</param>
+    /// <param name="each">Told of each as soon as it is known.</param>
+    public Task<IReadOnlyDictionary<PythonSource, PythonCode>> ImportAsync(ServeConfig config, Action<PythonSource, PythonCode>? each = null) =>
+        _workers.Importer.ReadAsync(_goals.PythonSources(config), each);
 
     /// <summary>Puts a new configuration into force as far as that needs no restart of the server, and says what has changed.</summary>
     /// <param name="config">What shall be.</param>
-    /// <param name="code">What its files of Python declare.</param>
+    /// <param name="code">What its files of Python declare; who asks for an application whose file is not among them waits for <see cref="Complete"/>.</param>
     /// <param name="force">Try also what has failed already and is unchanged.</param>
     /// <param name="atomic">If one application fails, all go back.</param>
     /// <returns>Whose task completes when the applications are as asked, or have failed to be.</returns>
@@ -162,6 +165,9 @@ internal sealed class Server : IAsyncDisposable
         _ = _controller.ApplyAsync(request);
         return request;
     }
+
+    /// <summary>Completes what was applied with what a file of Python declares.</summary>
+    public void Complete(ApplyRequest request, ServeConfig config, PythonSource source, PythonCode code) => _controller.Complete(request, _goals.Build(config, source, code));
 
     /// <summary>
     /// The way out: what has arrived is answered, then replicas end, then the admin port closes. The longest

@@ -25,6 +25,7 @@ internal static class EventIds
     public const int ReplicaCancels = 3002;
     public const int ReplicaAbandoned = 3003;
     public const int ReplicaDisposeFailed = 3004;
+    public const int WorkerStartFailed = 3005;
     public const int WorkerGuardDied = 3100;
     public const int WorkerGuardMissing = 3101;
     public const int WorkerNotKilled = 3102;
@@ -43,6 +44,7 @@ internal static class EventIds
     public const int ScalingTrouble = 4009;
     public const int ReplicaDied = 4010;
     public const int ReplicaWornOut = 4011;
+    public const int HeldBack = 4012;
     public const int GenerationsInMemory = 4100;
     public const int GenerationsSaved = 4101;
     public const int GenerationSetAside = 4102;
@@ -68,6 +70,7 @@ internal static class EventIds
     public const int FileNotUsed = 6010;
     public const int ReloadFailed = 6011;
     public const int NoFallback = 6012;
+    public const int Listening = 6013;
     public const int SystemdNotTold = 6100;
     public const int WatchdogHeldBack = 6101;
     public const int SocketInherited = 6102;

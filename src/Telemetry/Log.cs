@@ -39,6 +39,9 @@ internal static partial class Log
     [LoggerMessage(EventIds.ReplicaStartFailed, LogLevel.Error, "Replica {Replica} of deployment '{Deployment}' in application '{Application}' failed to start")]
     public static partial void ReplicaStartFailed(ILogger logger, string replica, string deployment, string application, Exception exception);
 
+    [LoggerMessage(EventIds.WorkerStartFailed, LogLevel.Error, "Replica {Replica} of deployment '{Deployment}' in application '{Application}' failed to start: {Reason}")]
+    public static partial void WorkerStartFailed(ILogger logger, string replica, string deployment, string application, string reason);
+
     [LoggerMessage(EventIds.ReplicaCancels, LogLevel.Warning, "Replica {Replica} of deployment '{Deployment}' in application '{Application}' still had {Ongoing} request(s) after its graceful_shutdown_timeout_s of {Seconds} s: they are cancelled")]
     public static partial void ReplicaCancels(ILogger logger, string replica, string deployment, string application, int ongoing, double seconds);
 
@@ -77,6 +80,9 @@ internal static partial class Log
 
     [LoggerMessage(EventIds.ReplicaWornOut, LogLevel.Information, "Replica {Replica} of deployment '{Deployment}' in application '{Application}' is replaced: {Reason}")]
     public static partial void ReplicaWornOut(ILogger logger, string replica, string deployment, string application, string reason);
+
+    [LoggerMessage(EventIds.HeldBack, LogLevel.Warning, "Deployment '{Deployment}' in application '{Application}': {Reason}")]
+    public static partial void HeldBack(ILogger logger, string deployment, string application, string reason);
 
     [LoggerMessage(EventIds.ReplicaUnhealthy, LogLevel.Error, "Replica {Replica} of deployment '{Deployment}' in application '{Application}' is unhealthy: it finishes what it has, and another takes its place")]
     public static partial void ReplicaUnhealthy(ILogger logger, string replica, string deployment, string application);
@@ -132,6 +138,9 @@ internal static partial class Log
 
     [LoggerMessage(EventIds.DeployFailed, LogLevel.Error, "{Reason}")]
     public static partial void DeployFailed(ILogger logger, string reason);
+
+    [LoggerMessage(EventIds.Listening, LogLevel.Information, "Listening on {Addresses}, admin on {AdminAddresses} (who comes before an application is up waits for it)")]
+    public static partial void Listening(ILogger logger, string addresses, string adminAddresses);
 
     [LoggerMessage(EventIds.Ready, LogLevel.Information, "Ready: serving on {Addresses}, admin on {AdminAddresses}")]
     public static partial void Ready(ILogger logger, string addresses, string adminAddresses);

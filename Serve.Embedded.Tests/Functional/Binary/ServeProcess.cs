@@ -87,14 +87,10 @@ internal sealed partial class ServeProcess : IAsyncDisposable
     /// <summary>Keeps the state of a server out of the folder of whoever runs the tests.</summary>
     public static Dictionary<string, string> StateBelow(string folder) => new() { ["XDG_STATE_HOME"] = Path.Combine(folder, "state"), ["STATE_DIRECTORY"] = "" };
 
-    public async Task ReadyAsync()
-    {
-        string line = await LineAsync("Ready: serving on ");
-        Match match = Ready().Match(line);
-        Address = new(match.Groups[1].Value);
-        AdminAddress = new(match.Groups[2].Value);
-        Client = NewClient();
-    }
+    public Task ReadyAsync() => AddressesAsync("Ready: serving on ");
+
+    /// <summary>It takes requests, whether its applications are up or not.</summary>
+    public Task ListensAsync() => AddressesAsync("Listening on ");
 
     public HttpClient NewClient() => new(new SocketsHttpHandler { UseProxy = false, AllowAutoRedirect = false }) { BaseAddress = Address, Timeout = ServeBinary.Patience };
 
@@ -173,6 +169,15 @@ internal sealed partial class ServeProcess : IAsyncDisposable
         Folder.Dispose();
     }
 
+    private async Task AddressesAsync(string text)
+    {
+        string line = await LineAsync(text);
+        Match match = Ready().Match(line);
+        Address = new(match.Groups[1].Value);
+        AdminAddress = new(match.Groups[2].Value);
+        Client = NewClient();
+    }
+
     private async Task ReadAsync()
     {
         while (true)
@@ -202,7 +207,7 @@ internal sealed partial class ServeProcess : IAsyncDisposable
         }
     }
 
-    [GeneratedRegex(@"serving on (http://[^\s,""]+).*?admin on (http://[^\s,""]+)")]
+    [GeneratedRegex(@"(?:serving|Listening) on (http://[^\s,""]+).*?admin on (http://[^\s,""]+)")]
     private static partial Regex Ready();
 }
 

@@ -148,6 +148,19 @@ internal sealed class GenerationStore : IDisposable
         }
     }
 
+    /// <summary>What the files of Python that a generation names declare, after one of them could not be imported at first.</summary>
+    public void Amend(int number, string? code)
+    {
+        lock (_lock)
+        {
+            if (Find(number) is { } generation && generation.Code != code)
+            {
+                Replace_NeedsLock(generation with { Code = code });
+                Save_NeedsLock();
+            }
+        }
+    }
+
     /// <summary>It runs. A generation that failed may do so later, since what never came up goes on trying; one that was superseded may not.</summary>
     /// <returns>Whether that is news.</returns>
     public bool MarkGood(int number) => End(number, GenerationOutcome.Good, null, from: [GenerationOutcome.Pending, GenerationOutcome.Failed]);

@@ -104,6 +104,10 @@ internal sealed class ScalingRound(DeploymentRegistry registry, ServeEnvironment
             if (deployments[i].ScaleTo(shares[i].Replicas, shares[i].HeldBack))
             {
                 changed.Add(deployments[i]);
+                if (shares[i].HeldBack is { } why && shares[i].Replicas < Math.Min(claims[i].Min, claims[i].Want))
+                {
+                    Log.HeldBack(logger, claims[i].Deployment, claims[i].Application, why);
+                }
             }
         }
 

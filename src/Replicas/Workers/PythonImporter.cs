@@ -33,7 +33,15 @@ internal sealed class PythonImporter(WorkerHost host)
 
     private static readonly TimeSpan TimeLimit = TimeSpan.FromSeconds(60);
 
-    public async Task<IReadOnlyDictionary<PythonSource, PythonCode>> ReadAsync(IReadOnlyCollection<PythonSource> sources)
+    private readonly Lock _gate = new();
+    private readonly Dictionary<PythonSource, Task<PythonCode>> _again = [];
+
+    /// <summary>Told what could not be imported before, and can be now.</summary>
+    public Action<PythonSource, PythonCode>? OnMended { get; set; }
+
+    /// <param name="sources">What to import; each is imported once.</param>
+    /// <param name="each">Told of each as soon as it is known.</param>
+    public async Task<IReadOnlyDictionary<PythonSource, PythonCode>> ReadAsync(IReadOnlyCollection<PythonSource> sources, Action<PythonSource, PythonCode>? each = null)
     {
         Dictionary<PythonSource, PythonCode> read = [];
         if (sources.Count > 0)
@@ -45,10 +53,42 @@ internal sealed class PythonImporter(WorkerHost host)
                 {
                     read[source] = code;
                 }
+
+                each?.Invoke(source, code);
             });
         }
 
         return read;
+    }
+
+    /// <summary>Imports once more what could not be imported: once for all who ask meanwhile.</summary>
+    public Task<PythonCode> AgainAsync(PythonSource source)
+    {
+        lock (_gate)
+        {
+            if (!_again.TryGetValue(source, out Task<PythonCode>? running))
+            {
+                _again[source] = running = Task.Run(() => AgainInTurnAsync(source));
+            }
+
+            return running;
+        }
+    }
+
+    private async Task<PythonCode> AgainInTurnAsync(PythonSource source)
+    {
+        PythonCode code = await ReadAsync(source);
+        lock (_gate)
+        {
+            _again.Remove(source);
+        }
+
+        if (code.Error is null)
+        {
+            OnMended?.Invoke(source, code);
+        }
+
+        return code;
     }
 
     private async Task<PythonCode> ReadAsync(PythonSource source)

@@ -67,7 +67,7 @@ internal sealed class WorkerAddress : IDisposable
 
     public override string ToString() => (Socket, Port) switch
     {
-        ({ } socket, { } port) => $"the Unix socket {socket} (SERVE_SOCKET) or 127.0.0.1:{port} (PORT)",
+        ({ } socket, { } port) => $"the Unix socket {socket} (SERVE_SOCKET) or 127.0.0.1:{port} (PORT): its command has neither {SocketMark} nor {PortMark}, so it must look there itself",
         ({ } socket, null) => $"the Unix socket {socket}",
         _ => $"127.0.0.1:{Port}",
     };

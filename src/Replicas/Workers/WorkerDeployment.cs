@@ -36,7 +36,8 @@ internal sealed class WorkerDeployment : IHttpDeployment, IHealthChecked, IRecon
     {
         if (_settings.BuildError is { } error)
         {
-            throw new BuildFailedException(error);
+            PythonCode now = await _host.Importer.AgainAsync(_settings.FailedSource!).WaitAsync(cancellationToken);
+            throw new BuildFailedException(now.Error ?? error);
         }
 
         _address = WorkerAddress.For(_settings, _host.Sockets);

@@ -15,6 +15,7 @@ internal sealed class WorkerHost : IAsyncDisposable
         Guard = new(time, logger);
         Sockets = new(environment);
         PythonHost = new(Sockets);
+        Importer = new(this);
     }
 
     public TimeProvider Time { get; }
@@ -26,6 +27,8 @@ internal sealed class WorkerHost : IAsyncDisposable
     public WorkerSockets Sockets { get; }
 
     public PythonHost PythonHost { get; }
+
+    public PythonImporter Importer { get; }
 
     /// <summary>What the server shows when it asks a host of Python something that no client may.</summary>
     public string ControlToken => _controlToken.Value;

@@ -26,6 +26,9 @@ internal sealed record WorkerSettings
     /// <summary>Why it cannot be started: its file cannot be imported. <see langword="null"/> = nothing is known against it.</summary>
     public string? BuildError { get; init; }
 
+    /// <summary>What is imported once more with each start that is tried all the same, since what was missing may be there by then; <see langword="null"/> = there is no <see cref="BuildError"/>.</summary>
+    public PythonSource? FailedSource { get; init; }
+
     /// <summary><see langword="null"/> = it is well when it accepts connections.</summary>
     public string? HealthCheckPath { get; init; }
 

@@ -1878,7 +1878,8 @@ def _application(target, path):
     elif inspect.isroutine(target):
         raise _Failure(f"{path} is a plain function: put @serve.deployment above it, or name a class")
     else:
-        raise _Failure(f"{path} is a {type(target).__name__}: name a class, a deployment or what .bind() returned")
+        raise _Failure(f"{path} is a {type(target).__name__}: name a class, a deployment or what .bind() returned. "
+                       "A web framework's application is served by its own server, as a deployment with a command")
     served = application.deployment.func_or_class
     if inspect.isclass(served):
         if not callable(getattr(served, "__call__", None)) or not any("__call__" in vars(c) for c in served.__mro__):
