@@ -71,6 +71,23 @@ public sealed class BinaryWorkerTests
         Assert.NotEqual(hung.Id.ToString(CultureInfo.InvariantCulture), (await server.Client.GetStringAsync("/", server.Deadline)).Split(' ')[0]);
     }
 
+    /// <summary>It holds as many as it may, and none of them is lost with it.</summary>
+    [Fact]
+    public async Task Worker_Freezes_WhatItHoldsGoesToAnother()
+    {
+        const int Stop = 19;
+        using OperatorSite site = await WorkerSite.CreateAsync("health_check_period_s = 0.1\nhealth_check_timeout_s = 0.3\ngraceful_shutdown_timeout_s = 0.5");
+        await using ServeProcess server = await site.StartAsync();
+        using Process frozen = await WorkerSite.AskForProcessAsync(server);
+        ServeBinary.Kill(frozen.Id, Stop);
+
+        string[] answers = await Task.WhenAll(Enumerable.Range(0, 12).Select(_ => server.Client.GetStringAsync("/", server.Deadline)));
+
+        await frozen.WaitForExitAsync(server.Deadline);
+        Assert.DoesNotContain(answers, a => a.StartsWith($"{frozen.Id} ", StringComparison.Ordinal));
+        Assert.Contains(server.Lines, l => l.Contains("The request goes to another replica.", StringComparison.Ordinal));
+    }
+
     [Fact]
     public async Task Worker_Leaks_IsReplacedWithoutAFailedRequest()
     {
@@ -226,19 +243,5 @@ public sealed class BinaryWorkerTests
         Assert.Equal(HttpStatusCode.InternalServerError, response.StatusCode);
         Assert.DoesNotContain("no luck", await response.Content.ReadAsStringAsync(server.Deadline), StringComparison.Ordinal);
         await server.LineAsync("[my-id-7] RuntimeError: no luck");
-    }
-
-    [Fact]
-    public async Task Example_PythonWorker_AnswersAndRefuses()
-    {
-        await Programs.SkipWithoutAsync("python3", "--version");
-        using OperatorSite site = new(Serve.Embedded.Tests.Config.RepositoryFile.Read("examples/python-worker/config.toml"));
-        site.Write("slow.py", Serve.Embedded.Tests.Config.RepositoryFile.Read("examples/python-worker/slow.py"));
-        await using ServeProcess server = await site.StartAsync();
-
-        HttpResponseMessage[] responses = await Task.WhenAll(Enumerable.Range(0, 9).Select(_ => server.Client.GetAsync("/", server.Deadline)));
-
-        Assert.Equal(4, responses.Count(r => r.StatusCode == HttpStatusCode.OK));
-        Assert.Equal(5, responses.Count(r => r.StatusCode == HttpStatusCode.ServiceUnavailable));
     }
 }
