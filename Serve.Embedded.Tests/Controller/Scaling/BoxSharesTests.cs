@@ -69,7 +69,7 @@ public sealed class BoxSharesTests
         Assert.Equal([2, 2, 0], shares.Select(s => s.Replicas));
         Assert.Equal(
             "Held back by the box below its minimum: it shall have 6 replicas and gets 2. The minimums of all deployments together need 12 CPU(s), and the box has 4 CPU(s). "
-            + "Raise cpus in [box], or lower min_replicas, num_replicas or what each replica asks for.",
+            + "Raise cpus in [box], or lower min_replicas, num_replicas or what each replica asks for (num_cpus, memory_mb; a worker counts for 1 CPU where nothing is set).",
             shares[0].HeldBack);
         Assert.StartsWith("Held back by the box: it wants 1 replicas and gets 0", shares[2].HeldBack, StringComparison.Ordinal);
     }

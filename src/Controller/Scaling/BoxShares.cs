@@ -89,5 +89,5 @@ internal static class BoxShares
     private static string BelowMinimum(BoxBudget budget, BoxClaim claim, int share, BoxResource lacks, BoxUse minimums) =>
         $"Held back by the box below its minimum: it shall have {claim.Min} replicas and gets {share}. "
             + $"The minimums of all deployments together need {BoxBudget.Words(lacks, minimums)}, and the box has {BoxBudget.Words(lacks, budget.Limit)}. "
-            + $"Raise {BoxBudget.Key(lacks)} in [box], or lower min_replicas, num_replicas or what each replica asks for.";
+            + $"Raise {BoxBudget.Key(lacks)} in [box], or lower min_replicas, num_replicas or what each replica asks for (num_cpus, memory_mb; a worker counts for 1 CPU where nothing is set).";
 }
