@@ -119,7 +119,6 @@ internal sealed class Deployer(Server server, ConfigSource source, GenerationSto
         await _turn.WaitAsync();
         try
         {
-            server.WhenMended((file, code) => _ = MendAsync(file, code));
             ApplyRequest request;
             if (server.KnownCode(config, CodeOf(restoredFrom)) is { } known)
             {
@@ -177,6 +176,7 @@ internal sealed class Deployer(Server server, ConfigSource source, GenerationSto
     private void Begin(int number, ApplyRequest request)
     {
         _pursued = (number, request);
+        server.WhenMended((file, code) => _ = MendAsync(file, code));
         _ = MarkAsync(number, request);
     }
 

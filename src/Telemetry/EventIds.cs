@@ -70,7 +70,7 @@ internal static class EventIds
     public const int FileNotUsed = 6010;
     public const int ReloadFailed = 6011;
     public const int NoFallback = 6012;
-    public const int Listening = 6013;
+    public const int Listening = 6015;
     public const int SystemdNotTold = 6100;
     public const int WatchdogHeldBack = 6101;
     public const int SocketInherited = 6102;
