@@ -85,6 +85,8 @@ public sealed class ConfigReaderTests
         // [[applications.deployments]].
         { App + "[[applications.deployments]]", "config.toml:3:1: [[applications.deployments]] needs a key name: a name of ASCII letters, digits, '_', '-' and '.', at most 128 long" },
         { "[[applications]]\nimport_path = \"app:app\"", "config.toml:2:15: unknown import_path \"app:app\". Known: builtin:echo, builtin:slow. A class in a file of Python is written python:FILE.CLASS; any other program is a deployment with a command, in an application without an import_path" },
+        { "[[applications]]\nimport_path = \"python:app.py\"", "config.toml:2:15: import_path names the file app.py and no class in it: write python:app.CLASS" },
+        { "[[applications]]\nimport_path = \"python:app\"", "config.toml:2:15: import_path names no class: write python:app.CLASS for one in app.py" },
         { App + "deployments = [{ name = \"Slow\" }]", "config.toml:3:25: Deployment 'Slow' does not exist. Known: SlowDeployment" },
         { App + "deployments = [{ name = \"SlowDeploymnet\" }]", "config.toml:3:25: Deployment 'SlowDeploymnet' does not exist. Did you mean 'SlowDeployment'? Known: SlowDeployment" },
         { App + "deployments = [{ name = \"SlowDeployment\" },\n{ name = \"SlowDeployment\" }]", "config.toml:4:10: deployment name \"SlowDeployment\" is taken already on line 3" },

@@ -36,22 +36,36 @@ internal static class WorkerRules
 
     private static void CheckCompiledIn(ConfigNode application, List<ConfigNode> deployments, ConfigErrors errors)
     {
-        if (application.Find("import_path") is { Kind: ConfigNodeKind.String } path && PythonName(path.Text) is not null)
+        if (application.Find("import_path") is { Kind: ConfigNodeKind.String } path && PythonName(path.Text) is { } name)
         {
+            CheckName(path.Place, name, errors);
             CheckPython(deployments, errors);
             return;
         }
 
         foreach (ConfigNode table in (IEnumerable<ConfigNode>)[application, .. deployments])
         {
-            foreach ((string name, ConfigMember member) in table.Members)
+            foreach ((string key, ConfigMember member) in table.Members)
             {
-                bool isForWorkers = table == application ? name is "runtime_env" or "python" : DeploymentKeys.IsForWorkers(name);
+                bool isForWorkers = table == application ? key is "runtime_env" or "python" : DeploymentKeys.IsForWorkers(key);
                 if (isForWorkers && member.Value.Kind != ConfigNodeKind.Null)
                 {
-                    errors.Add(member.KeyPlace, $"{name} is for workers, and import_path names code that is compiled in: take it out");
+                    errors.Add(member.KeyPlace, $"{key} is for workers, and import_path names code that is compiled in: take it out");
                 }
             }
+        }
+    }
+
+    /// <summary>What can be seen without importing anything.</summary>
+    private static void CheckName(TextPlace place, string name, ConfigErrors errors)
+    {
+        if (name.EndsWith(".py", StringComparison.Ordinal))
+        {
+            errors.Add(place, $"import_path names the file {name} and no class in it: write python:{name[..^3]}.CLASS");
+        }
+        else if (!name.Contains('.', StringComparison.Ordinal))
+        {
+            errors.Add(place, $"import_path names no class: write python:{name}.CLASS for one in {name}.py");
         }
     }
 

@@ -51,6 +51,25 @@ public sealed class GenerationStoreTests : IDisposable
     }
 
     [Fact]
+    public void Amend_ThenReopened_HasTheOtherCodeAndIsThatGenerationStill()
+    {
+        using (GenerationStore store = OpenReal())
+        {
+            store.Add(Port(1), GenerationSource.File, code: "broken");
+            store.MarkFailed(1, "it cannot be imported");
+            store.Amend(1, "mended");
+            store.Amend(7, "nobody's");
+            store.MarkGood(1);
+        }
+
+        using GenerationStore again = OpenReal();
+
+        Generation only = Assert.Single(again.All);
+        Assert.Equal(("mended", GenerationOutcome.Good), (only.Code, only.Outcome));
+        Assert.Equal(1, again.Add(Port(1), GenerationSource.File, code: "mended").Number);
+    }
+
+    [Fact]
     public void Read_AnyConfiguration_GivesAnEqualOneBack()
     {
         RandomConfig random = new(7);
