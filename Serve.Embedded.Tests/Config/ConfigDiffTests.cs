@@ -14,7 +14,7 @@ public sealed class ConfigDiffTests
             {
                 ImportPath = "builtin:slow",
                 RuntimeEnv = new(),
-                Deployments = [new DeploymentConfig { Name = "SlowDeployment", MaxQueuedRequests = 2, Backpressure = new BackpressureConfig(), Autoscaling = new AutoscalingConfig() }],
+                Deployments = [new DeploymentConfig { Name = "SlowDeployment", MaxQueuedRequests = 2, Backpressure = new BackpressureConfig(), Autoscaling = new AutoscalingConfig(), Worker = new() { Rlimits = new() } }],
             },
         ],
     };
@@ -44,7 +44,7 @@ public sealed class ConfigDiffTests
     [
         typeof(ServeConfig), typeof(HttpOptionsConfig), typeof(AdminOptionsConfig), typeof(LoggingConfig),
         typeof(ControllerOptionsConfig), typeof(BoxConfig),
-        typeof(ApplicationConfig), typeof(DeploymentConfig), typeof(BackpressureConfig), typeof(AutoscalingConfig), typeof(WorkerConfig), typeof(RuntimeEnvConfig),
+        typeof(ApplicationConfig), typeof(DeploymentConfig), typeof(BackpressureConfig), typeof(AutoscalingConfig), typeof(WorkerConfig), typeof(RlimitsConfig), typeof(RuntimeEnvConfig),
     ];
 
     [Fact]
@@ -137,6 +137,7 @@ public sealed class ConfigDiffTests
             nameof(DeploymentConfig) => Base with { Applications = [application with { Deployments = [With(deployment, property)] }] },
             nameof(AutoscalingConfig) => Base with { Applications = [application with { Deployments = [deployment with { Autoscaling = With(deployment.Autoscaling!, property) }] }] },
             nameof(WorkerConfig) => Base with { Applications = [application with { Deployments = [deployment with { Worker = With(deployment.Worker, property) }] }] },
+            nameof(RlimitsConfig) => Base with { Applications = [application with { Deployments = [deployment with { Worker = new() { Rlimits = With(deployment.Worker.Rlimits!, property) } }] }] },
             nameof(RuntimeEnvConfig) => Base with { Applications = [application with { RuntimeEnv = With(application.RuntimeEnv!, property) }] },
             _ => Base with { Applications = [application with { Deployments = [deployment with { Backpressure = With(deployment.Backpressure!, property) }] }] },
         };

@@ -85,10 +85,15 @@ internal sealed class RandomConfig(int seed)
                     Nice = Maybe(() => _random.Next(-20, 20)),
                     CpuAffinity = Pick<EquatableList<int>>([], [0], [0, 7, 1_023]),
                     MaxOpenFiles = Maybe(() => _random.Next(16, 1_048_576)),
+                    Rlimits = Chance() ? null : new() { CoreMb = Maybe(Mebibytes), AddressSpaceMb = Maybe(Mebibytes), LockedMemoryMb = Maybe(Mebibytes), Processes = Maybe(() => _random.Next(-1, 4_194_304)) },
+                    MemoryMaxMb = Maybe(() => _random.Next(1, DeploymentKeys.MaxMemoryMb)),
+                    CpuMax = Maybe(() => 0.01 + (_random.NextDouble() * 64)),
                 },
             },
         ],
     };
+
+    private int Mebibytes() => _random.Next(-1, DeploymentKeys.MaxMemoryMb);
 
     private RuntimeEnvConfig RuntimeEnv() => new()
     {

@@ -59,6 +59,18 @@ internal static class DeploymentKeys
         .Value("clear_env", new BooleanType(), r => r.ClearEnv, (r, v) => r with { ClearEnv = v }, UpdateKind.Replace,
             "Hand on nothing of the server's own environment but PATH.");
 
+    private static readonly IntegerType<int> Mebibytes = new(RlimitsConfig.Unlimited, MaxMemoryMb, " (-1 = unlimited)");
+
+    private static readonly KeyTable<RlimitsConfig> Rlimits = new KeyTable<RlimitsConfig>("rlimits", () => new())
+        .Value("core_mb", new OptionalType<int>(Mebibytes), r => r.CoreMb, (r, v) => r with { CoreMb = v }, UpdateKind.Replace,
+            "RLIMIT_CORE, in MiB: how large a core dump may be. 0: none is made.", example: "0")
+        .Value("address_space_mb", new OptionalType<int>(Mebibytes), r => r.AddressSpaceMb, (r, v) => r with { AddressSpaceMb = v }, UpdateKind.Replace,
+            "RLIMIT_AS, in MiB: addresses, of which a program takes more than it uses memory. memory_max_mb is most often what is meant.", example: "65536")
+        .Value("locked_memory_mb", new OptionalType<int>(Mebibytes), r => r.LockedMemoryMb, (r, v) => r with { LockedMemoryMb = v }, UpdateKind.Replace,
+            "RLIMIT_MEMLOCK, in MiB: memory that it may keep from being swapped out, as drivers of some devices want it.", example: "1024")
+        .Value("processes", new OptionalType<int>(new IntegerType<int>(RlimitsConfig.Unlimited, 4_194_304, " (-1 = unlimited)")), r => r.Processes, (r, v) => r with { Processes = v }, UpdateKind.Replace,
+            "RLIMIT_NPROC: processes and threads of its user, those of other programs counted too.", example: "4096");
+
     public static KeyTable<DeploymentConfig> Table { get; } = new KeyTable<DeploymentConfig>("[[applications.deployments]]", () => new() { Name = "" })
         .Value("name", TextTypes.Name, r => r.Name, (r, v) => r with { Name = v }, update: null,
             "The deployment's name in the code.", required: true)
@@ -88,9 +100,9 @@ internal static class DeploymentKeys
         .Value("rolling_update", new OptionalType<bool>(new WordType<bool>(("start_first", false), ("replace", true))), r => r.Replaces, (r, v) => r with { Replaces = v }, UpdateKind.Live,
             "start_first: new replicas are up before old ones stop. replace: old ones stop first, for boxes that cannot hold both.", inCode: "\"start_first\"")
         .Value("num_cpus", new OptionalType<double>(new NumberType(0, 10_000)), r => r.NumCpus, (r, v) => r with { NumCpus = v }, UpdateKind.Live,
-            "Processors that each replica takes of [box]. It is a number to plan with: nothing keeps a replica from using more.", inCode: "0.0")
+            "Processors that each replica takes of [box]. It is a number to plan with: nothing but a worker's cpu_max keeps a replica from using more.", inCode: "0.0")
         .Value("memory_mb", new OptionalType<int>(new IntegerType<int>(0, MaxMemoryMb)), r => r.MemoryMb, (r, v) => r with { MemoryMb = v }, UpdateKind.Live,
-            "Memory, in MiB, that each replica takes of [box]; a number to plan with too.", inCode: "0")
+            "Memory, in MiB, that each replica takes of [box]; a number to plan with too, beside a worker's memory_max_mb.", inCode: "0")
         .Value("weight", new OptionalType<int>(new IntegerType<int>(1, 1_000)), r => r.Weight, (r, v) => r with { Weight = v }, UpdateKind.Live,
             "Its share of [box], beside the weights of the others, when together they want more than there is.", inCode: "1")
         .Value("user_config", new FreeFormType(), r => r.UserConfig, (r, v) => r with { UserConfig = v }, UpdateKind.Reconfigure,
@@ -126,7 +138,13 @@ internal static class DeploymentKeys
         .Value("cpu_affinity", new ListType<int>("numbers of processors", 1_024, new IntegerType<int>(0, 1_023), isOptional: true), r => r.Worker.CpuAffinity, (r, v) => r with { Worker = r.Worker with { CpuAffinity = v } }, UpdateKind.Replace,
             "The processors that it may run on. Not set: all.", example: "[0, 1]")
         .Value("max_open_files", new OptionalType<int>(new IntegerType<int>(16, 1_048_576)), r => r.Worker.MaxOpenFiles, (r, v) => r with { Worker = r.Worker with { MaxOpenFiles = v } }, UpdateKind.Replace,
-            "Its RLIMIT_NOFILE. Not set: the server's.", example: "4096");
+            "Its RLIMIT_NOFILE. Not set: the server's.", example: "4096")
+        .InlineTable("rlimits", Rlimits, r => r.Worker.Rlimits, (r, v) => r with { Worker = r.Worker with { Rlimits = v } },
+            "More of the kernel's limits for it, soft and hard alike. Not set: the server's.", "{ core_mb = 0, locked_memory_mb = 1024 }")
+        .Value("memory_max_mb", new OptionalType<int>(new IntegerType<int>(1, MaxMemoryMb)), r => r.Worker.MemoryMaxMb, (r, v) => r with { Worker = r.Worker with { MemoryMaxMb = v } }, UpdateKind.Replace,
+            "Memory, in MiB, that it may have in use, with all its descendants; the kernel kills them when they need more. Needs a control group (cgroup v2) of the server's own.", example: "4096")
+        .Value("cpu_max", new OptionalType<double>(new NumberType(0.01, 10_000)), r => r.Worker.CpuMax, (r, v) => r with { Worker = r.Worker with { CpuMax = v } }, UpdateKind.Replace,
+            "Processors that it may use at a time, with all its descendants. Needs a control group too.", example: "1.5");
 
     /// <summary>What code that is read at run time declares of a deployment, in JSON.</summary>
     public static DeploymentConfig? ReadDeclared(string name, string json, ConfigErrors errors) =>
@@ -154,7 +172,7 @@ internal static class DeploymentKeys
 
     /// <summary>Whether a key says something about processes, and so means nothing where code is compiled in.</summary>
     public static bool IsForWorkers(string name) => name is "command" or "runtime_env" or "health_check_path" or "reconfigure_path" or "startup_timeout_s" or "retry"
-        or "max_requests_per_replica" or "max_replica_age_s" or "max_replica_rss_mb" or "nice" or "cpu_affinity" or "max_open_files";
+        or "max_requests_per_replica" or "max_replica_age_s" or "max_replica_rss_mb" or "nice" or "cpu_affinity" or "max_open_files" or "rlimits" or "memory_max_mb" or "cpu_max";
 
     /// <summary>As an operator writes it, the table that has a key of this name; <see langword="null"/> = none here.</summary>
     public static string? TableOf(string name) =>

@@ -249,6 +249,31 @@ internal sealed record WorkerConfig
     public EquatableList<int> CpuAffinity { get; init; } = [];
 
     public int? MaxOpenFiles { get; init; }
+
+    public RlimitsConfig? Rlimits { get; init; }
+
+    /// <summary>MiB; <see langword="null"/> = as much as there is.</summary>
+    public int? MemoryMaxMb { get; init; }
+
+    /// <summary>Processors; <see langword="null"/> = all.</summary>
+    public double? CpuMax { get; init; }
+}
+
+/// <summary>The kernel's limits of a worker, soft and hard alike. <see langword="null"/> = the server's.</summary>
+internal sealed record RlimitsConfig
+{
+    public const int Unlimited = -1;
+
+    /// <summary>MiB.</summary>
+    public int? CoreMb { get; init; }
+
+    /// <summary>MiB.</summary>
+    public int? AddressSpaceMb { get; init; }
+
+    /// <summary>MiB.</summary>
+    public int? LockedMemoryMb { get; init; }
+
+    public int? Processes { get; init; }
 }
 
 /// <summary>The surroundings of a worker.</summary>

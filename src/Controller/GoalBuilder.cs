@@ -124,6 +124,9 @@ internal sealed class GoalBuilder(DeploymentRegistry registry, string folder)
             Nice = worker.Nice,
             CpuAffinity = worker.CpuAffinity,
             MaxOpenFiles = worker.MaxOpenFiles,
+            Rlimits = worker.Rlimits,
+            MemoryMaxMb = worker.MemoryMaxMb,
+            CpuMax = worker.CpuMax,
         };
     }
 }

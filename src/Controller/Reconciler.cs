@@ -263,7 +263,7 @@ internal sealed class Reconciler(ServeEnvironment environment, ILogger logger, I
         deployment.Remove(replica);
         if (entry?.Code == deployment.Code)
         {
-            deployment.StartFailed(error, replica.Log.Tail, environment.Time, environment.Random);
+            deployment.StartFailed(error, replica.LastLines, environment.Time, environment.Random);
         }
 
         if (error is BuildFailedException or WorkerStartException)
@@ -315,7 +315,7 @@ internal sealed class Reconciler(ServeEnvironment environment, ILogger logger, I
         Log.ReplicaUnhealthy(logger, replica.Id, deployment.Name, deployment.Served.Application);
         if (entry.Code == deployment.Code)
         {
-            deployment.HealthFailed(error, replica.Log.Tail);
+            deployment.HealthFailed(error, replica.LastLines);
         }
 
         if (replica.State == ReplicaState.Updating)
@@ -340,7 +340,7 @@ internal sealed class Reconciler(ServeEnvironment environment, ILogger logger, I
         if (entry.Code == deployment.Code)
         {
             bool isCrash = !end.HasServed && environment.Time.GetElapsedTime(entry.StartedAt) < DeploymentState.Proven;
-            deployment.ReplicaDied(end.Reason, isCrash, replica.Log.Tail, environment.Time, environment.Random);
+            deployment.ReplicaDied(end.Reason, isCrash, replica.LastLines, environment.Time, environment.Random);
         }
 
         Stop(deployment, entry);

@@ -267,5 +267,10 @@ internal sealed class Deployer(Server server, ConfigSource source, GenerationSto
         {
             yield return trouble;
         }
+
+        foreach (string refused in WorkerNotices.Of(server.Status))
+        {
+            yield return refused;
+        }
     }
 }

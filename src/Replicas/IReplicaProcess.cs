@@ -9,6 +9,12 @@ internal interface IReplicaProcess
     /// <summary>Completes when it has lived long enough, with the reason: another shall take its place.</summary>
     Task<string> WornOut { get; }
 
+    /// <summary>What it wrote last to stderr: why it died, if it did.</summary>
+    IReadOnlyList<string> LastWords { get; }
+
+    /// <summary>What it was to have and the system did not grant, each in words that say what to do: it runs without.</summary>
+    IReadOnlyList<string> Refused { get; }
+
     /// <summary>Starts it with its first <c>user_config</c>, and completes when it answers.</summary>
     Task StartAsync(string? userConfig, CancellationToken cancellationToken);
 

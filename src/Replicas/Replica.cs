@@ -37,6 +37,9 @@ internal sealed class Replica
     /// <summary>The last lines that its handler has logged outside requests: what an operator needs when it does not come up.</summary>
     public ReplicaLog Log { get; } = new();
 
+    /// <summary>What is shown of one that has failed: what a process wrote last to its stderr, else the end of its log.</summary>
+    public IReadOnlyList<string> LastLines => Process?.LastWords is { Count: > 0 } words ? words : Log.Tail;
+
     /// <summary>Whether its handler can say how it is.</summary>
     public bool HasHealthCheck => _handler is IHealthChecked;
 

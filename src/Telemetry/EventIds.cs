@@ -29,6 +29,7 @@ internal static class EventIds
     public const int WorkerGuardDied = 3100;
     public const int WorkerGuardMissing = 3101;
     public const int WorkerNotKilled = 3102;
+    public const int WorkerRunsWithout = 3103;
     public const int WorkerSays = 3110;
 
     // Controller: 4000

@@ -60,6 +60,9 @@ internal static partial class Log
     [LoggerMessage(EventIds.WorkerNotKilled, LogLevel.Error, "The worker process {ProcessId} has not ended {Seconds} s after SIGKILL: it hangs in the kernel, most often on a disk or a device. It is left behind, and keeps what it holds")]
     public static partial void WorkerNotKilled(ILogger logger, int processId, double seconds);
 
+    [LoggerMessage(EventIds.WorkerRunsWithout, LogLevel.Warning, "The worker runs without something that it was to have: {Refused}")]
+    public static partial void WorkerRunsWithout(ILogger logger, string refused);
+
     [LoggerMessage(EventIds.UserConfigRefused, LogLevel.Error, "Replica {Replica} of deployment '{Deployment}' in application '{Application}' refused the new user_config, so the one before stays: {Reason}")]
     public static partial void UserConfigRefused(ILogger logger, string replica, string deployment, string application, string reason);
 

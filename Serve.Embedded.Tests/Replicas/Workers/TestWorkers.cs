@@ -8,7 +8,8 @@ namespace Serve.Embedded.Tests.Replicas.Workers;
 /// <summary>Real worker processes, most of them shells, beside a clock that the test owns.</summary>
 internal sealed class TestWorkers : IAsyncDisposable
 {
-    public TestWorkers() => Guard = new(Time, new FakeLogger(Logs));
+    /// <param name="groups">Control groups; <see langword="null"/> = there are none.</param>
+    public TestWorkers(WorkerGroups? groups = null) => Guard = new(Time, new FakeLogger(Logs), groups ?? new(own: null, "this is a test"));
 
     public ManualTimeProvider Time { get; } = new();
 

@@ -259,6 +259,34 @@ public sealed class WorkerProcessTests : IAsyncDisposable
     }
 
     [Fact]
+    public async Task Start_LimitsThatTheSystemRefuses_AreSaidEachAndTheOthersAreInForce()
+    {
+        WorkerLimits limits = new() { OpenFiles = long.MaxValue, CpuAffinity = [1023], Nice = 5 };
+        WorkerProcess worker = _workers.Start(TestWorkers.Shell("ulimit -n; cut -d' ' -f19 /proc/self/stat") with { Limits = limits });
+        await worker.Exited.WaitAsync(TestContext.Current.CancellationToken);
+
+        Assert.Equal(2, worker.Refused.Count);
+        Assert.StartsWith($"max_open_files = {long.MaxValue} is refused: ", worker.Refused[0], StringComparison.Ordinal);
+        Assert.StartsWith("cpu_affinity = [1023] is refused: ", worker.Refused[1], StringComparison.Ordinal);
+        Assert.Equal("5", _workers.Texts.Last());
+    }
+
+    [Fact]
+    public async Task Start_Rlimits_AreInForceSoftAndHard()
+    {
+        WorkerLimits limits = new() { OpenFiles = 100, Rlimits = new() { CoreMb = 0, AddressSpaceMb = 4096, LockedMemoryMb = 1, Processes = 5000 } };
+
+        await _workers.RunAsync(TestWorkers.Info("sh", "-c", "exec grep -E 'core|address|locked|processes|files' /proc/self/limits") with { Limits = limits });
+
+        string[] inForce = [.. _workers.Texts.Select(static l => string.Join(' ', l.Split(' ', StringSplitOptions.RemoveEmptyEntries)))];
+        Assert.Contains("Max core file size 0 0 bytes", inForce);
+        Assert.Contains("Max address space 4294967296 4294967296 bytes", inForce);
+        Assert.Contains("Max locked memory 1048576 1048576 bytes", inForce);
+        Assert.Contains("Max processes 5000 5000 processes", inForce);
+        Assert.Contains("Max open files 100 100 files", inForce);
+    }
+
+    [Fact]
     public async Task ErrorTail_WorkerDies_HoldsItsLastWords()
     {
         WorkerProcess worker = _workers.Start("echo out; for i in 1 2 3; do echo err $i >&2; done; printf 'no end' >&2; exit 1");

@@ -9,6 +9,9 @@ namespace Serve.Embedded.Replicas.Workers;
 /// <summary>A replica that is a process: starts it, sends it requests, asks how it is, and stops it.</summary>
 internal sealed class WorkerDeployment : IHttpDeployment, IHealthChecked, IReconfigurable, IReplicaProcess
 {
+    private static readonly TimeSpan FirstPause = TimeSpan.FromMilliseconds(5);
+    private static readonly TimeSpan LongestPause = TimeSpan.FromMilliseconds(200);
+
     private readonly WorkerSettings _settings;
     private readonly DeploymentContext _context;
     private readonly WorkerHost _host;
@@ -17,6 +20,9 @@ internal sealed class WorkerDeployment : IHttpDeployment, IHealthChecked, IRecon
     private WorkerAddress? _address;
     private WorkerProcess? _process;
     private WorkerConnections? _connections;
+
+    /// <summary>Why it is not ready yet, while it starts.</summary>
+    private string _trouble = "it does not accept connections";
     private bool _hasServed;
     private bool _isStopping;
 
@@ -32,6 +38,10 @@ internal sealed class WorkerDeployment : IHttpDeployment, IHealthChecked, IRecon
 
     public Task<string> WornOut => _wear.IsOut;
 
+    public IReadOnlyList<string> LastWords => _process?.ErrorTail ?? [];
+
+    public IReadOnlyList<string> Refused => _process?.Refused ?? [];
+
     public async Task StartAsync(string? userConfig, CancellationToken cancellationToken)
     {
         if (_settings.BuildError is { } error)
@@ -41,51 +51,30 @@ internal sealed class WorkerDeployment : IHttpDeployment, IHealthChecked, IRecon
         }
 
         _address = WorkerAddress.For(_settings, _host.Sockets);
-        WorkerStartInfo info = WorkerSurroundings.StartInfo(_settings, _context, _address, _host, userConfig);
-        _process = WorkerProcess.Start(info, _host.Guard, Say);
-        _ = WatchAsync(_process);
-        using CancellationTokenSource enough = new(_settings.StartupTimeout, _host.Time);
-        using CancellationTokenSource end = CancellationTokenSource.CreateLinkedTokenSource(enough.Token, cancellationToken);
-        _ = _process.Exited.ContinueWith(_ => CancelQuietly(end), TaskScheduler.Default);
-        string trouble = "it does not accept connections";
-        for (TimeSpan pause = TimeSpan.FromMilliseconds(5); ; pause = pause < TimeSpan.FromMilliseconds(200) ? pause * 1.5 : pause)
+        _process = WorkerProcess.Start(WorkerSurroundings.StartInfo(_settings, _context, _address, _host, userConfig), _host.Guard, Say);
+        foreach (string refused in _process.Refused)
         {
-            try
-            {
-                _connections ??= await _address.ConnectAsync(_host.Time, _settings.IsPython ? _host.ControlToken : null, end.Token);
-                await AskAsync(_connections, end.Token);
-                break;
-            }
-            catch (Exception exception) when (exception is WorkerFailedException or UnwellException)
-            {
-                trouble = exception.Message;
-            }
-            catch (OperationCanceledException)
-            {
-                // Why is asked below.
-            }
-
-            if (_process.Exited.IsCompleted)
-            {
-                throw new WorkerStartException($"The worker ended before it answered: {await _process.Exited}. Its command: {Text(_settings.Command)}.");
-            }
-
-            cancellationToken.ThrowIfCancellationRequested();
-            if (enough.IsCancellationRequested)
-            {
-                throw new WorkerStartException($"The worker was not ready within startup_timeout_s = {_settings.StartupTimeout.TotalSeconds}: {trouble}. It must speak HTTP/1.1 on {_address}.");
-            }
-
-            try
-            {
-                await Task.Delay(pause, _host.Time, end.Token);
-            }
-            catch (OperationCanceledException)
-            {
-                // The next look says why.
-            }
+            Log.WorkerRunsWithout(_context.Logger, refused);
         }
 
+        _ = WatchAsync(_process);
+        using CancellationTokenSource end = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
+        Task ready = UntilReadyAsync(_address, end.Token);
+        Task first = await Task.WhenAny(ready, _process.Exited, Task.Delay(_settings.StartupTimeout, _host.Time, end.Token));
+        await end.CancelAsync();
+        await ready.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        cancellationToken.ThrowIfCancellationRequested();
+        if (first == _process.Exited)
+        {
+            throw new WorkerStartException($"The worker ended before it answered: {await _process.Exited}. Its command: {Text(_settings.Command)}.");
+        }
+
+        if (first != ready)
+        {
+            throw new WorkerStartException($"The worker was not ready within startup_timeout_s = {_settings.StartupTimeout.TotalSeconds}: {_trouble}. It must speak HTTP/1.1 on {_address}.");
+        }
+
+        await ready;
         _wear.Begin();
     }
 
@@ -114,7 +103,8 @@ internal sealed class WorkerDeployment : IHttpDeployment, IHealthChecked, IRecon
     public async ValueTask CheckHealthAsync(CancellationToken cancellationToken)
     {
         await AskAsync(_connections!, cancellationToken);
-        _wear.Uses(_process!.ResidentBytes);
+        _process!.IsWell();
+        _wear.Uses(_process.ResidentBytes);
     }
 
     public async ValueTask ReconfigureAsync(JsonElement userConfig, CancellationToken cancellationToken)
@@ -161,6 +151,26 @@ internal sealed class WorkerDeployment : IHttpDeployment, IHealthChecked, IRecon
         }
     }
 
+    /// <summary>Asks it, less and less often, until it is well.</summary>
+    private async Task UntilReadyAsync(WorkerAddress address, CancellationToken cancellationToken)
+    {
+        for (TimeSpan pause = FirstPause; ; pause = pause < LongestPause ? pause * 1.5 : pause)
+        {
+            try
+            {
+                _connections ??= await address.ConnectAsync(_host.Time, _settings.IsPython ? _host.ControlToken : null, cancellationToken);
+                await AskAsync(_connections, cancellationToken);
+                return;
+            }
+            catch (Exception exception) when (exception is WorkerFailedException or UnwellException)
+            {
+                _trouble = exception.Message;
+            }
+
+            await Task.Delay(pause, _host.Time, cancellationToken);
+        }
+    }
+
     /// <exception cref="UnwellException">It answers, and says that it is not well.</exception>
     /// <exception cref="WorkerFailedException">It does not answer.</exception>
     private async Task AskAsync(WorkerConnections connections, CancellationToken cancellationToken)
@@ -204,18 +214,6 @@ internal sealed class WorkerDeployment : IHttpDeployment, IHealthChecked, IRecon
     }
 
     private void Say(WorkerLine line) => Log.WorkerSays(_context.Logger, line.Text);
-
-    private static void CancelQuietly(CancellationTokenSource source)
-    {
-        try
-        {
-            source.Cancel();
-        }
-        catch (ObjectDisposedException)
-        {
-            // It is up already.
-        }
-    }
 
     private static string FirstLine(string text) => text.AsSpan().Trim() is { Length: > 0 } trimmed ? trimmed[..(trimmed.IndexOf('\n') is >= 0 and int end ? end : trimmed.Length)].TrimEnd().ToString() : "(no text)";
 

@@ -8,16 +8,16 @@ namespace Serve.Embedded.Replicas.Workers;
 
 /// <summary>
 /// Sees to it that no worker outlives the server, however the server ends. A process of its own holds the reading end of a pipe; when the server is gone the pipe ends, and it kills every group that is listed and everyone who
-/// carries the mark of this server's workers. (A parent-death signal would be bound to the thread that started the worker, and would miss its children.) The process is a shell, since that is there for
+/// carries the mark of this server's workers, and everybody in their control groups where there are any. (A parent-death signal would be bound to the thread that started the worker, and would miss its children.) The process is a shell, since that is there for
 /// the executable and for a host of the library alike, at about a megabyte. It starts with the first worker.
 /// </summary>
-internal sealed class WorkerGuard(TimeProvider time, ILogger logger) : IAsyncDisposable
+internal sealed class WorkerGuard(TimeProvider time, ILogger logger, WorkerGroups groups) : IAsyncDisposable
 {
     private const string Shell = "/bin/sh";
 
     /// <summary>
     /// The mark closes two gaps: a worker that was started but not listed yet when the server died, and descendants with a session of their own. It is looked for until nobody is found,
-    /// in case somebody forks meanwhile.
+    /// in case somebody forks meanwhile. (What grep ends with says nothing: processes that end while it reads are errors to it.)
     /// </summary>
     private const string Script =
         """
@@ -28,11 +28,18 @@ internal sealed class WorkerGuard(TimeProvider time, ILogger logger) : IAsyncDis
             -) case $groups in *" $group "*) groups="${groups%% $group *} ${groups#* $group }" ;; esac ;;
           esac
         done
+        [ -n "$2" ] && echo 1 > "$2/cgroup.kill"
         for group in $groups; do kill -9 "-$group"; done
         round=0
         while [ $round -lt 20 ]; do
-          found=$(grep -lsF "$1" /proc/[0-9]*/environ) || break
+          found=$(grep -lsF "$1" /proc/[0-9]*/environ)
+          [ -n "$found" ] || break
           for file in $found; do process=${file#/proc/}; kill -9 "${process%/environ}"; done
+          round=$((round + 1))
+        done
+        round=0
+        while [ -d "$2" ] && [ $round -lt 20 ]; do
+          rmdir "$2" || find "$2" -depth -type d -exec rmdir {} + || sleep 0.1
           round=$((round + 1))
         done
         """;
@@ -55,6 +62,8 @@ internal sealed class WorkerGuard(TimeProvider time, ILogger logger) : IAsyncDis
     public TimeProvider Time => time;
 
     public ILogger Logger => logger;
+
+    public WorkerGroups Groups => groups;
 
     /// <summary>What begins the marks of this guard's workers.</summary>
     public string MarkPrefix { get; } = OperatingSystem.IsLinux() ? WorkerMark.NewPrefix() : "";
@@ -119,11 +128,11 @@ internal sealed class WorkerGuard(TimeProvider time, ILogger logger) : IAsyncDis
         (SafePipeHandle read, SafeFileHandle write) = NativeProcess.CreatePipe(writeNeverBlocks: true);
         using (read)
         {
-            // Only what it needs to find grep.
+            // Only what it needs to find grep and its like.
             Dictionary<string, string> environment = new() { ["PATH"] = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin" };
             int error = SpawnedProcess.Start(
                 Shell,
-                ["sh", "-c", Script, "serve-worker-guard", $"{WorkerMark.Variable}={MarkPrefix}"],
+                ["sh", "-c", Script, "serve-worker-guard", $"{WorkerMark.Variable}={MarkPrefix}", groups.Folder ?? ""],
                 environment,
                 "/",
                 read,

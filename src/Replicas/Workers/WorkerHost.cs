@@ -6,13 +6,14 @@ namespace Serve.Embedded.Replicas.Workers;
 /// <summary>What all workers of a server share: who watches over them, where their sockets are, and the host of Python.</summary>
 internal sealed class WorkerHost : IAsyncDisposable
 {
+    private readonly WorkerGroups _groups = WorkerGroups.OfThisProcess();
     private readonly Lazy<string> _controlToken = new(() => Convert.ToHexString(RandomNumberGenerator.GetBytes(16)));
 
     public WorkerHost(TimeProvider time, Random random, ILogger logger, Func<string, string?> environment)
     {
         Time = time;
         Random = random;
-        Guard = new(time, logger);
+        Guard = new(time, logger, _groups);
         Sockets = new(environment);
         PythonHost = new(Sockets);
         Importer = new(this);
@@ -36,6 +37,7 @@ internal sealed class WorkerHost : IAsyncDisposable
     public async ValueTask DisposeAsync()
     {
         await Guard.DisposeAsync();
+        _groups.Dispose();
         Sockets.Dispose();
     }
 }

@@ -1,4 +1,6 @@
+using System.Globalization;
 using System.Runtime.InteropServices;
+using Serve.Embedded.Config;
 
 namespace Serve.Embedded.Replicas.Workers;
 
@@ -7,9 +9,17 @@ internal sealed partial record WorkerLimits
 {
     public static readonly WorkerLimits None = new();
 
+    private const long Mebibyte = 1024 * 1024;
     private const int PriorityOfProcess = 0;
+    private const int CoreLimit = 4;
+    private const int ProcessesLimit = 6;
     private const int OpenFilesLimit = 7;
+    private const int LockedMemoryLimit = 8;
+    private const int AddressSpaceLimit = 9;
     private const int BitsPerWord = 64;
+
+    /// <summary>Microseconds; the kernel's own default.</summary>
+    private const int CpuPeriod = 100_000;
 
     /// <summary>-20, the first to run, to 19, the last.</summary>
     public int? Nice { get; init; }
@@ -20,20 +30,59 @@ internal sealed partial record WorkerLimits
     /// <summary>Open descriptors (RLIMIT_NOFILE).</summary>
     public long? OpenFiles { get; init; }
 
-    /// <summary>
-    /// Applies them to a process that has just been started. Its children have them too, but for one that it has started before this: the process has hardly begun its first instructions by then.
-    /// </summary>
-    /// <returns>What the system did not grant, in words; <see langword="null"/> = all is in force.</returns>
-    public string? Apply(int processId)
+    public RlimitsConfig Rlimits { get; init; } = new();
+
+    /// <summary>MiB, of it and its descendants together.</summary>
+    public int? MemoryMaxMb { get; init; }
+
+    /// <summary>Processors, of it and its descendants together.</summary>
+    public double? CpuMax { get; init; }
+
+    /// <summary>What its control group is to hold it to: the key as it is written, the controller that does it, and with what.</summary>
+    public IEnumerable<(string Key, string Controller, IEnumerable<(string File, string Value)> Settings)> InControlGroup
     {
+        get
+        {
+            if (MemoryMaxMb is { } mebibytes)
+            {
+                // One whose part was killed is no worker any more: all of it goes.
+                yield return ($"memory_max_mb = {mebibytes}", "memory", [("memory.max", Text(mebibytes * Mebibyte)), ("memory.oom.group", "1")]);
+            }
+
+            if (CpuMax is { } processors)
+            {
+                yield return (string.Create(CultureInfo.InvariantCulture, $"cpu_max = {processors}"), "cpu", [("cpu.max", $"{Text((long)(processors * CpuPeriod))} {Text(CpuPeriod)}")]);
+            }
+        }
+    }
+
+    private IEnumerable<Rlimit> AllRlimits =>
+    [
+        new(OpenFilesLimit, "max_open_files", OpenFiles, 1, 'n', "LimitNOFILE"),
+        new(CoreLimit, "rlimits.core_mb", Rlimits.CoreMb, Mebibyte, 'c', "LimitCORE"),
+        new(AddressSpaceLimit, "rlimits.address_space_mb", Rlimits.AddressSpaceMb, Mebibyte, 'v', "LimitAS"),
+        new(LockedMemoryLimit, "rlimits.locked_memory_mb", Rlimits.LockedMemoryMb, Mebibyte, 'l', "LimitMEMLOCK"),
+        new(ProcessesLimit, "rlimits.processes", Rlimits.Processes, 1, 'u', "LimitNPROC"),
+    ];
+
+    /// <summary>
+    /// Applies those that are a process's own to one that has just been started. Its children have them too, but for one that it has started before this: the process has hardly begun its first instructions by then.
+    /// </summary>
+    /// <returns>What the system did not grant, each in words.</returns>
+    public IReadOnlyList<string> Apply(int processId)
+    {
+        List<string> refused = [];
         if (Nice is { } nice && SetPriority(PriorityOfProcess, (uint)processId, nice) != 0)
         {
-            return $"nice = {nice} is refused: {LastError()}. A priority above the server's own needs CAP_SYS_NICE.";
+            refused.Add($"nice = {nice} is refused: {LastError()}. A priority above the server's own needs CAP_SYS_NICE, or LimitNICE= in the server's unit.");
         }
 
-        if (OpenFiles is { } files && SetLimit(processId, OpenFilesLimit, [(ulong)files, (ulong)files], 0) != 0)
+        foreach (Rlimit limit in AllRlimits)
         {
-            return $"max_open_files = {files} is refused: {LastError()}. It must not be above the server's own limit.";
+            if (limit.Value is { } value && SetLimit(processId, limit.Resource, [limit.Raw(value), limit.Raw(value)], 0) != 0)
+            {
+                refused.Add($"{limit.Key} = {value} is refused: {LastError()}. It must not be above the server's own hard limit: raise that (ulimit -H{limit.Option}, or {limit.UnitKey}= in its unit), or write less.");
+            }
         }
 
         if (CpuAffinity is { } processors)
@@ -46,14 +95,16 @@ internal sealed partial record WorkerLimits
 
             if (SetAffinity(processId, mask.Length * sizeof(ulong), mask) != 0)
             {
-                return $"cpu_affinity = [{string.Join(", ", processors)}] is refused: {LastError()}. None of them is a processor that the server may use.";
+                refused.Add($"cpu_affinity = [{string.Join(", ", processors)}] is refused: {LastError()}. None of them is a processor that the server may use (taskset -p {Environment.ProcessId} shows those).");
             }
         }
 
-        return null;
+        return refused;
     }
 
     private static string LastError() => Marshal.GetPInvokeErrorMessage(Marshal.GetLastPInvokeError());
+
+    private static string Text(long number) => number.ToString(CultureInfo.InvariantCulture);
 
     [LibraryImport("libc", EntryPoint = "setpriority", SetLastError = true)]
     private static partial int SetPriority(int which, uint who, int priority);
@@ -63,4 +114,15 @@ internal sealed partial record WorkerLimits
 
     [LibraryImport("libc", EntryPoint = "sched_setaffinity", SetLastError = true)]
     private static partial int SetAffinity(int processId, nint size, [In] ulong[] mask);
+
+    /// <param name="Resource">The kernel's number for it.</param>
+    /// <param name="Key">As an operator writes it.</param>
+    /// <param name="Value">As it is written.</param>
+    /// <param name="Unit">What of the kernel's is one of the operator's.</param>
+    /// <param name="Option">The shell's letter for it.</param>
+    /// <param name="UnitKey">systemd's key for it.</param>
+    private readonly record struct Rlimit(int Resource, string Key, long? Value, long Unit, char Option, string UnitKey)
+    {
+        public ulong Raw(long value) => value == RlimitsConfig.Unlimited ? ulong.MaxValue : (ulong)(value * Unit);
+    }
 }

@@ -45,12 +45,26 @@ internal static class WorkerMark
         }
     }
 
+    /// <summary><see langword="null"/> = the process has ended.</summary>
+    public static string? ParentOf(string process)
+    {
+        try
+        {
+            return StatFields($"/proc/{process}") is { Length: > 1 } fields ? fields[1] : null;
+        }
+        catch (IOException)
+        {
+            return null;
+        }
+    }
+
     private static bool Belongs(string folder, int session, byte[] variable)
     {
         try
         {
             string[] fields = StatFields(folder);
-            return fields[0] is not ("Z" or "X")
+            return fields.Length > 3
+                && fields[0] is not ("Z" or "X")
                 && (fields[3] == session.ToString(CultureInfo.InvariantCulture) || File.ReadAllBytes($"{folder}/environ").AsSpan().IndexOf(variable) >= 0);
         }
         catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
@@ -62,10 +76,11 @@ internal static class WorkerMark
 
     private static string StartTime(string process) => StatFields($"/proc/{process}")[19];
 
-    /// <summary>The fields after the program's name, which may itself hold spaces and brackets: state, parent, group, session, ...</summary>
+    /// <summary>The fields after the program's name, which may itself hold spaces and brackets: state, parent, group, session, ... None of a process that ends while it is read.</summary>
     private static string[] StatFields(string folder)
     {
         string stat = File.ReadAllText($"{folder}/stat");
-        return stat[(stat.LastIndexOf(')') + 2)..].Split(' ');
+        int name = stat.LastIndexOf(')');
+        return name < 0 ? [] : stat[(name + 2)..].Split(' ');
     }
 }

@@ -5,7 +5,7 @@ namespace Serve.Embedded.Replicas.Workers;
 
 /// <summary>
 /// Drains a worker's stdout and stderr: always and at once, whatever becomes of the lines, so that the worker never waits for its log. The last lines of stderr are kept
-/// even where the log leaves them out, since they say why a worker died.
+/// whatever the log takes, since they say why a worker died; where a flood has left them out, they are told when it has ended.
 /// </summary>
 internal sealed class WorkerOutput : IDisposable
 {
@@ -15,12 +15,13 @@ internal sealed class WorkerOutput : IDisposable
     private readonly ReplicaLog _errors = new();
     private readonly Action<WorkerLine> _onLine;
     private readonly LineRate _rate;
+    private int _errorsLeftOut;
 
     /// <summary>Begins to read. <paramref name="onLine"/> is called by one thread for each of the two streams, and by a timer; it must not block.</summary>
     public WorkerOutput(SafePipeHandle output, SafePipeHandle error, TimeProvider time, Action<WorkerLine> onLine)
     {
         _onLine = onLine;
-        _rate = new(time, MostLinesPerSecond, leftOut => onLine(new($"{leftOut} more lines of this worker were left out: at most {MostLinesPerSecond} are taken in a second", IsError: true, IsNotice: true)));
+        _rate = new(time, MostLinesPerSecond, leftOut => Tell(new($"{leftOut} more lines of this worker were left out: at most {MostLinesPerSecond} are taken in a second", IsError: true, IsNotice: true)));
         Ended = Task.WhenAll(DrainAsync(output, line => Take(line, isError: false)), DrainAsync(error, TakeError));
     }
 
@@ -33,23 +34,51 @@ internal sealed class WorkerOutput : IDisposable
     /// <summary>Stops reading, though somebody holds a pipe still.</summary>
     public void Cut() => _cut.Cancel();
 
+    /// <summary>Tells what the rate has kept back. Called when the streams have ended.</summary>
     public void Dispose()
     {
         _rate.Dispose();
         _cut.Dispose();
+        IReadOnlyList<string> lastWords = ErrorTail;
+        lastWords = [.. lastWords.Skip(lastWords.Count - _errorsLeftOut)];
+        if (lastWords.Count > 0)
+        {
+            Tell(new($"The last {lastWords.Count} of these lines, from its stderr:", IsError: true, IsNotice: true));
+        }
+
+        foreach (string line in lastWords)
+        {
+            Tell(new(line, IsError: true));
+        }
     }
 
     private void TakeError(string line)
     {
         _errors.Add(line);
-        Take(line, isError: true);
+        _errorsLeftOut = Take(line, isError: true) ? 0 : _errorsLeftOut + 1;
     }
 
-    private void Take(string line, bool isError)
+    private bool Take(string line, bool isError)
     {
-        if (_rate.Pass())
+        bool passes = _rate.Pass();
+        if (passes)
         {
-            _onLine(new(line, isError));
+            Tell(new(line, isError));
+        }
+
+        return passes;
+    }
+
+    private void Tell(WorkerLine line)
+    {
+        try
+        {
+            _onLine(line);
+        }
+#pragma warning disable CA1031 // Whoever takes the lines may be in trouble: the worker must not stand still for that, and its end must be told.
+        catch (Exception)
+#pragma warning restore CA1031
+        {
         }
     }
 

@@ -18,22 +18,31 @@ internal sealed class WorkerProcess
     private readonly WorkerGuard _guard;
     private readonly WorkerOutput _output;
     private readonly string _mark;
+    private readonly ControlGroup? _group;
+    private readonly string? _memoryEvents;
+    private long _outOfMemoryKills;
     private bool _asked;
-    private bool _killed;
     private bool _reaped;
 
-    private WorkerProcess(int id, string mark, WorkerGuard guard, WorkerOutput output)
+    private WorkerProcess(int id, string mark, ControlGroup? group, IReadOnlyList<string> refused, WorkerGuard guard, WorkerOutput output)
     {
         Id = id;
+        Refused = refused;
         _mark = mark;
+        _group = group;
+        _memoryEvents = group?.MemoryEventsFile;
         _guard = guard;
         _output = output;
+        IsWell();
     }
 
     public int Id { get; }
 
     /// <summary>Completes when the worker has ended, nothing is left of it, and its last lines are read. It never fails.</summary>
     public Task<WorkerExit> Exited => _exited.Task;
+
+    /// <summary>What it was to have and the system did not grant, each in words that say what to do.</summary>
+    public IReadOnlyList<string> Refused { get; }
 
     /// <summary>The last lines of stderr.</summary>
     public IReadOnlyList<string> ErrorTail => _output.ErrorTail;
@@ -79,6 +88,8 @@ internal sealed class WorkerProcess
         Dictionary<string, string> environment = new(info.Environment, StringComparer.Ordinal) { [WorkerMark.Variable] = mark };
         (SafePipeHandle output, SafeFileHandle outputEnd) = NativeProcess.CreatePipe();
         using SafeFileHandle outputWrite = outputEnd;
+        List<string> refused = [];
+        ControlGroup? group = guard.Groups.New(info.Limits, refused);
         try
         {
             (SafePipeHandle error, SafeFileHandle errorEnd) = NativeProcess.CreatePipe();
@@ -93,12 +104,8 @@ internal sealed class WorkerProcess
 
                 // If the server dies before this line, the guard finds the worker by its mark.
                 guard.Add(id);
-                if (info.Limits.Apply(id) is { } refused)
-                {
-                    onLine(new(refused, IsError: true, IsNotice: true));
-                }
-
-                WorkerProcess worker = new(id, mark, guard, new(output, error, guard.Time, onLine));
+                Limit(id, group, info.Limits, refused);
+                WorkerProcess worker = new(id, mark, group, refused, guard, new(output, error, guard.Time, onLine));
                 ChildProcesses.Watch(id, worker.OnEnded);
                 return worker;
             }
@@ -111,9 +118,13 @@ internal sealed class WorkerProcess
         catch
         {
             output.Dispose();
+            guard.Groups.Remove(group);
             throw;
         }
     }
+
+    /// <summary>It was just seen well: whomever the kernel has killed for memory until now, it was not this one.</summary>
+    public void IsWell() => Volatile.Write(ref _outOfMemoryKills, CountOutOfMemoryKills());
 
     /// <summary>Signals the worker and all of its group; nothing when it has ended.</summary>
     public void SignalGroup(int signal)
@@ -148,21 +159,26 @@ internal sealed class WorkerProcess
             return;
         }
 
-        Kill();
+        SignalGroup(SignalNames.Kill);
+        _group?.Kill();
         if (!await HasExitedAsync(LongestKill))
         {
             Log.WorkerNotKilled(_guard.Logger, Id, LongestKill.TotalSeconds);
         }
     }
 
-    private void Kill()
+    private static void Limit(int id, ControlGroup? group, WorkerLimits limits, List<string> refused)
     {
-        lock (_gate)
+        try
         {
-            _killed = true;
+            group?.Take(id.ToString(CultureInfo.InvariantCulture));
+        }
+        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
+        {
+            refused.AddRange(limits.InControlGroup.Select(l => $"{l.Key} has no effect: the worker cannot be put into its control group {group!.Folder}: {exception.Message}."));
         }
 
-        SignalGroup(SignalNames.Kill);
+        refused.AddRange(limits.Apply(id));
     }
 
     private async Task<bool> HasExitedAsync(TimeSpan within)
@@ -178,8 +194,18 @@ internal sealed class WorkerProcess
         }
     }
 
+    /// <summary>By its group where that counts its memory, else on the whole machine.</summary>
+    private long CountOutOfMemoryKills() => OutOfMemoryKills.Count(_memoryEvents ?? OutOfMemoryKills.OfMachine) ?? 0;
+
+    private OutOfMemory WasOutOfMemory() =>
+        CountOutOfMemoryKills() <= Volatile.Read(ref _outOfMemoryKills) ? OutOfMemory.No
+        : _memoryEvents is null ? OutOfMemory.Probably
+        : OutOfMemory.Yes;
+
     private async void OnEnded()
     {
+        OutOfMemory outOfMemory = WasOutOfMemory();
+        _group?.Kill();
         NativeProcess.Signal(-Id, SignalNames.Kill);
         WorkerMark.KillRemains(Id, _mark);
         _guard.Remove(Id);
@@ -189,21 +215,19 @@ internal sealed class WorkerProcess
         {
             status = NativeProcess.Reap(Id);
             _reaped = true;
-            stopped = _asked || _killed;
+            stopped = _asked;
         }
 
-        try
+        await _output.Ended.WaitAsync(LongestDrain, _guard.Time).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        if (!_output.Ended.IsCompleted)
         {
-            await _output.Ended.WaitAsync(LongestDrain, _guard.Time);
-        }
-        catch (TimeoutException)
-        {
-            // Somebody who escaped holds the pipe.
+            // Somebody who escaped holds a pipe.
             _output.Cut();
-            await _output.Ended;
+            await _output.Ended.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         }
 
         _output.Dispose();
-        _exited.SetResult(WorkerExit.Of(status, stopped));
+        _guard.Groups.Remove(_group);
+        _exited.SetResult(WorkerExit.Of(status, stopped, outOfMemory));
     }
 }

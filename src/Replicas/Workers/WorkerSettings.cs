@@ -54,4 +54,10 @@ internal sealed record WorkerSettings
     public EquatableList<int> CpuAffinity { get; init; } = [];
 
     public int? MaxOpenFiles { get; init; }
+
+    public RlimitsConfig? Rlimits { get; init; }
+
+    public int? MemoryMaxMb { get; init; }
+
+    public double? CpuMax { get; init; }
 }

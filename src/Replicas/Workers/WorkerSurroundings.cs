@@ -38,6 +38,9 @@ internal static class WorkerSurroundings
                 Nice = settings.Nice,
                 CpuAffinity = settings.CpuAffinity.Count > 0 ? settings.CpuAffinity : null,
                 OpenFiles = settings.MaxOpenFiles,
+                Rlimits = settings.Rlimits ?? new(),
+                MemoryMaxMb = settings.MemoryMaxMb,
+                CpuMax = settings.CpuMax,
             },
         };
     }
