@@ -9,7 +9,7 @@ public sealed class BinaryWorkerDeathTests
     [Fact]
     public async Task Deploy_WorkerThatDiesInAFlood_ShowsItsLastWordsAndNotTheFlood()
     {
-        using OperatorSite site = new("applications = []\n[logging_config]\nlog_level = \"ERROR\"\n");
+        using OperatorSite site = new("applications = []\n");
         await using ServeProcess server = await site.StartAsync();
 
         Finished deploy = await site.RunAsync(server, "deploy", site.Write("next.toml", "[logging_config]\nlog_level = \"ERROR\"\n" + WorkerSite.Command($"[\"sh\", \"-c\", \"{Talkative}\"]")), "--wait");

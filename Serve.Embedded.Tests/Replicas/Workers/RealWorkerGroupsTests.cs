@@ -31,6 +31,20 @@ public sealed class RealWorkerGroupsTests : IAsyncDisposable
     }
 
     [Fact]
+    public async Task Start_WorkerForksAtOnce_ItsChildIsInTheGroupAndUnderTheLimitsToo()
+    {
+        for (int i = 1; i <= 20; i++)
+        {
+            WorkerProcess worker = await _workers.StartedAsync(TestWorkers.Shell("sleep 1000 & echo $!; wait") with { Limits = new() { OpenFiles = 77 } });
+            string child = _workers.Texts.Last();
+
+            Assert.EndsWith($"/w{i}\n", await File.ReadAllTextAsync($"/proc/{child}/cgroup", TestContext.Current.CancellationToken), StringComparison.Ordinal);
+            Assert.Matches("Max open files +77 +77 ", await File.ReadAllTextAsync($"/proc/{child}/limits", TestContext.Current.CancellationToken));
+            await worker.StopAsync(TimeSpan.Zero).WaitAsync(TestContext.Current.CancellationToken);
+        }
+    }
+
+    [Fact]
     public async Task StopAsync_DeadlineIsOver_KillsWhomNoSignalReaches()
     {
         (WorkerProcess worker, string escapee) = await WithEscapeeAsync();

@@ -46,10 +46,12 @@ internal sealed class TestWorkers : IAsyncDisposable
     public Task<WorkerExit> RunAsync(string script) => RunAsync(Shell(script));
 
     /// <summary>A worker that has written a line, so that its program runs and its traps are set.</summary>
-    public async Task<WorkerProcess> StartedAsync(string script)
+    public Task<WorkerProcess> StartedAsync(string script) => StartedAsync(Shell(script));
+
+    public async Task<WorkerProcess> StartedAsync(WorkerStartInfo info)
     {
         TaskCompletionSource wrote = new(TaskCreationOptions.RunContinuationsAsynchronously);
-        WorkerProcess worker = Start(script, _ => wrote.TrySetResult());
+        WorkerProcess worker = Start(info, _ => wrote.TrySetResult());
         await wrote.Task.WaitAsync(TestContext.Current.CancellationToken);
         return worker;
     }

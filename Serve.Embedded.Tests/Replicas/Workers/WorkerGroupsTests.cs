@@ -50,7 +50,7 @@ public sealed class WorkerGroupsTests : IDisposable
 
         ControlGroup group = groups.New(new() { MemoryMaxMb = 512, CpuMax = 0.5 }, _refused)!;
 
-        Assert.Equal([$"memory_max_mb = 512 has no effect: the server's control group {_own} does not have the controller 'memory'. Under systemd set Delegate=yes in its unit."], _refused);
+        Assert.Equal([$"memory_max_mb = 512 has no effect: the server's control group {_own} does not have the controller 'memory'. Under systemd set Delegate=yes in its unit; where version 1 of control groups holds the controller, boot with version 2 alone."], _refused);
         Assert.Equal(["50000", "100000"], group.Read("cpu.max"));
     }
 

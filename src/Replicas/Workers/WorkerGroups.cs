@@ -175,7 +175,7 @@ internal sealed class WorkerGroups : IDisposable
 
         if (!_own!.Read("cgroup.controllers").Contains(controller))
         {
-            return $"the server's control group {_own.Folder} does not have the controller '{controller}'. Under systemd set Delegate=yes in its unit";
+            return $"the server's control group {_own.Folder} does not have the controller '{controller}'. Under systemd set Delegate=yes in its unit; where version 1 of control groups holds the controller, boot with version 2 alone";
         }
 
         string wanted = $"+{controller}";

@@ -66,7 +66,7 @@ internal sealed partial record WorkerLimits
     ];
 
     /// <summary>
-    /// Applies those that are a process's own to one that has just been started. Its children have them too, but for one that it has started before this: the process has hardly begun its first instructions by then.
+    /// Applies those that are a process's own. Its children to come have them too.
     /// </summary>
     /// <returns>What the system did not grant, each in words.</returns>
     public IReadOnlyList<string> Apply(int processId)

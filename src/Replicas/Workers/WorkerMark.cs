@@ -24,24 +24,46 @@ internal static class WorkerMark
     /// <summary>Kills what is left of a worker whose leader has ended and was not reaped: its session, and all who carry its mark.</summary>
     public static void KillRemains(int leader, string mark)
     {
-        byte[] variable = Encoding.UTF8.GetBytes($"{Variable}={mark}\0");
         for (int round = 0; round < MostRounds; round++)
         {
             bool found = false;
-            foreach (string folder in Directory.EnumerateDirectories("/proc"))
+            foreach (int process in Others(leader, mark))
             {
-                if (int.TryParse(Path.GetFileName(folder.AsSpan()), NumberStyles.None, CultureInfo.InvariantCulture, out int process)
-                    && process != leader
-                    && Belongs(folder, leader, variable))
-                {
-                    found |= NativeProcess.Signal(process, SignalNames.Kill);
-                }
+                found |= NativeProcess.Signal(process, SignalNames.Kill);
             }
 
             if (!found)
             {
                 return;
             }
+        }
+    }
+
+    /// <summary>A worker's processes beside its leader: who is in its session, and all who carry its mark.</summary>
+    public static IEnumerable<int> Others(int leader, string mark)
+    {
+        byte[] variable = Encoding.UTF8.GetBytes($"{Variable}={mark}\0");
+        foreach (string folder in Directory.EnumerateDirectories("/proc"))
+        {
+            if (int.TryParse(Path.GetFileName(folder.AsSpan()), NumberStyles.None, CultureInfo.InvariantCulture, out int process)
+                && process != leader
+                && Belongs(folder, leader, variable))
+            {
+                yield return process;
+            }
+        }
+    }
+
+    /// <summary>Whether a process that has one thread yet has started another. Where the kernel does not tell, it may have.</summary>
+    public static bool HasChildren(int process)
+    {
+        try
+        {
+            return File.ReadAllText(string.Create(CultureInfo.InvariantCulture, $"/proc/{process}/task/{process}/children")).Length > 0;
+        }
+        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
+        {
+            return true;
         }
     }
 

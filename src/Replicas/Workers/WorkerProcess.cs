@@ -88,10 +88,11 @@ internal sealed class WorkerProcess
         Dictionary<string, string> environment = new(info.Environment, StringComparer.Ordinal) { [WorkerMark.Variable] = mark };
         (SafePipeHandle output, SafeFileHandle outputEnd) = NativeProcess.CreatePipe();
         using SafeFileHandle outputWrite = outputEnd;
-        List<string> refused = [];
-        ControlGroup? group = guard.Groups.New(info.Limits, refused);
+        ControlGroup? group = null;
         try
         {
+            List<string> refused = [];
+            group = guard.Groups.New(info.Limits, refused);
             (SafePipeHandle error, SafeFileHandle errorEnd) = NativeProcess.CreatePipe();
             using SafeFileHandle errorWrite = errorEnd;
             try
@@ -104,7 +105,7 @@ internal sealed class WorkerProcess
 
                 // If the server dies before this line, the guard finds the worker by its mark.
                 guard.Add(id);
-                Limit(id, group, info.Limits, refused);
+                refused.AddRange(WorkerBounds.Set(id, mark, group, info.Limits));
                 WorkerProcess worker = new(id, mark, group, refused, guard, new(output, error, guard.Time, onLine));
                 ChildProcesses.Watch(id, worker.OnEnded);
                 return worker;
@@ -165,20 +166,6 @@ internal sealed class WorkerProcess
         {
             Log.WorkerNotKilled(_guard.Logger, Id, LongestKill.TotalSeconds);
         }
-    }
-
-    private static void Limit(int id, ControlGroup? group, WorkerLimits limits, List<string> refused)
-    {
-        try
-        {
-            group?.Take(id.ToString(CultureInfo.InvariantCulture));
-        }
-        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
-        {
-            refused.AddRange(limits.InControlGroup.Select(l => $"{l.Key} has no effect: the worker cannot be put into its control group {group!.Folder}: {exception.Message}."));
-        }
-
-        refused.AddRange(limits.Apply(id));
     }
 
     private async Task<bool> HasExitedAsync(TimeSpan within)
