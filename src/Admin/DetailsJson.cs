@@ -141,7 +141,7 @@ internal static class DetailsJson
             json.WriteString("replica_id", replica.Id);
             json.WriteNumber("rank", replica.Rank);
             json.WriteString("state", Ray(replica.State.ToString()));
-            json.WriteNumber("pid", Environment.ProcessId);
+            json.WriteNumber("pid", replica.Process?.ProcessId ?? Environment.ProcessId);
             json.WriteNumber("ongoing_requests", replica.Permits.Ongoing);
             json.WriteNumber("threads", replica.ThreadCount);
             json.WriteEndObject();

@@ -9,6 +9,9 @@ internal interface IReplicaProcess
     /// <summary>Completes when it has lived long enough, with the reason: another shall take its place.</summary>
     Task<string> WornOut { get; }
 
+    /// <summary>Its number in the system; <see langword="null"/> = it was not started yet.</summary>
+    int? ProcessId { get; }
+
     /// <summary>What it wrote last to stderr: why it died, if it did.</summary>
     IReadOnlyList<string> LastWords { get; }
 

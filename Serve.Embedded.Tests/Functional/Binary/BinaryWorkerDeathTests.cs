@@ -1,3 +1,6 @@
+using System.Diagnostics;
+using System.Text.Json;
+
 namespace Serve.Embedded.Tests.Functional.Binary;
 
 /// <summary>What an operator sees of workers that die, and of what the system does not grant them.</summary>
@@ -18,8 +21,9 @@ public sealed class BinaryWorkerDeathTests
         Assert.Equal(1, deploy.ExitCode);
         Assert.Contains("exit code 3", deploy.Error, StringComparison.Ordinal);
         Assert.Contains("Its last log lines: the disk is missing", deploy.Error, StringComparison.Ordinal);
-        Assert.DoesNotContain("noise", deploy.Error, StringComparison.Ordinal);
+        Assert.DoesNotContain("| noise", deploy.Error, StringComparison.Ordinal);
         Assert.Contains("that failed:\n  the disk is missing", status.Out, StringComparison.Ordinal);
+        Assert.DoesNotContain("\n  noise", status.Out, StringComparison.Ordinal);
     }
 
     /// <summary>Every replica of two deployments lacks the same, and it is said once; what is granted is not spoken of.</summary>
@@ -38,6 +42,19 @@ public sealed class BinaryWorkerDeathTests
         Assert.StartsWith("The workers of 'Worker' of application 'py' run without something that they were to have: memory_max_mb = 512 has no effect: ", notice, StringComparison.Ordinal);
         Assert.DoesNotContain("core_mb", status.Out, StringComparison.Ordinal);
         Assert.Contains("HEALTHY", status.Out, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Details_Worker_NameItsProcessAndNotTheServers()
+    {
+        using OperatorSite site = await WorkerSite.CreateAsync();
+        await using ServeProcess server = await site.StartAsync();
+        using Process worker = await WorkerSite.AskForProcessAsync(server);
+
+        using JsonDocument details = JsonDocument.Parse(await server.Client.GetStringAsync(new Uri(server.AdminAddress, "/api/serve/applications/"), server.Deadline));
+
+        JsonElement replicas = details.RootElement.GetProperty("applications").GetProperty("py").GetProperty("deployments").GetProperty("Worker").GetProperty("replicas");
+        Assert.Contains(worker.Id, replicas.EnumerateArray().Select(static r => r.GetProperty("pid").GetInt32()));
     }
 
     [Fact]

@@ -201,7 +201,7 @@ public sealed class BinaryWorkerTests
             site.Write("worker.py", code);
         }
 
-        Finished deploy = await site.RunAsync(server, "deploy", site.Write("next.toml", WorkerSite.Config("", application)), "--wait");
+        Finished deploy = await site.RunAsync(server, "deploy", site.Write("next.toml", WorkerSite.Config("max_constructor_retry_count = 1", application)), "--wait");
         Finished status = await site.RunAsync(server, "status");
 
         await enough.CancelAsync();

@@ -42,6 +42,9 @@ public sealed class RealWorkerGroupsTests : IAsyncDisposable
             Assert.Matches("Max open files +77 +77 ", await File.ReadAllTextAsync($"/proc/{child}/limits", TestContext.Current.CancellationToken));
             await worker.StopAsync(TimeSpan.Zero).WaitAsync(TestContext.Current.CancellationToken);
         }
+
+        await _workers.Guard.DisposeAsync();
+        AssertGoes(_groups.Folder!, groups: null);
     }
 
     [Fact]

@@ -38,6 +38,8 @@ internal sealed class WorkerDeployment : IHttpDeployment, IHealthChecked, IRecon
 
     public Task<string> WornOut => _wear.IsOut;
 
+    public int? ProcessId => _process?.Id;
+
     public IReadOnlyList<string> LastWords => _process?.ErrorTail ?? [];
 
     public IReadOnlyList<string> Refused => _process?.Refused ?? [];
