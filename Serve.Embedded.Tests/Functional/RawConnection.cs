@@ -8,7 +8,10 @@ internal sealed class RawConnection(Socket socket) : IDisposable
 {
     private readonly byte[] _buffer = new byte[64 * 1024];
 
-    public async Task SendAsync(string text) => await socket.SendAsync(Encoding.ASCII.GetBytes(text), TestServer.Deadline);
+    /// <summary>In which what comes is read.</summary>
+    public Encoding Encoding { get; init; } = Encoding.UTF8;
+
+    public async Task SendAsync(string text) => await socket.SendAsync(Encoding.Latin1.GetBytes(text), TestServer.Deadline);
 
     /// <summary>Reads until the text has come; returns all that was read by then.</summary>
     public async Task<string> ReadUntilAsync(string text)
@@ -22,7 +25,7 @@ internal sealed class RawConnection(Socket socket) : IDisposable
                 throw new InvalidOperationException($"The connection ended before '{text}' came; read: {read}");
             }
 
-            read.Append(Encoding.UTF8.GetString(_buffer, 0, count));
+            read.Append(Encoding.GetString(_buffer, 0, count));
         }
 
         return read.ToString();
@@ -37,7 +40,7 @@ internal sealed class RawConnection(Socket socket) : IDisposable
             int count;
             while ((count = await socket.ReceiveAsync(_buffer, TestServer.Deadline)) > 0)
             {
-                read.Append(Encoding.UTF8.GetString(_buffer, 0, count));
+                read.Append(Encoding.GetString(_buffer, 0, count));
             }
         }
         catch (SocketException)

@@ -1,4 +1,5 @@
 using System.Net.Sockets;
+using System.Text;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
 using Microsoft.Extensions.Logging.Testing;
@@ -72,11 +73,11 @@ internal sealed class TestServer : IAsyncDisposable
     public HttpClient NewClient() => new(new SocketsHttpHandler { UseProxy = false, AllowAutoRedirect = false }) { BaseAddress = Address };
 
     /// <summary>A connection on which a test says what it likes.</summary>
-    public async Task<RawConnection> ConnectAsync()
+    public async Task<RawConnection> ConnectAsync(Encoding? encoding = null)
     {
         Socket socket = new(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp) { NoDelay = true };
         await socket.ConnectAsync(Address.Host, Address.Port, Deadline);
-        return new(socket);
+        return new(socket) { Encoding = encoding ?? Encoding.UTF8 };
     }
 
     public async Task<ApplyOutcome> ApplyAsync(ServeConfig config) =>

@@ -89,6 +89,13 @@ internal sealed class Exchange : IHttpRequestLifetimeFeature
 
         RouteTable routes = _proxy.Routes;
         string path = _request.Path;
+        if (RequestFaults.Of(_request, out int faultCode) is { } fault)
+        {
+            await BadRequestAsync(faultCode, fault);
+            WriteAccessLog(path);
+            return;
+        }
+
         if (path.StartsWith("/-/", StringComparison.Ordinal) &&
             BuiltInPaths.TryAnswer(path, routes, _proxy.HadRoutes, _proxy.IsDraining, out int statusCode, out string contentType, out string body))
         {
@@ -350,7 +357,10 @@ internal sealed class Exchange : IHttpRequestLifetimeFeature
             case DeploymentUnavailableException unavailable:
                 return ErrorAsync(StatusCodes.Status503ServiceUnavailable, unavailable.Message);
             case BadHttpRequestException bad:
-                return ErrorAsync(bad.StatusCode, bad.Message);
+                return BadRequestAsync(bad.StatusCode, bad.Message);
+            case IOException { InnerException: OverflowException } bad:
+                // A chunk whose size no number holds: Kestrel does not call it a bad request.
+                return BadRequestAsync(StatusCodes.Status400BadRequest, bad.Message);
             case WorkerFailedException failed:
                 Log.WorkerFailed(_proxy.RequestLog, failed.Message);
                 return ErrorAsync(StatusCodes.Status502BadGateway, failed.Message);
@@ -417,6 +427,13 @@ internal sealed class Exchange : IHttpRequestLifetimeFeature
 
     private Task TimedOutAsync() =>
         ErrorAsync(StatusCodes.Status408RequestTimeout, ErrorResponses.TimedOut(_scope.RequestId!, _timeout ?? default));
+
+    /// <summary>After a request that is not to be trusted, nothing else on its connection is.</summary>
+    private Task BadRequestAsync(int statusCode, string message)
+    {
+        _response.Headers.Connection = "close";
+        return ErrorAsync(statusCode, message);
+    }
 
     private Task ErrorAsync(int statusCode, string message) =>
         ErrorResponses.WriteAsync(_features, _response, _body, statusCode, message);

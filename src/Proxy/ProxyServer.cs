@@ -3,6 +3,7 @@ using System.Net.Sockets;
 using Microsoft.AspNetCore.Hosting.Server.Features;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
 using Microsoft.Extensions.Options;
+using Serve.Embedded.Replicas.Workers;
 
 namespace Serve.Embedded.Proxy;
 
@@ -25,7 +26,15 @@ internal sealed class ProxyServer : IAsyncDisposable
         _application = application;
         _listener = new(application.Environment.Loggers, handedOver);
         _connections = new(application);
-        KestrelServerOptions options = new() { AddServerHeader = false };
+
+        // A line that ends with a line feed alone ends elsewhere for other servers. Kestrel has no option for it, and reads this when its options are first used.
+        AppContext.SetSwitch("Microsoft.AspNetCore.Server.Kestrel.DisableHttp1LineFeedTerminators", true);
+        KestrelServerOptions options = new()
+        {
+            AddServerHeader = false,
+            RequestHeaderEncodingSelector = static _ => HeaderEncoding.Instance,
+            ResponseHeaderEncodingSelector = static _ => HeaderEncoding.Instance,
+        };
         foreach (IPEndPoint endpoint in endpoints)
         {
             options.Listen(endpoint, listen =>

@@ -2,6 +2,7 @@ using System.Collections.Concurrent;
 using System.IO.Pipelines;
 using System.Text;
 using Microsoft.AspNetCore.Connections;
+using Serve.Embedded.Replicas.Workers;
 using Serve.Embedded.Telemetry;
 
 namespace Serve.Embedded.Proxy;
@@ -69,6 +70,7 @@ internal sealed class ServingConnections(ProxyApplication proxy)
         ServingConnection serving = new(connection, proxy.Environment.Time);
         _open[serving] = 0;
         connection.Features.Set(serving);
+        connection.Features.Set(HeaderEncoding.Instance);
         try
         {
             await next(connection);

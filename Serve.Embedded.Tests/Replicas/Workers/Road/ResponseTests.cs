@@ -61,6 +61,18 @@ public sealed class ResponseTests
         Assert.Equal("abcde", Dechunk(await host.GetAsync()));
     }
 
+    /// <summary>A server that is not ours, as here, sends ASCII alone: a worker's header that holds more must not cost the client the response.</summary>
+    [Fact]
+    public async Task Send_HeaderBeyondAscii_DoesNotBreakTheResponse()
+    {
+        string response = await AnswerAsync("HTTP/1.1 200 Pr\u00e9t\r\nContent-Disposition: attachment; filename=\"\u00e9.txt\"\r\nX-Other: 1\r\nContent-Length: 2\r\n\r\nok");
+
+        Assert.StartsWith("HTTP/1.1 200 ", response);
+        Assert.Contains("\r\nContent-Disposition: attachment; filename=\"?.txt\"\r\n", response);
+        Assert.Contains("\r\nX-Other: 1\r\n", response);
+        Assert.EndsWith("\r\n\r\nok", response);
+    }
+
     [Fact]
     public async Task Send_InterimAnswers_AreSkipped()
     {

@@ -6,7 +6,6 @@ namespace Serve.Embedded.Tests.Replicas.Workers.Road;
 /// <summary>A worker that says exactly what a test has written, byte for byte, on a Unix socket.</summary>
 internal sealed class ScriptedWorker : IAsyncDisposable
 {
-    private readonly string _path = Path.Combine(Path.GetTempPath(), $"serve-road-{Path.GetRandomFileName()}");
     private readonly Socket _listener = new(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
     private readonly Func<WorkerSide, Task> _script;
     private readonly List<Task> _connections = [];
@@ -17,11 +16,14 @@ internal sealed class ScriptedWorker : IAsyncDisposable
     public ScriptedWorker(Func<WorkerSide, Task> script)
     {
         _script = script;
-        EndPoint = new UnixDomainSocketEndPoint(_path);
+        EndPoint = new UnixDomainSocketEndPoint(Path);
         _listener.Bind(EndPoint);
         _listener.Listen();
         _accepting = AcceptAsync();
     }
+
+    /// <summary>Its socket's.</summary>
+    public string Path { get; } = System.IO.Path.Combine(System.IO.Path.GetTempPath(), $"serve-road-{System.IO.Path.GetRandomFileName()}");
 
     public EndPoint EndPoint { get; }
 
@@ -38,7 +40,7 @@ internal sealed class ScriptedWorker : IAsyncDisposable
         }
 
         await Task.WhenAll(_connections);
-        File.Delete(_path);
+        File.Delete(Path);
     }
 
     private async Task AcceptAsync()

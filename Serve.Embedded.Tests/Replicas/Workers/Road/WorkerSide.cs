@@ -13,6 +13,9 @@ internal sealed class WorkerSide(Socket socket, int index) : IDisposable
 
     public int Index => index;
 
+    /// <summary>Something has come that nobody has read.</summary>
+    public bool HasMore => _read.Length > 0 || socket.Available > 0;
+
     /// <summary>Completes when the road has closed the connection.</summary>
     public async Task ClosedAsync()
     {

@@ -18,6 +18,7 @@ internal static class RequestHead
     /// <param name="framing">How its body is sent.</param>
     /// <param name="upgrades">Whether the worker is offered to take the connection over.</param>
     /// <param name="buffer">Where it is written.</param>
+    /// <exception cref="BadHttpRequestException">A header is none that another server must understand in the same way.</exception>
     public static void Write(IFeatureCollection features, IHttpRequestFeature request, BodyFraming framing, bool upgrades, WireBuffer buffer)
     {
         buffer.Write(request.Method);
@@ -43,6 +44,7 @@ internal static class RequestHead
                 continue;
             }
 
+            ThrowIfInvalid(header.Key, header.Value);
             WriteHeader(header.Key, header.Value, buffer);
         }
 
@@ -58,6 +60,22 @@ internal static class RequestHead
 
     /// <summary>Whether a header says where a request goes or ends, so that it must not come after the body.</summary>
     public static bool Frames(string name) => IsWrittenApart(name, requestId: null);
+
+    private static void ThrowIfInvalid(string name, StringValues values)
+    {
+        if (!HeaderText.IsName(name))
+        {
+            throw new BadHttpRequestException("The name of a request header holds a character that no name may have. Letters, digits and !#$%&'*+-.^_`|~ are allowed.");
+        }
+
+        foreach (string? value in values)
+        {
+            if (value is not null && !HeaderText.IsValue(value))
+            {
+                throw new BadHttpRequestException($"The request header {name} holds a control character.");
+            }
+        }
+    }
 
     private static bool IsWrittenApart(string name, string? requestId) => name.Length switch
     {
@@ -136,6 +154,7 @@ internal static class RequestHead
         }
     }
 
+    /// <summary>Writes what may stand in a header, and nothing else.</summary>
     public static void WriteHeader(string name, StringValues values, WireBuffer buffer)
     {
         foreach (string? value in values)

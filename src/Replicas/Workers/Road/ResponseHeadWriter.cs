@@ -10,16 +10,17 @@ namespace Serve.Embedded.Replicas.Workers;
 /// <summary>Hands a worker's status and headers to the response of the client.</summary>
 internal static class ResponseHeadWriter
 {
+    /// <param name="features">The client's request.</param>
     /// <param name="reader">What has the head.</param>
     /// <param name="response">The client's response.</param>
     /// <param name="closes">Whether the client's connection ends with it, because the request has not.</param>
-    public static void Write(ResponseReader reader, IHttpResponseFeature response, bool closes)
+    public static void Write(IFeatureCollection features, ResponseReader reader, IHttpResponseFeature response, bool closes)
     {
         ResponseHead head = reader.Head;
         ReadOnlySpan<byte> bytes = reader.HeadBytes.Span;
         response.StatusCode = head.StatusCode;
         string reason = head.Reason(bytes);
-        if (reason.Length > 0 && reason != ReasonPhrases.GetReasonPhrase(head.StatusCode))
+        if (reason.Length > 0 && Ascii.IsValid(reason) && reason != ReasonPhrases.GetReasonPhrase(head.StatusCode))
         {
             response.ReasonPhrase = reason;
         }
@@ -36,7 +37,7 @@ internal static class ResponseHeadWriter
                 continue;
             }
 
-            StringValues value = Encoding.Latin1.GetString(place.Value(bytes));
+            StringValues value = Text(place.Value(bytes), features);
             headers[name] = headers.TryGetValue(name, out StringValues before) ? StringValues.Concat(before, value) : value;
         }
 
@@ -51,7 +52,7 @@ internal static class ResponseHeadWriter
             {
                 if (Ascii.EqualsIgnoreCase(place.Name(bytes), "Upgrade"u8))
                 {
-                    headers.Upgrade = Encoding.Latin1.GetString(place.Value(bytes));
+                    headers.Upgrade = Text(place.Value(bytes), features);
                 }
             }
         }
@@ -61,6 +62,12 @@ internal static class ResponseHeadWriter
             headers.Connection = "close";
         }
     }
+
+    /// <summary>A value as the server will send it. A server that is not ours sends ASCII alone, and would rather send nothing than anything else.</summary>
+    private static string Text(ReadOnlySpan<byte> value, IFeatureCollection features) =>
+        Ascii.IsValid(value) ? Encoding.ASCII.GetString(value) :
+        features.Get<HeaderEncoding>() is { } encoding ? encoding.GetString(value) :
+        Encoding.ASCII.GetString(value).Replace('\uFFFD', '?');
 
     /// <summary>A request id was sent already, by whoever gave it.</summary>
     private static bool IsWrittenApart(string name, bool hasRequestId) => name.Length switch

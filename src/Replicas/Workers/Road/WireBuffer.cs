@@ -1,5 +1,3 @@
-using System.Text;
-
 namespace Serve.Embedded.Replicas.Workers;
 
 /// <summary>Bytes on their way to a worker: grows as needed, and is used again for the next request of its connection.</summary>
@@ -44,8 +42,8 @@ internal sealed class WireBuffer(int capacity)
         Length += bytes.Length;
     }
 
-    /// <summary>ASCII as it is; anything else as UTF-8, which is how the server has read it.</summary>
-    public void Write(ReadOnlySpan<char> text) => Length += Encoding.UTF8.GetBytes(text, GetSpan(text.Length * 3));
+    /// <summary>ASCII as it is; anything else as the server has read it.</summary>
+    public void Write(ReadOnlySpan<char> text) => Length += HeaderEncoding.Instance.GetBytes(text, GetSpan(text.Length * 3));
 
     public void Write<T>(T value, ReadOnlySpan<char> format = default)
         where T : IUtf8SpanFormattable

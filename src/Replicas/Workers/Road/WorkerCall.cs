@@ -55,7 +55,7 @@ internal sealed class WorkerCall(WorkerConnection connection)
             }
 
             await _reader.ReadHeadAsync(HttpMethods.IsHead(request.Method), upgrade is not null);
-            ResponseHeadWriter.Write(_reader, features.GetRequiredFeature<IHttpResponseFeature>(), _upload is { HasEnded: false });
+            ResponseHeadWriter.Write(features, _reader, features.GetRequiredFeature<IHttpResponseFeature>(), _upload is { HasEnded: false });
             if (_reader.Head.StatusCode == StatusCodes.Status101SwitchingProtocols)
             {
                 _responseBegun = true;
