@@ -108,6 +108,7 @@ internal sealed class RandomConfig(int seed)
         MaxOngoingRequests = Maybe(() => _random.Next(1, 1_000_000)),
         MaxQueuedRequests = Maybe(() => _random.Next(-1, 1_000_000)),
         MaxQueueWait = Maybe(Seconds),
+        MaxWebsockets = Maybe(() => _random.Next(0, 1_000_000)),
         GracefulShutdownTimeout = Maybe(Delay),
         GracefulShutdownWaitLoop = Maybe(Delay),
         HealthCheckPeriod = Maybe(Seconds),

@@ -150,6 +150,7 @@ public sealed class ReplicaLifeTests
             (goal with { MaxOngoingRequests = 7 }, false),
             (goal with { MaxQueuedRequests = 7 }, false),
             (goal with { MaxQueueWait = TimeSpan.FromSeconds(1) }, false),
+            (goal with { MaxWebsockets = 1 }, false),
             (goal with { GracefulShutdownTimeout = TimeSpan.FromSeconds(1) }, false),
             (goal with { HealthCheckPeriod = TimeSpan.FromSeconds(1) }, false),
             (goal with { HealthCheckTimeout = TimeSpan.FromSeconds(1) }, false),

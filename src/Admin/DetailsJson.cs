@@ -109,6 +109,7 @@ internal static class DetailsJson
         json.WriteNumber("max_ongoing_requests", deployment.Goal.MaxOngoingRequests);
         json.WriteNumber("max_queued_requests", deployment.Goal.MaxQueuedRequests);
         WriteSeconds(json, "max_queue_wait_s", deployment.Goal.MaxQueueWait);
+        WriteNumber(json, "max_websockets", deployment.Goal.MaxWebsockets);
         json.WriteNumber("graceful_shutdown_timeout_s", deployment.Goal.GracefulShutdownTimeout.TotalSeconds);
         json.WritePropertyName("user_config");
         if (deployment.Goal.UserConfig is { } userConfig)
@@ -143,6 +144,7 @@ internal static class DetailsJson
             json.WriteString("state", Ray(replica.State.ToString()));
             json.WriteNumber("pid", replica.Process?.ProcessId ?? Environment.ProcessId);
             json.WriteNumber("ongoing_requests", replica.Permits.Ongoing);
+            json.WriteNumber("websockets", replica.Upgrades.Count);
             json.WriteNumber("threads", replica.ThreadCount);
             json.WriteEndObject();
         }
@@ -186,6 +188,18 @@ internal static class DetailsJson
         json.WriteNumber("cancelled", totals.Cancelled);
         json.WriteNumber("timed_out", totals.TimedOut);
         json.WriteEndObject();
+    }
+
+    private static void WriteNumber(Utf8JsonWriter json, string name, int? number)
+    {
+        if (number is { } set)
+        {
+            json.WriteNumber(name, set);
+        }
+        else
+        {
+            json.WriteNull(name);
+        }
     }
 
     private static void WriteSeconds(Utf8JsonWriter json, string name, TimeSpan? time)

@@ -85,6 +85,8 @@ internal static class DeploymentKeys
             "Requests that wait, for each handle, while every replica is busy; one more is refused at once. Unlimited still ends at about a million.", inCode: "100")
         .Value("max_queue_wait_s", new OptionalType<TimeSpan>(Duration), r => r.MaxQueueWait, (r, v) => r with { MaxQueueWait = v }, UpdateKind.Live,
             "A request that has waited this long is refused.", example: "10.0")
+        .Value("max_websockets", new OptionalType<int>(new IntegerType<int>(0, 1_000_000)), r => r.MaxWebsockets, (r, v) => r with { MaxWebsockets = v }, UpdateKind.Live,
+            "Upgraded connections (WebSockets) that each replica may have at the same time; they hold no permit of max_ongoing_requests then, and one more is refused at once. Not set: each holds a permit for as long as it lives.", example: "1000")
         .Value("graceful_shutdown_timeout_s", new OptionalType<TimeSpan>(new SecondsType(0, 86400)), r => r.GracefulShutdownTimeout, (r, v) => r with { GracefulShutdownTimeout = v }, UpdateKind.Live,
             "How long a replica that is to stop may finish what it has begun.", inCode: "20.0")
         .Value("graceful_shutdown_wait_loop_s", new OptionalType<TimeSpan>(new SecondsType(0, 86400)), r => r.GracefulShutdownWaitLoop, (r, v) => r with { GracefulShutdownWaitLoop = v }, UpdateKind.Live,

@@ -145,6 +145,9 @@ internal sealed record DeploymentConfig
 
     public TimeSpan? MaxQueueWait { get; init; }
 
+    /// <summary><see langword="null"/> = an upgraded connection holds a permit.</summary>
+    public int? MaxWebsockets { get; init; }
+
     public TimeSpan? GracefulShutdownTimeout { get; init; }
 
     /// <summary>Ray Serve's; it has no effect here.</summary>

@@ -355,6 +355,7 @@ internal sealed class DeploymentState
         MaxOngoingRequests = goal.MaxOngoingRequests,
         MaxQueuedRequests = goal.MaxQueuedRequests,
         MaxQueueWait = goal.MaxQueueWait,
+        MaxWebsockets = goal.MaxWebsockets,
         BackpressureStatusCode = goal.BackpressureStatusCode,
         RetryAfterS = goal.RetryAfterS,
         Retry = goal.Retry,

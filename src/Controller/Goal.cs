@@ -64,6 +64,9 @@ internal sealed record DeploymentGoal
 
     public TimeSpan? MaxQueueWait { get; init; }
 
+    /// <summary><see langword="null"/> = an upgraded connection holds a permit.</summary>
+    public int? MaxWebsockets { get; init; }
+
     public TimeSpan GracefulShutdownTimeout { get; init; } = TimeSpan.FromSeconds(20);
 
     public int BackpressureStatusCode { get; init; } = 503;

@@ -51,6 +51,7 @@ internal sealed class GoalBuilder(DeploymentRegistry registry, string folder)
             MaxOngoingRequests = written?.MaxOngoingRequests ?? code.MaxOngoingRequests,
             MaxQueuedRequests = written?.MaxQueuedRequests ?? code.MaxQueuedRequests,
             MaxQueueWait = written?.MaxQueueWait ?? code.MaxQueueWait,
+            MaxWebsockets = written?.MaxWebsockets ?? code.MaxWebsockets,
             GracefulShutdownTimeout = written?.GracefulShutdownTimeout ?? code.GracefulShutdownTimeout,
             HealthCheckPeriod = written?.HealthCheckPeriod ?? code.HealthCheckPeriod,
             HealthCheckTimeout = written?.HealthCheckTimeout ?? code.HealthCheckTimeout,

@@ -81,12 +81,12 @@ internal sealed class ReplicaActs(ServeEnvironment environment, ILogger logger, 
             long began = environment.Time.GetTimestamp();
             if (!await IsIdleAsync(replica, grace))
             {
-                Log.ReplicaCancels(logger, replica.Id, deployment.Name, deployment.Served.Application, replica.Permits.Ongoing, grace.TotalSeconds);
+                Log.ReplicaCancels(logger, replica.Id, deployment.Name, deployment.Served.Application, replica.Ongoing, grace.TotalSeconds);
                 if (!await EndOngoingAsync(replica))
                 {
-                    Log.ReplicaAbandoned(logger, replica.Id, deployment.Name, deployment.Served.Application, replica.Permits.Ongoing);
+                    Log.ReplicaAbandoned(logger, replica.Id, deployment.Name, deployment.Served.Application, replica.Ongoing);
                     tell(new ControllerMessage.Abandoned(deployment, replica));
-                    await replica.Permits.WhenIdle();
+                    await replica.WhenIdle();
                 }
             }
 
@@ -163,7 +163,7 @@ internal sealed class ReplicaActs(ServeEnvironment environment, ILogger logger, 
         }
     }
 
-    private Task<bool> IsIdleAsync(Replica replica, TimeSpan within) => IsDoneAsync(replica.Permits.WhenIdle(), within);
+    private Task<bool> IsIdleAsync(Replica replica, TimeSpan within) => IsDoneAsync(replica.WhenIdle(), within);
 
     private async Task<bool> IsDoneAsync(Task task, TimeSpan within)
     {

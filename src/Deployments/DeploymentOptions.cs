@@ -24,6 +24,12 @@ public sealed record DeploymentOptions
     /// <summary>How long a request may wait before it is refused; <see langword="null"/> (default) = as long as its own timeout lets it.</summary>
     public TimeSpan? MaxQueueWait { get; init; }
 
+    /// <summary>
+    /// Upgraded connections (WebSockets) that one replica may have at the same time, 0 or more. They hold no permit of <see cref="MaxOngoingRequests"/> then, and one more is refused at once.
+    /// <see langword="null"/> (default) = each holds a permit for as long as it lives, as it always does where the handler blocks.
+    /// </summary>
+    public int? MaxWebsockets { get; init; }
+
     /// <summary>How long a stopping replica may finish its requests before they are cancelled. Default 20 s.</summary>
     public TimeSpan GracefulShutdownTimeout { get; init; } = TimeSpan.FromSeconds(20);
 

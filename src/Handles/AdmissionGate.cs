@@ -156,6 +156,33 @@ internal sealed class AdmissionGate(ServeEnvironment environment)
         return Admission.Wait(waiter);
     }
 
+    /// <summary>Takes another replica's permit in place of the one that a request has, which goes on to others.</summary>
+    /// <returns>Whether that replica had one free; if not, the lease is as it was.</returns>
+    public bool TryMove(ref RequestLease lease, Replica to)
+    {
+        if (!TryClaim(out _))
+        {
+            return false;
+        }
+
+        if (!to.Permits.TryTake())
+        {
+            Offer(1);
+            return false;
+        }
+
+        if (!to.Permits.TryStart())
+        {
+            // It was one too many after a shrink, and the claim is gone with it.
+            return false;
+        }
+
+        RequestLease moved = new(lease.Handle, to, 0);
+        lease.Return();
+        lease = moved;
+        return true;
+    }
+
     /// <summary>Ends work on a replica and passes its permit on.</summary>
     public void Release(Replica replica, long startedAt)
     {

@@ -11,6 +11,9 @@ internal sealed record DeploymentLimits
 
     public TimeSpan? MaxQueueWait { get; init; }
 
+    /// <summary>Upgraded connections on each replica, which then hold no permit; <see langword="null"/> = each holds one.</summary>
+    public int? MaxWebsockets { get; init; }
+
     public int BackpressureStatusCode { get; init; } = 503;
 
     public double? RetryAfterS { get; init; }

@@ -61,6 +61,9 @@ internal sealed class HandleCounts
             case RequestEnd.TimedOut:
                 Interlocked.Increment(ref _timedOut);
                 break;
+            case RequestEnd.Refused:
+                Refuse();
+                break;
         }
     }
 

@@ -22,8 +22,11 @@ internal readonly struct RequestLease(Handle handle, Replica replica, long start
         handle.Gate.Release(replica, startedAt);
     }
 
-    /// <summary>Gives the permit back of a request that has not ended: its replica has died, and it goes to another.</summary>
+    /// <summary>Gives the permit back of a request that has not ended: its replica has died and it goes to another, or its connection was upgraded.</summary>
     public void Return() => handle.Gate.Release(replica, 0);
+
+    /// <summary>Ends work whose permit has come back already.</summary>
+    public void EndWithoutPermit(RequestEnd end) => handle.Counts.Ended(end);
 }
 
 /// <summary>How a request that was given a permit ended.</summary>
@@ -33,4 +36,7 @@ internal enum RequestEnd
     Failed,
     Cancelled,
     TimedOut,
+
+    /// <summary>It found no place for the upgraded connection that it asked for.</summary>
+    Refused,
 }

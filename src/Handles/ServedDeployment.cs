@@ -100,6 +100,21 @@ internal sealed class ServedDeployment : IDisposable
             retryAfter);
     }
 
+    /// <summary>Says no to a request for an upgraded connection.</summary>
+    public Refusal WebsocketsFull(int limit)
+    {
+        DeploymentLimits limits = Limits;
+
+        // How long the others stay is not known, and the queue has nothing to do with it.
+        int retryAfter = Gate.RetryAfter.Seconds(Gate, limits.RetryAfterS ?? 1);
+        return new(
+            string.Create(
+                CultureInfo.InvariantCulture,
+                $"Request dropped due to backpressure (max_websockets={limit}). Deployment '{Name}' of application '{Application}' has as many upgraded connections as it may: max_websockets = {limit} on each of {Gate.Replicas.Length} replica(s). Retry after {retryAfter} s."),
+            limits.BackpressureStatusCode,
+            retryAfter);
+    }
+
     /// <summary>One warning in the words that the caller was told; under a flood, how many were left out.</summary>
     public void LogRefusal(Refusal refusal) => _refusals.Write(refusal, static r => r.Message);
 

@@ -41,6 +41,8 @@ internal sealed class Exchange : IHttpRequestLifetimeFeature
     private bool _clientLeft;
     private Task? _earlyResponse;
     private Repeats _repeats;
+    private UpgradeLease? _upgrade;
+    private bool _hasUpgraded;
 
     public Exchange(ProxyApplication proxy)
     {
@@ -136,6 +138,7 @@ internal sealed class Exchange : IHttpRequestLifetimeFeature
         _clientLeft = false;
         _earlyResponse = null;
         _repeats = default;
+        _hasUpgraded = false;
     }
 
     /// <summary>The handler's response begins.</summary>
@@ -150,6 +153,13 @@ internal sealed class Exchange : IHttpRequestLifetimeFeature
 
     /// <summary>The connection is handed to the handler: no request is timed any more.</summary>
     public void Upgrades() => _watch.RestartTimeout(null);
+
+    /// <summary>The connection is the handler's now. Where upgraded connections are counted by themselves, it needs no permit.</summary>
+    public void HasUpgraded()
+    {
+        _hasUpgraded = true;
+        _upgrade?.Upgraded();
+    }
 
     private void Enter(ServedApplication application, string path)
     {
@@ -169,6 +179,13 @@ internal sealed class Exchange : IHttpRequestLifetimeFeature
     private Task AdmitAsync()
     {
         ServedDeployment deployment = _application.Ingress;
+        if (WebsocketLimit(deployment) is { } websockets && UpgradeLease.AllAreTaken(deployment.Gate, websockets))
+        {
+            _application.Handle.Counts.Arrive();
+            _application.Handle.Counts.Refuse();
+            return RefuseAsync(deployment.WebsocketsFull(websockets));
+        }
+
         Admission admission = deployment.Gate.Admit(_application.Handle);
         if (admission.Kind is AdmissionKind.Run or AdmissionKind.Wait)
         {
@@ -179,7 +196,7 @@ internal sealed class Exchange : IHttpRequestLifetimeFeature
 
         return admission.Kind switch
         {
-            AdmissionKind.Run => RunAsync(admission.Lease),
+            AdmissionKind.Run => StartAsync(admission.Lease),
             AdmissionKind.Wait => WaitAsync(admission.Waiter!),
             AdmissionKind.Refused => RefuseAsync(deployment.QueueFull(admission.Queued)),
             _ => UnavailableAsync(deployment),
@@ -209,7 +226,7 @@ internal sealed class Exchange : IHttpRequestLifetimeFeature
         switch (end)
         {
             case WaitEnd.Granted:
-                await RunAsync(waiter.Lease);
+                await StartAsync(waiter.Lease);
                 break;
             case WaitEnd.TimedOut:
                 await TimedOutAsync();
@@ -224,6 +241,27 @@ internal sealed class Exchange : IHttpRequestLifetimeFeature
                 _clientLeft = true;
                 break;
         }
+    }
+
+    /// <summary>How many upgraded connections each replica may have, if the request asks for one and they are bounded.</summary>
+    private int? WebsocketLimit(ServedDeployment deployment) =>
+        deployment.Limits.MaxWebsockets is { } limit && !deployment.Definition.Blocks && Replicas.Workers.Upgrades.Offered(_features, _request.Headers) is not null ? limit : null;
+
+    private Task StartAsync(RequestLease lease)
+    {
+        if (WebsocketLimit(_application.Ingress) is not { } limit)
+        {
+            return RunAsync(lease);
+        }
+
+        _upgrade = UpgradeLease.TryTake(lease, limit);
+        if (_upgrade is { } upgrade)
+        {
+            return RunAsync(upgrade.Lease);
+        }
+
+        lease.End(EndOf(RequestEnd.Refused));
+        return _guard.TryTake() ? RefuseAsync(_application.Ingress.WebsocketsFull(limit)) : _earlyResponse ?? Task.CompletedTask;
     }
 
     private async Task RunAsync(RequestLease lease)
@@ -253,7 +291,7 @@ internal sealed class Exchange : IHttpRequestLifetimeFeature
                 // The work is done; sending what came of it needs no permit.
                 end = EndOf(RequestEnd.Completed);
                 holdsPermit = false;
-                lease.End(end);
+                EndWork(lease, end);
             }
 
             if (_guard.TryBegin(result.Kind switch { HttpResultKind.Written => null, HttpResultKind.Chunks => true, _ => false }))
@@ -267,6 +305,8 @@ internal sealed class Exchange : IHttpRequestLifetimeFeature
         {
             holdsPermit = false;
             failure = exception;
+            _upgrade?.GivePlaceBack();
+            _upgrade = null;
         }
 #pragma warning disable CA1031 // Whatever a handler throws is answered here and goes no further.
         catch (Exception exception)
@@ -276,7 +316,7 @@ internal sealed class Exchange : IHttpRequestLifetimeFeature
             if (holdsPermit)
             {
                 holdsPermit = false;
-                lease.End(end);
+                EndWork(lease, end);
             }
 
             await FailedAsync(exception);
@@ -285,7 +325,7 @@ internal sealed class Exchange : IHttpRequestLifetimeFeature
         {
             if (holdsPermit)
             {
-                lease.End(EndOf(end));
+                EndWork(lease, EndOf(end));
             }
 
             _watch.Stop();
@@ -298,6 +338,19 @@ internal sealed class Exchange : IHttpRequestLifetimeFeature
         if (failure is not null)
         {
             await RepeatAsync(lease, failure);
+        }
+    }
+
+    private void EndWork(RequestLease lease, RequestEnd end)
+    {
+        if (_upgrade is { } upgrade)
+        {
+            _upgrade = null;
+            upgrade.End(end);
+        }
+        else
+        {
+            lease.End(end);
         }
     }
 
@@ -317,7 +370,7 @@ internal sealed class Exchange : IHttpRequestLifetimeFeature
         Admission admission = deployment.Gate.Readmit(_application.Handle);
         await (admission.Kind switch
         {
-            AdmissionKind.Run => RunAsync(admission.Lease),
+            AdmissionKind.Run => StartAsync(admission.Lease),
             AdmissionKind.Wait => WaitAsync(admission.Waiter!),
             _ => UnavailableAsync(deployment),
         });
@@ -400,6 +453,8 @@ internal sealed class Exchange : IHttpRequestLifetimeFeature
 
     private RequestEnd EndOf(RequestEnd otherwise) => _watch.Cause switch
     {
+        // That is how an upgraded connection ends.
+        EarlyEnd.ClientLeft when _hasUpgraded => RequestEnd.Completed,
         EarlyEnd.ClientLeft or EarlyEnd.ReplicaStops => RequestEnd.Cancelled,
         EarlyEnd.TimedOut => RequestEnd.TimedOut,
         _ => otherwise,
@@ -461,7 +516,7 @@ internal sealed class Exchange : IHttpRequestLifetimeFeature
         }
 
         const int ClientClosedRequest = 499;
-        int statusCode = _clientLeft || _watch.Cause == EarlyEnd.ClientLeft ? ClientClosedRequest : _response.StatusCode;
+        int statusCode = _clientLeft || (_watch.Cause == EarlyEnd.ClientLeft && !_hasUpgraded) ? ClientClosedRequest : _response.StatusCode;
         _proxy.AccessLog.Write(_request.Method, _scope.Route ?? path, statusCode, _proxy.Environment.Time.GetElapsedTime(_startedAt), _scope);
     }
 }

@@ -164,11 +164,13 @@ internal sealed class ResponseGuard(Exchange exchange) : PipeWriter, IHttpRespon
         return _body.CompleteAsync();
     }
 
-    public Task<Stream> UpgradeAsync()
+    public async Task<Stream> UpgradeAsync()
     {
         Begin();
         exchange.Upgrades();
-        return _upgrade!.UpgradeAsync();
+        Stream stream = await _upgrade!.UpgradeAsync();
+        exchange.HasUpgraded();
+        return stream;
     }
 
     public override Memory<byte> GetMemory(int sizeHint = 0)

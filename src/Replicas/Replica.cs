@@ -51,6 +51,11 @@ internal sealed class Replica
 
     public ReplicaPermits Permits { get; } = new();
 
+    public ReplicaUpgrades Upgrades { get; } = new();
+
+    /// <summary>Requests and upgraded connections that it has.</summary>
+    public int Ongoing => Permits.Ongoing + Upgrades.Count;
+
     public ReplicaState State => (ReplicaState)Volatile.Read(ref _state);
 
     /// <summary>Cancelled when the replica must stop now, whatever it still does.</summary>
@@ -138,6 +143,15 @@ internal sealed class Replica
 
     /// <summary>What goes when the replica goes: the handles that its handler has opened.</summary>
     public void OnDisposed(IDisposable belongings) => _belongings = belongings;
+
+    /// <summary>Completes when it has neither requests nor upgraded connections. For one that is given nothing any more.</summary>
+    public async Task WhenIdle()
+    {
+        await Permits.WhenIdle();
+
+        // Whoever has a place took it while holding a permit, so from here on there are only fewer.
+        await Upgrades.WhenNone();
+    }
 
     /// <summary>Cancels what still runs.</summary>
     public Task CancelOngoingAsync() => _stopping.CancelAsync();
