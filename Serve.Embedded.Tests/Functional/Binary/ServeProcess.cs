@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using System.Net.Sockets;
+using System.Text;
 using System.Text.RegularExpressions;
 
 namespace Serve.Embedded.Tests.Functional.Binary;
@@ -94,11 +95,11 @@ internal sealed partial class ServeProcess : IAsyncDisposable
 
     public HttpClient NewClient() => new(new SocketsHttpHandler { UseProxy = false, AllowAutoRedirect = false }) { BaseAddress = Address, Timeout = ServeBinary.Patience };
 
-    public async Task<RawConnection> ConnectAsync()
+    public async Task<RawConnection> ConnectAsync(Encoding? encoding = null)
     {
         Socket socket = new(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp) { NoDelay = true };
         await socket.ConnectAsync(Address.Host, Address.Port, Deadline);
-        return new(socket);
+        return new(socket) { Encoding = encoding ?? Encoding.UTF8 };
     }
 
     /// <summary>The first line, from line number <paramref name="from"/> on, that contains the text, once it is written.</summary>
