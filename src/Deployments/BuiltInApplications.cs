@@ -5,14 +5,21 @@ namespace Serve.Embedded.Deployments;
 /// <summary>The applications that every build of the executable carries.</summary>
 internal static class BuiltInApplications
 {
+    private const string Slow = "builtin:slow";
+    private const string Echo = "builtin:echo";
+    private const string Faulty = "builtin:faulty";
+
+    /// <summary>Nobody has added one.</summary>
+    public static bool IsOnlyBuiltIn(this DeploymentRegistry registry) => registry.Applications.Keys.All(path => path is Slow or Echo or Faulty);
+
     public static DeploymentRegistry AddBuiltIn(this DeploymentRegistry registry) => registry
-        .AddApplication("builtin:slow", app => app.AddBlocking<HttpRequest, string>(
+        .AddApplication(Slow, app => app.AddBlocking<HttpRequest, string>(
             "SlowDeployment",
             context => new SlowDeployment(context.Time),
             new() { MaxOngoingRequests = 2, MaxQueuedRequests = 2, UserConfig = """{"message":"Hello!","delay_s":2.0}""" }))
-        .AddApplication("builtin:echo", app => app.AddHttp(
+        .AddApplication(Echo, app => app.AddHttp(
             "Echo",
             _ => new EchoDeployment(),
             new() { MaxOngoingRequests = 100 }))
-        .AddApplication("builtin:faulty", app => app.Add<HttpRequest, string>("Faulty", context => new FaultyDeployment(context)));
+        .AddApplication(Faulty, app => app.Add<HttpRequest, string>("Faulty", context => new FaultyDeployment(context)));
 }

@@ -7,7 +7,8 @@ namespace Serve.Embedded.Deployments;
 /// <param name="Random">The only source of chance; thread-safe.</param>
 /// <param name="Resume">Runs the continuation of a waiter that was admitted or ended, never on the stack of whoever ended its wait.</param>
 /// <param name="Loggers">Where log lines go.</param>
-internal sealed record ServeEnvironment(TimeProvider Time, Random Random, Action<IThreadPoolWorkItem> Resume, ILoggerFactory Loggers)
+/// <param name="OnEventThreads">What comes over a socket is handled on the thread that learns of it, and not in the thread pool.</param>
+internal sealed record ServeEnvironment(TimeProvider Time, Random Random, Action<IThreadPoolWorkItem> Resume, ILoggerFactory Loggers, bool OnEventThreads = false)
 {
     /// <summary>The thread pool, on the queue of the thread that gave the permit back: it has just finished and is the first to be free.</summary>
     public static void ResumeOnThreadPool(IThreadPoolWorkItem item) => ThreadPool.UnsafeQueueUserWorkItem(item, preferLocal: true);

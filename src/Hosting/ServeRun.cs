@@ -67,7 +67,7 @@ internal sealed class ServeRun
         }
 
         WarnOf(file);
-        ServeEnvironment environment = new(TimeProvider.System, new SeededRandom(Seed()), ServeEnvironment.ResumeOnThreadPool, loggers);
+        ServeEnvironment environment = new(TimeProvider.System, new SeededRandom(Seed()), ServeEnvironment.ResumeOnThreadPool, loggers, EventThreads.HandleRequests);
         using SystemdNotifier systemd = _systemd = SystemdNotifier.FromEnvironment(_environment, Unset, Environment.ProcessId, TimeProvider.System, _logger);
         Task<ApplyRequest> first;
         try

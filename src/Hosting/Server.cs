@@ -42,7 +42,7 @@ internal sealed class Server : IAsyncDisposable
     {
         _config = config;
         _goals = new(registry, folder);
-        _workers = new(environment.Time, environment.Random, environment.Loggers.CreateLogger(LogCategories.Replica), Environment.GetEnvironmentVariable);
+        _workers = new(environment, Environment.GetEnvironmentVariable);
         _environment = environment;
         _logSettings = logSettings;
         _logger = environment.Loggers.CreateLogger(LogCategories.Server);

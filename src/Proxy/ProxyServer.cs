@@ -24,7 +24,7 @@ internal sealed class ProxyServer : IAsyncDisposable
     public ProxyServer(ProxyApplication application, IReadOnlyList<IPEndPoint> endpoints, Func<EndPoint, Socket>? handedOver)
     {
         _application = application;
-        _listener = new(application.Environment.Loggers, handedOver);
+        _listener = new(application.Environment, handedOver);
         _connections = new(application);
 
         // A line that ends with a line feed alone ends elsewhere for other servers. Kestrel has no option for it, and reads this when its options are first used.

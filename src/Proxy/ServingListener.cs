@@ -2,8 +2,8 @@ using System.Net;
 using System.Net.Sockets;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Server.Kestrel.Transport.Sockets;
-using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Options;
+using Serve.Embedded.Deployments;
 
 namespace Serve.Embedded.Proxy;
 
@@ -11,9 +11,9 @@ namespace Serve.Embedded.Proxy;
 /// Kestrel's own transport, but we keep the listening sockets: closing one resets every connection that the kernel has accepted and the server
 /// has not, so they are taken in first.
 /// </summary>
-/// <param name="loggers">Kestrel's own log.</param>
+/// <param name="environment">Whether connections are handled on the threads that hear of them, and where Kestrel's own log lines go.</param>
 /// <param name="handedOver">Gives the socket that was handed over for an address; <see langword="null"/> = they are made, and are this server's alone.</param>
-internal sealed class ServingListener(ILoggerFactory loggers, Func<EndPoint, Socket>? handedOver) : IConnectionListenerFactory
+internal sealed class ServingListener(ServeEnvironment environment, Func<EndPoint, Socket>? handedOver) : IConnectionListenerFactory
 {
     /// <summary>Where new connections cannot be kept out, the backlog never empties under a flood of them; then those behind it are the load balancer's to retry.</summary>
     private const int MostLooks = 10_000;
@@ -25,9 +25,10 @@ internal sealed class ServingListener(ILoggerFactory loggers, Func<EndPoint, Soc
         Socket? socket = null;
         SocketTransportOptions options = new()
         {
+            UnsafePreferInlineScheduling = environment.OnEventThreads,
             CreateBoundListenSocket = address => socket = (handedOver ?? SocketTransportOptions.CreateDefaultBoundListenSocket)(address),
         };
-        CountedListener listener = new(await new SocketTransportFactory(Options.Create(options), loggers).BindAsync(endpoint, cancellationToken));
+        CountedListener listener = new(await new SocketTransportFactory(Options.Create(options), environment.Loggers).BindAsync(endpoint, cancellationToken));
         _open.Add((listener, socket!));
         return listener;
     }

@@ -6,6 +6,7 @@ using Microsoft.Extensions.Logging.Testing;
 using Serve.Embedded.Admin;
 using Serve.Embedded.Config;
 using Serve.Embedded.Controller;
+using Serve.Embedded.Deployments;
 using Serve.Embedded.Hosting.Systemd;
 using Serve.Embedded.Proxy;
 using Serve.Embedded.Telemetry;
@@ -182,7 +183,7 @@ public sealed partial class InheritedSocketsTests : IDisposable
         IPEndPoint address = Give(Listening());
         using Socket systemds = _given[0];
         using InheritedSockets inherited = FromEnvironment("http");
-        ServingListener listener = new(NullLoggerFactory.Instance, inherited.Open);
+        ServingListener listener = new(new(TimeProvider.System, new SeededRandom(1), ServeEnvironment.ResumeOnThreadPool, NullLoggerFactory.Instance), inherited.Open);
         await using Microsoft.AspNetCore.Connections.IConnectionListener listening = await listener.BindAsync(address, TestContext.Current.CancellationToken);
         using Socket first = new(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
         await first.ConnectAsync(address, TestContext.Current.CancellationToken);

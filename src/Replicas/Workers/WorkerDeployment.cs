@@ -160,7 +160,7 @@ internal sealed class WorkerDeployment : IHttpDeployment, IHealthChecked, IRecon
         {
             try
             {
-                _connections ??= await address.ConnectAsync(_host.Time, _settings.IsPython ? _host.ControlToken : null, cancellationToken);
+                _connections ??= await address.ConnectAsync(_host, _settings.IsPython ? _host.ControlToken : null, cancellationToken);
                 await AskAsync(_connections, cancellationToken);
                 return;
             }

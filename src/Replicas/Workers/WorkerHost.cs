@@ -1,5 +1,7 @@
 using System.Security.Cryptography;
 using Microsoft.Extensions.Logging;
+using Serve.Embedded.Deployments;
+using Serve.Embedded.Telemetry;
 
 namespace Serve.Embedded.Replicas.Workers;
 
@@ -8,13 +10,16 @@ internal sealed class WorkerHost : IAsyncDisposable
 {
     private readonly WorkerGroups _groups = WorkerGroups.OfThisProcess();
     private readonly Lazy<string> _controlToken = new(() => Convert.ToHexString(RandomNumberGenerator.GetBytes(16)));
+    private readonly bool _onEventThreads;
 
-    public WorkerHost(TimeProvider time, Random random, ILogger logger, Func<string, string?> environment)
+    public WorkerHost(ServeEnvironment environment, Func<string, string?> variables)
     {
-        Time = time;
-        Random = random;
-        Guard = new(time, logger, _groups);
-        Sockets = new(environment);
+        ILogger logger = environment.Loggers.CreateLogger(LogCategories.Replica);
+        Time = environment.Time;
+        Random = environment.Random;
+        _onEventThreads = environment.OnEventThreads;
+        Guard = new(Time, logger, _groups);
+        Sockets = new(variables);
         PythonHost = new(Sockets);
         Importer = new(this);
     }
@@ -22,6 +27,9 @@ internal sealed class WorkerHost : IAsyncDisposable
     public TimeProvider Time { get; }
 
     public Random Random { get; }
+
+    /// <summary>Where what waits for a worker goes on.</summary>
+    public ReadEvents Events => _onEventThreads ? ReadEvents.OnOwnThreads : ReadEvents.OnThreadPool;
 
     public WorkerGuard Guard { get; }
 

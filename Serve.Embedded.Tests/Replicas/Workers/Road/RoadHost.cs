@@ -26,7 +26,7 @@ internal sealed class RoadHost : IHttpApplication<HttpContext>, IAsyncDisposable
     private RoadHost(string prefix, EndPoint[] endPoints)
     {
         Prefix = prefix;
-        _workers = [.. endPoints.Select(e => new WorkerConnections(e, Time))];
+        _workers = [.. endPoints.Select(e => new WorkerConnections(e, Time, ReadEvents.OnOwnThreads))];
         KestrelServerOptions options = new() { AddServerHeader = false };
         options.Listen(IPAddress.Loopback, 0, l => l.Protocols = HttpProtocols.Http1);
         _server = new(

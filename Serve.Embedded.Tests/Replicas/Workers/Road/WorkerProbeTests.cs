@@ -19,7 +19,7 @@ public sealed class WorkerProbeTests
             Assert.StartsWith("GET /health HTTP/1.1\r\nHost: ", await side.ReadHeadAsync());
             await side.SendAsync(answer);
         });
-        using WorkerConnections connections = new(worker.EndPoint, new ManualTimeProvider());
+        using WorkerConnections connections = new(worker.EndPoint, new ManualTimeProvider(), ReadEvents.OnThreadPool);
 
         Assert.Equal(new(status, body), await connections.GetAsync("/health", TestServer.Deadline));
     }
@@ -32,7 +32,7 @@ public sealed class WorkerProbeTests
             await side.ReadHeadAsync();
             await side.SendAsync($"HTTP/1.1 500 No\r\n\r\n{new string('x', 10_000)}");
         });
-        using WorkerConnections connections = new(worker.EndPoint, new ManualTimeProvider());
+        using WorkerConnections connections = new(worker.EndPoint, new ManualTimeProvider(), ReadEvents.OnThreadPool);
 
         Assert.Equal(4_096, (await connections.GetAsync("/health", TestServer.Deadline)).Body.Length);
     }
@@ -47,7 +47,7 @@ public sealed class WorkerProbeTests
             Assert.Contains("\r\nContent-Type: application/json\r\nContent-Length: 7\r\n", head);
             await side.AnswerAsync(await side.ReadExactlyAsync(7));
         });
-        using WorkerConnections connections = new(worker.EndPoint, new ManualTimeProvider());
+        using WorkerConnections connections = new(worker.EndPoint, new ManualTimeProvider(), ReadEvents.OnThreadPool);
 
         WorkerAnswer answer = await connections.PostAsync("/config", Encoding.UTF8.GetBytes("{\"a\":1}"), TestServer.Deadline);
 
@@ -64,7 +64,7 @@ public sealed class WorkerProbeTests
             await side.ReadHeadAsync();
             await side.SendAsync(answer);
         });
-        using WorkerConnections connections = new(worker.EndPoint, new ManualTimeProvider());
+        using WorkerConnections connections = new(worker.EndPoint, new ManualTimeProvider(), ReadEvents.OnThreadPool);
 
         WorkerFailedException failure = await Assert.ThrowsAsync<WorkerFailedException>(() => connections.GetAsync("/health", TestServer.Deadline));
 
@@ -82,7 +82,7 @@ public sealed class WorkerProbeTests
             asked.SetResult();
             await side.ClosedAsync();
         });
-        using WorkerConnections connections = new(worker.EndPoint, new ManualTimeProvider());
+        using WorkerConnections connections = new(worker.EndPoint, new ManualTimeProvider(), ReadEvents.OnThreadPool);
         using CancellationTokenSource cancellation = new();
 
         Task<WorkerAnswer> answer = connections.GetAsync("/health", cancellation.Token);

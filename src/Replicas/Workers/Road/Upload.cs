@@ -15,12 +15,13 @@ internal sealed class Upload(WorkerConnection connection, IFeatureCollection fea
     private readonly PipeReader _reader = features.GetRequiredFeature<IRequestBodyPipeFeature>().Reader;
     private bool _stopped;
     private bool _hasEnded;
+    private bool _isComplete;
 
     /// <summary>What the client has done wrong, or that it has left.</summary>
     public Exception? ClientFailure { get; private set; }
 
     /// <summary>The worker has the whole body.</summary>
-    public bool IsComplete { get; private set; }
+    public bool IsComplete => Volatile.Read(ref _isComplete);
 
     /// <summary>All of the body was read from the client.</summary>
     public bool HasEnded => Volatile.Read(ref _hasEnded);
@@ -92,7 +93,7 @@ internal sealed class Upload(WorkerConnection connection, IFeatureCollection fea
         }
 
         await connection.SendAsync();
-        IsComplete = true;
+        Volatile.Write(ref _isComplete, true);
     }
 
     private void AddPiece(ReadOnlySequence<byte> piece, bool keep)

@@ -54,7 +54,13 @@ internal sealed class WorkerCall(WorkerConnection connection)
                 await connection.SendAsync();
             }
 
-            await _reader.ReadHeadAsync(HttpMethods.IsHead(request.Method), upgrade is not null);
+            _reader.Begin(HttpMethods.IsHead(request.Method), upgrade is not null);
+            while (!_reader.TryReadHead())
+            {
+                // Here and not in a method of its own: this is the wait of nearly every request.
+                await connection.WaitAsync();
+            }
+
             ResponseHeadWriter.Write(features, _reader, features.GetRequiredFeature<IHttpResponseFeature>(), _upload is { HasEnded: false });
             if (_reader.Head.StatusCode == StatusCodes.Status101SwitchingProtocols)
             {
@@ -244,7 +250,12 @@ internal sealed class WorkerCall(WorkerConnection connection)
             return true;
         }
 
+        if (!_kept.IsWhole)
+        {
+            return false;
+        }
+
         features.Set(_kept);
-        return _kept.IsWhole;
+        return true;
     }
 }

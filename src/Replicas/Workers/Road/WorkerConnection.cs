@@ -1,26 +1,44 @@
 using System.Net.Sockets;
+using System.Threading.Tasks.Sources;
 
 namespace Serve.Embedded.Replicas.Workers;
 
 /// <summary>One connection to a worker with its buffers. It carries one request at a time.</summary>
-internal sealed class WorkerConnection : IDisposable
+internal sealed class WorkerConnection : IValueTaskSource, IDisposable
 {
+    private const int Nothing = 0;
+    private const int Readable = 1;
+    private const int Waiting = 2;
+
     private const int UsualReceive = 8 * 1024;
 
     /// <summary>A head must fit, and a body goes through in pieces of this.</summary>
     private const int LargestReceive = ResponseHead.LargestHead;
 
+    /// <summary>Whoever receives this much without having to wait lets others have the thread: a worker that sends without end must not keep it.</summary>
+    private const int LongestTurn = 256 * 1024;
+
     private readonly Socket _socket;
+    private readonly ReadEvents _events;
+    private readonly ulong _registration;
+    private ManualResetValueTaskSourceCore<bool> _wait;
+    private int _state;
+    private bool _hasEnded;
+    private int _turn;
     private byte[] _received = new byte[UsualReceive];
     private int _start;
     private int _end;
 
     /// <param name="socket">Connected; its blocking calls return at once when there is nothing to do.</param>
-    public WorkerConnection(Socket socket)
+    /// <param name="events">Says when there is something to read.</param>
+    public WorkerConnection(Socket socket, ReadEvents events)
     {
         _socket = socket;
         socket.Blocking = false;
         Call = new(this);
+        _wait.RunContinuationsAsynchronously = !events.ContinuesHere;
+        _events = events;
+        _registration = events.Add(socket, this);
     }
 
     /// <summary>What runs a request over this connection.</summary>
@@ -43,21 +61,28 @@ internal sealed class WorkerConnection : IDisposable
 
     public ReadOnlySpan<byte> UnreadSpan => _received.AsSpan(_start, _end - _start);
 
-    /// <summary>
-    /// Whether an idle connection can carry another request. One that has something to read has ended, or says what nobody asked for.
-    /// </summary>
-    public bool IsUsable
+    /// <summary>Whether an idle connection can carry another request. One that has something to read has ended, or says what nobody asked for.</summary>
+    /// <param name="now">Ask the socket itself: what has come in this instant counts.</param>
+    public bool IsUsable(bool now)
     {
-        get
+        if (Volatile.Read(ref _hasEnded) || _start != _end)
         {
-            try
-            {
-                return _start == _end && !_socket.Poll(0, SelectMode.SelectRead);
-            }
-            catch (Exception exception) when (exception is SocketException or ObjectDisposedException)
-            {
-                return false;
-            }
+            return false;
+        }
+
+        // What was told may have been read already, together with what came before it.
+        if (!now && Volatile.Read(ref _state) == Nothing)
+        {
+            return true;
+        }
+
+        try
+        {
+            return !_socket.Poll(0, SelectMode.SelectRead);
+        }
+        catch (Exception exception) when (exception is SocketException or ObjectDisposedException)
+        {
+            return false;
         }
     }
 
@@ -114,28 +139,101 @@ internal sealed class WorkerConnection : IDisposable
     /// <exception cref="SocketException">The connection is broken.</exception>
     public int TryReceive()
     {
+        if (_turn >= LongestTurn || (Interlocked.CompareExchange(ref _state, Nothing, Readable) != Readable && !Volatile.Read(ref _hasEnded)))
+        {
+            return -1;
+        }
+
         MakeRoom();
-        int count = _socket.Receive(_received.AsSpan(_end), SocketFlags.None, out SocketError error);
+        Span<byte> room = _received.AsSpan(_end);
+        int count = _socket.Receive(room, SocketFlags.None, out SocketError error);
         if (error == SocketError.WouldBlock)
         {
             return -1;
         }
 
-        return error == SocketError.Success ? Took(count) : throw new SocketException((int)error);
+        if (error != SocketError.Success)
+        {
+            throw new SocketException((int)error);
+        }
+
+        if (count == room.Length)
+        {
+            // There may be more, of which nobody will tell again.
+            Volatile.Write(ref _state, Readable);
+        }
+
+        _end += count;
+        _turn += count;
+        Received += count;
+        return count;
     }
 
     /// <summary>Receives more; 0 if the worker has closed the connection.</summary>
     /// <exception cref="SocketException">The connection is broken.</exception>
     public async ValueTask<int> ReceiveAsync()
     {
-        MakeRoom();
-        return Took(await _socket.ReceiveAsync(_received.AsMemory(_end)));
+        int count;
+        while ((count = TryReceive()) < 0)
+        {
+            await WaitAsync();
+        }
+
+        return count;
+    }
+
+    /// <summary>Completes when <see cref="TryReceive"/> is worth a try.</summary>
+    public ValueTask WaitAsync()
+    {
+        if (_turn >= LongestTurn)
+        {
+            return LetOthersAsync();
+        }
+
+        _turn = 0;
+        _wait.Reset();
+        return Volatile.Read(ref _hasEnded) || Interlocked.CompareExchange(ref _state, Waiting, Nothing) != Nothing
+            ? ValueTask.CompletedTask
+            : new(this, _wait.Version);
+    }
+
+    /// <summary>There is something to read.</summary>
+    /// <param name="ended">Be it only the end.</param>
+    public void OnReadable(bool ended)
+    {
+        if (ended)
+        {
+            Volatile.Write(ref _hasEnded, true);
+        }
+
+        if (Interlocked.Exchange(ref _state, Readable) == Waiting)
+        {
+            _wait.SetResult(true);
+        }
     }
 
     /// <summary>Closes it at once, from any thread: whoever waits for it is woken.</summary>
-    public void Abort() => _socket.Dispose();
+    public void Abort()
+    {
+        _events.Remove(_registration);
+        _socket.Dispose();
+        OnReadable(ended: true);
+    }
 
-    public void Dispose() => _socket.Dispose();
+    public void Dispose() => Abort();
+
+    void IValueTaskSource.GetResult(short token) => _wait.GetResult(token);
+
+    ValueTaskSourceStatus IValueTaskSource.GetStatus(short token) => _wait.GetStatus(token);
+
+    void IValueTaskSource.OnCompleted(Action<object?> continuation, object? state, short token, ValueTaskSourceOnCompletedFlags flags) =>
+        _wait.OnCompleted(continuation, state, token, flags);
+
+    private async ValueTask LetOthersAsync()
+    {
+        await Task.Yield();
+        _turn = 0;
+    }
 
     private async ValueTask SendRestAsync(ReadOnlyMemory<byte> bytes)
     {
@@ -145,13 +243,6 @@ internal sealed class WorkerConnection : IDisposable
             Sent += sent;
             bytes = bytes[sent..];
         }
-    }
-
-    private int Took(int count)
-    {
-        _end += count;
-        Received += count;
-        return count;
     }
 
     private void MakeRoom()

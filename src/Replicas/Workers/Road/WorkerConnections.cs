@@ -7,11 +7,12 @@ namespace Serve.Embedded.Replicas.Workers;
 /// <summary>The HTTP road to one worker: sends requests over connections that are kept and used again, the one used last first.</summary>
 /// <param name="endPoint">Where the worker listens.</param>
 /// <param name="time">The clock.</param>
+/// <param name="events">Where what waits for the worker goes on.</param>
 /// <param name="token">What the server shows when it asks on its own behalf; <see langword="null"/> = nothing.</param>
-internal sealed class WorkerConnections(EndPoint endPoint, TimeProvider time, string? token = null) : IDisposable
+internal sealed class WorkerConnections(EndPoint endPoint, TimeProvider time, ReadEvents events, string? token = null) : IDisposable
 {
     private readonly IdleConnections _idle = new(time);
-    private readonly WorkerConnector _connector = new(endPoint, time);
+    private readonly WorkerConnector _connector = new(endPoint, time, events);
 
     /// <summary>Asks the worker something on the server's own behalf.</summary>
     /// <returns>Whatever it answered, whichever status that has.</returns>

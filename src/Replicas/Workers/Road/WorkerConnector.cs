@@ -4,7 +4,7 @@ using System.Net.Sockets;
 namespace Serve.Embedded.Replicas.Workers;
 
 /// <summary>Makes connections to a worker.</summary>
-internal sealed class WorkerConnector(EndPoint endPoint, TimeProvider time)
+internal sealed class WorkerConnector(EndPoint endPoint, TimeProvider time, ReadEvents events)
 {
     /// <summary>How long a worker may leave its queue of new connections full.</summary>
     private static readonly TimeSpan LongestWait = TimeSpan.FromSeconds(5);
@@ -23,7 +23,7 @@ internal sealed class WorkerConnector(EndPoint endPoint, TimeProvider time)
             try
             {
                 await socket.ConnectAsync(endPoint, cancellationToken);
-                return new(socket);
+                return new(socket, events);
             }
             catch (SocketException full) when (full.SocketErrorCode is SocketError.WouldBlock or SocketError.TryAgain or SocketError.NoBufferSpaceAvailable)
             {

@@ -19,7 +19,8 @@ internal sealed class WorkerProbe(WorkerConnector connector, string? token)
             WriteRequest(connection.Out, method, path, token, json);
             await connection.SendAsync();
             ResponseReader reader = new(connection);
-            await reader.ReadHeadAsync(answersHead: false, upgrades: false);
+            reader.Begin(answersHead: false, upgrades: false);
+            await reader.ReadHeadAsync();
             return new(reader.Head.StatusCode, await ReadExcerptAsync(reader));
         }
         catch (Exception exception) when (exception is SocketException or ObjectDisposedException or ConnectionLostException or BadAnswerException)

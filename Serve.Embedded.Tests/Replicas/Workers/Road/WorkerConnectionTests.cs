@@ -1,0 +1,174 @@
+using System.Net.Sockets;
+using Serve.Embedded.Replicas.Workers;
+using Serve.Embedded.Tests.Functional;
+using Serve.Embedded.Tests.Functional.Binary;
+
+namespace Serve.Embedded.Tests.Replicas.Workers.Road;
+
+public sealed class WorkerConnectionTests : IDisposable
+{
+    private readonly Socket _listener = new(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
+    private readonly TempFolder _folder = new();
+
+    public void Dispose()
+    {
+        _listener.Dispose();
+        _folder.Dispose();
+    }
+
+    /// <summary>A worker that sends without end: who receives from it lets others have the thread now and then.</summary>
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task TryReceive_WorkerNeverPauses_LetsOthersHaveTheThreadAfterATurn(bool onOwnThreads)
+    {
+        (WorkerConnection connection, Socket worker) = await ConnectAsync(onOwnThreads);
+        using (connection)
+        using (worker)
+        {
+            int turns = 0;
+            long received = 0;
+            while (received < 1024 * 1024)
+            {
+                await worker.SendAsync(new byte[4 * 1024], TestServer.Deadline);
+                int count = connection.TryReceive();
+                if (count < 0)
+                {
+                    await connection.WaitAsync();
+                    turns++;
+                    continue;
+                }
+
+                received += count;
+                connection.Consume(count);
+            }
+
+            // Those that wait for the first bytes to be told are few; those in between are the turns.
+            Assert.True(turns >= 3, $"{turns}");
+        }
+    }
+
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task IsUsable_WhatWasToldWasReadAlready_StaysUsable(bool now)
+    {
+        (WorkerConnection connection, Socket worker) = await ConnectAsync(onOwnThreads: true);
+        using (connection)
+        using (worker)
+        {
+            for (int i = 0; i < 200; i++)
+            {
+                // Two pieces, and so two events, of which the second may be told after both were read.
+                await worker.SendAsync(new byte[10], TestServer.Deadline);
+                await worker.SendAsync(new byte[10], TestServer.Deadline);
+                for (int received = 0; received < 20;)
+                {
+                    int count = await connection.ReceiveAsync();
+                    received += count;
+                    connection.Consume(count);
+                }
+
+                Assert.True(connection.IsUsable(now));
+            }
+        }
+    }
+
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task IsUsable_WorkerHasSpokenUnasked_IsNot(bool closes)
+    {
+        (WorkerConnection connection, Socket worker) = await ConnectAsync(onOwnThreads: true);
+        using (connection)
+        using (worker)
+        {
+            if (closes)
+            {
+                worker.Shutdown(SocketShutdown.Send);
+            }
+            else
+            {
+                await worker.SendAsync(new byte[1], TestServer.Deadline);
+            }
+
+            Assert.False(connection.IsUsable(now: true));
+            await connection.WaitAsync();
+            Assert.False(connection.IsUsable(now: false));
+        }
+    }
+
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task Abort_SomebodyWaits_IsWoken(bool onOwnThreads)
+    {
+        (WorkerConnection connection, Socket worker) = await ConnectAsync(onOwnThreads);
+        using (worker)
+        {
+            Task<int> receiving = connection.ReceiveAsync().AsTask();
+
+            connection.Abort();
+
+            await Assert.ThrowsAnyAsync<ObjectDisposedException>(() => receiving.WaitAsync(TestServer.Deadline));
+        }
+    }
+
+    /// <summary>Closed sockets' numbers are used again at once: what was on its way to an old connection must not reach the new one as its own.</summary>
+    [Fact]
+    public async Task ReadEvents_ManyConnectionsComeAndGo_EachHearsOfItsOwn()
+    {
+        const int Seed = 7;
+        Random random = new(Seed);
+        await Task.WhenAll(Enumerable.Range(0, 4).Select(async lane =>
+        {
+            Random own = new(Seed + lane);
+            for (int i = 0; i < 300; i++)
+            {
+                (WorkerConnection connection, Socket worker) = await ConnectAsync(onOwnThreads: own.Next(2) == 0);
+                using (connection)
+                using (worker)
+                {
+                    byte mark = (byte)own.Next(256);
+                    Task<int> receiving = connection.ReceiveAsync().AsTask();
+                    await worker.SendAsync(new[] { mark }, TestServer.Deadline);
+                    Assert.Equal(1, await receiving.WaitAsync(TestServer.Deadline));
+                    Assert.Equal(mark, connection.UnreadSpan[0]);
+                    if (own.Next(2) == 0)
+                    {
+                        // Something is on its way when it is closed.
+                        await worker.SendAsync(new[] { mark }, TestServer.Deadline);
+                    }
+                }
+            }
+        }));
+    }
+
+    private async Task<(WorkerConnection Connection, Socket Worker)> ConnectAsync(bool onOwnThreads)
+    {
+        Socket client = new(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
+        lock (_listener)
+        {
+            if (!_listener.IsBound)
+            {
+                _listener.Bind(new UnixDomainSocketEndPoint(Path.Combine(_folder.Path, "s")));
+                _listener.Listen(16);
+            }
+        }
+
+        // One at a time, so that who is accepted is who has connected.
+        await _turn.WaitAsync(TestServer.Deadline);
+        try
+        {
+            Task<Socket> accepting = _listener.AcceptAsync(TestServer.Deadline).AsTask();
+            await client.ConnectAsync(_listener.LocalEndPoint!, TestServer.Deadline);
+            return (new(client, onOwnThreads ? ReadEvents.OnOwnThreads : ReadEvents.OnThreadPool), await accepting);
+        }
+        finally
+        {
+            _turn.Release();
+        }
+    }
+
+    private readonly SemaphoreSlim _turn = new(1);
+}
