@@ -46,7 +46,7 @@ public sealed class PythonCodeTests : IDisposable
         while (Imports < 2)
         {
             // In small steps: the import, which takes real time, has its own limit on this clock.
-            time.Advance(TimeSpan.FromMilliseconds(1));
+            time.Advance(TimeSpan.FromMicroseconds(100));
             await Task.Yield();
         }
 

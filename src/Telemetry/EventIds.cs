@@ -25,12 +25,12 @@ internal static class EventIds
     public const int ReplicaCancels = 3002;
     public const int ReplicaAbandoned = 3003;
     public const int ReplicaDisposeFailed = 3004;
-    public const int WorkerStartFailed = 3005;
     public const int WorkerGuardDied = 3100;
     public const int WorkerGuardMissing = 3101;
     public const int WorkerNotKilled = 3102;
     public const int WorkerRunsWithout = 3103;
     public const int WorkerSays = 3110;
+    public const int WorkerStartFailed = 3120;
 
     // Controller: 4000
     public const int UserConfigRefused = 4000;
@@ -71,7 +71,7 @@ internal static class EventIds
     public const int FileNotUsed = 6010;
     public const int ReloadFailed = 6011;
     public const int NoFallback = 6012;
-    public const int Listening = 6015;
+    public const int Listening = 6020;
     public const int SystemdNotTold = 6100;
     public const int WatchdogHeldBack = 6101;
     public const int SocketInherited = 6102;
