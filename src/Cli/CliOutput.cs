@@ -41,8 +41,9 @@ internal sealed class CliOutput(TextWriter inner, bool isWhatWasAskedFor) : Text
         {
             write();
         }
-        catch (IOException exception)
+        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
         {
+            // The latter where it was closed and something else, that can only be read, has taken its number.
             if (isWhatWasAskedFor)
             {
                 throw new OutputException($"Cannot write the output: {exception.Message}", exception);

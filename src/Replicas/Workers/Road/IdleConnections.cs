@@ -41,7 +41,7 @@ internal sealed class IdleConnections : IDisposable
             }
 
             TimeSpan idle = _time.GetElapsedTime(connection.IdleSince);
-            if (idle <= Longest && connection.IsUsable(now: !canRepeat))
+            if (idle <= Longest && connection.IsUsable)
             {
                 if (canRepeat || idle <= JustUsed)
                 {

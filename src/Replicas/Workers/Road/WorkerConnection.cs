@@ -61,28 +61,22 @@ internal sealed class WorkerConnection : IValueTaskSource, IDisposable
 
     public ReadOnlySpan<byte> UnreadSpan => _received.AsSpan(_start, _end - _start);
 
-    /// <summary>Whether an idle connection can carry another request. One that has something to read has ended, or says what nobody asked for.</summary>
-    /// <param name="now">Ask the socket itself: what has come in this instant counts.</param>
-    public bool IsUsable(bool now)
+    /// <summary>
+    /// Whether an idle connection can carry another request. One that has something to read has ended, or says what nobody asked for, which must not pass for the next answer. The socket itself is
+    /// asked, since that may have come a moment ago and not be told yet; and what was told may have been read already, together with what came before it.
+    /// </summary>
+    public bool IsUsable
     {
-        if (Volatile.Read(ref _hasEnded) || _start != _end)
+        get
         {
-            return false;
-        }
-
-        // What was told may have been read already, together with what came before it.
-        if (!now && Volatile.Read(ref _state) == Nothing)
-        {
-            return true;
-        }
-
-        try
-        {
-            return !_socket.Poll(0, SelectMode.SelectRead);
-        }
-        catch (Exception exception) when (exception is SocketException or ObjectDisposedException)
-        {
-            return false;
+            try
+            {
+                return _start == _end && !Volatile.Read(ref _hasEnded) && !_socket.Poll(0, SelectMode.SelectRead);
+            }
+            catch (Exception exception) when (exception is SocketException or ObjectDisposedException)
+            {
+                return false;
+            }
         }
     }
 
