@@ -17,6 +17,8 @@ public sealed class ClientFuzzTests
     /// <summary>To the preface of HTTP/2.</summary>
     private const string PrefaceAnswer = "\0\0\b\a";
 
+    private static readonly ClientCase[] Good = [.. ClientCase.All.Where(c => c.Reaches > 0)];
+
     private static readonly string[] Pieces =
     [
         "\r\n", "\n", "\r", " ", "\t", "\0", ":", ",", ";", "0", "5", "\r\n\r\n", "\n\n", "0\r\n\r\n", "Content-Length: 5\r\n", "Content-Length: 0\r\n", "Transfer-Encoding: chunked\r\n", "chunked", "HTTP/1.1", "HTTP/1.0",
@@ -47,7 +49,7 @@ public sealed class ClientFuzzTests
 
         Assert.Empty(worker.Malformed);
         Assert.Equal(worker.Requests.Count(), answered);
-        Assert.InRange(answered, Rounds / 4, Rounds * 4);
+        Assert.InRange(answered, Rounds / 10, Rounds * 4);
     }
 
     /// <summary>All that comes back.</summary>
@@ -73,13 +75,15 @@ public sealed class ClientFuzzTests
         StringBuilder text = new();
         for (int parts = random.Next(1, 3); parts > 0; parts--)
         {
-            text.Append(ClientCase.All[random.Next(ClientCase.All.Count)].Bytes.Replace("X-Mark: case", $"X-Mark: {mark}", StringComparison.Ordinal));
+            // What is refused as it is teaches less than what nearly is.
+            IReadOnlyList<ClientCase> from = random.Next(4) == 0 ? ClientCase.All : Good;
+            text.Append(from[random.Next(from.Count)].Bytes.Replace("X-Mark: case", $"X-Mark: {mark}", StringComparison.Ordinal));
         }
 
-        for (int changes = random.Next(1, 5); changes > 0 && text.Length > 0; changes--)
+        for (int changes = random.Next(1, 3); changes > 0 && text.Length > 0; changes--)
         {
             int at = random.Next(text.Length);
-            switch (random.Next(6))
+            switch (random.Next(8))
             {
                 case 0:
                     text.Remove(at, random.Next(1, Math.Min(20, text.Length - at) + 1));

@@ -1,6 +1,8 @@
+using System.Text;
+
 namespace Serve.Embedded.Replicas.Workers;
 
-/// <summary>Takes the chunks of a worker's response apart, strictly. Trailers are checked and left out: a client of HTTP/1.1 cannot be sent any by this server.</summary>
+/// <summary>Takes the chunks of a worker's response apart, strictly.</summary>
 internal struct ChunkReader
 {
     /// <summary>Chunk extensions and trailers of one response, together.</summary>
@@ -10,6 +12,8 @@ internal struct ChunkReader
     private long _left;
     private int _digits;
     private int _extras;
+    private List<byte>? _line;
+    private List<KeyValuePair<string, byte[]>>? _trailers;
 
     private enum State
     {
@@ -27,6 +31,9 @@ internal struct ChunkReader
     }
 
     public readonly bool HasEnded => _state == State.Ended;
+
+    /// <summary>What came behind the last chunk.</summary>
+    public readonly IEnumerable<KeyValuePair<string, byte[]>> Trailers => _trailers ?? [];
 
     /// <summary>Reads up to the end of the next piece of data.</summary>
     /// <param name="bytes">What has come.</param>
@@ -96,9 +103,15 @@ internal struct ChunkReader
                     (byte)'\t' or (>= 0x20 and not 0x7F) => State.Trailer,
                     _ => throw new BadAnswerException("a trailer holds a control character"),
                 };
+                if (b != '\r')
+                {
+                    (_line ??= []).Add(b);
+                }
+
                 break;
             case State.TrailerFeed:
                 Feed(b);
+                TakeTrailer();
                 _state = State.TrailerStart;
                 break;
             case State.LastFeed:
@@ -106,6 +119,19 @@ internal struct ChunkReader
                 _state = State.Ended;
                 break;
         }
+    }
+
+    private void TakeTrailer()
+    {
+        ReadOnlySpan<byte> line = System.Runtime.InteropServices.CollectionsMarshal.AsSpan(_line);
+        int colon = line.IndexOf((byte)':');
+        if (colon < 0 || !HeaderText.IsName(line[..colon]))
+        {
+            throw new BadAnswerException("a trailer has no valid name");
+        }
+
+        (_trailers ??= []).Add(new(Encoding.ASCII.GetString(line[..colon]), line[(colon + 1)..].Trim(" \t"u8).ToArray()));
+        _line!.Clear();
     }
 
     private void TakeSize(byte b)

@@ -14,7 +14,8 @@ internal static class ResponseHeadWriter
     /// <param name="reader">What has the head.</param>
     /// <param name="response">The client's response.</param>
     /// <param name="closes">Whether the client's connection ends with it, because the request has not.</param>
-    public static void Write(IFeatureCollection features, ResponseReader reader, IHttpResponseFeature response, bool closes)
+    /// <param name="withTrailers">Whether trailers will come, so that the response is sent in chunks of our own.</param>
+    public static void Write(IFeatureCollection features, ResponseReader reader, IHttpResponseFeature response, bool closes, bool withTrailers)
     {
         ResponseHead head = reader.Head;
         ReadOnlySpan<byte> bytes = reader.HeadBytes.Span;
@@ -32,7 +33,7 @@ internal static class ResponseHeadWriter
         foreach (HeaderPlace place in head.Headers)
         {
             string name = Encoding.Latin1.GetString(place.Name(bytes));
-            if (HopByHop.Is(name) || (namesOthers && HopByHop.IsNamed(connection, name)) || IsWrittenApart(name, hasRequestId))
+            if ((HopByHop.Is(name) && !(withTrailers && name.Equals("Trailer", StringComparison.OrdinalIgnoreCase))) || (namesOthers && HopByHop.IsNamed(connection, name)) || IsWrittenApart(name, hasRequestId))
             {
                 continue;
             }
@@ -55,6 +56,11 @@ internal static class ResponseHeadWriter
                     headers.Upgrade = Text(place.Value(bytes), features);
                 }
             }
+        }
+
+        if (withTrailers)
+        {
+            headers.TransferEncoding = "chunked";
         }
 
         if (closes)

@@ -29,6 +29,9 @@ internal sealed class ResponseReader(WorkerConnection connection)
     /// <summary>Nothing more belongs to this response.</summary>
     public bool HasEnded => _hasEnded;
 
+    /// <summary>What came behind a body in chunks.</summary>
+    public IEnumerable<KeyValuePair<string, byte[]>> Trailers => _chunks.Trailers;
+
     /// <summary>Read to the end, with nothing after it: the connection can carry another request.</summary>
     public bool IsClean => _hasEnded && _bodyEnd != BodyEnd.Close && Head.KeepsAlive && connection.UnreadSpan.IsEmpty;
 

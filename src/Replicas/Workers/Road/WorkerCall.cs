@@ -61,7 +61,9 @@ internal sealed class WorkerCall(WorkerConnection connection)
                 await connection.WaitAsync();
             }
 
-            ResponseHeadWriter.Write(features, _reader, features.GetRequiredFeature<IHttpResponseFeature>(), _upload is { HasEnded: false });
+            bool hasBody = HasBody(_reader.Head.StatusCode);
+            bool withTrailers = Trailers.ArePassedOn(request, _reader.Head, hasBody);
+            ResponseHeadWriter.Write(features, _reader, features.GetRequiredFeature<IHttpResponseFeature>(), _upload is { HasEnded: false }, withTrailers);
             if (_reader.Head.StatusCode == StatusCodes.Status101SwitchingProtocols)
             {
                 _responseBegun = true;
@@ -69,7 +71,13 @@ internal sealed class WorkerCall(WorkerConnection connection)
                 return false;
             }
 
-            await PassBodyAsync(features.GetRequiredFeature<IHttpResponseBodyFeature>().Writer, HasBody(_reader.Head.StatusCode));
+            PipeWriter writer = features.GetRequiredFeature<IHttpResponseBodyFeature>().Writer;
+            await PassBodyAsync(writer, hasBody, withTrailers);
+            if (withTrailers)
+            {
+                Trailers.End(writer, _reader.Trailers);
+            }
+
             return await EndUploadAsync() && _reader.IsClean;
         }
         catch (Exception exception)
@@ -133,7 +141,10 @@ internal sealed class WorkerCall(WorkerConnection connection)
         return false;
     }
 
-    private async ValueTask PassBodyAsync(PipeWriter writer, bool pass)
+    /// <param name="writer">The client's response.</param>
+    /// <param name="pass">Whether it has a body.</param>
+    /// <param name="inChunks">Whether its chunks are made here.</param>
+    private async ValueTask PassBodyAsync(PipeWriter writer, bool pass, bool inChunks)
     {
         int unflushed = 0;
         while (true)
@@ -144,7 +155,16 @@ internal sealed class WorkerCall(WorkerConnection connection)
                 {
                     _responseBegun = true;
                     unflushed += piece.Length;
-                    Write(writer, piece.Span);
+                    if (inChunks)
+                    {
+                        Trailers.BeginChunk(writer, piece.Length);
+                        Write(writer, piece.Span);
+                        Trailers.EndChunk(writer);
+                    }
+                    else
+                    {
+                        Write(writer, piece.Span);
+                    }
                 }
             }
 
