@@ -6,7 +6,7 @@ namespace Serve.Embedded.Tests.Functional.Wire;
 /// <summary>The corpus, taken apart and put together by chance: whatever comes of it, the worker sees well-formed requests alone, as many as are answered.</summary>
 public sealed class ClientFuzzTests
 {
-    private const int Rounds = 3_000;
+    private const int Rounds = 2_000;
     private const int AtOnce = 8;
 
     /// <summary>A request without end is ended by what follows it, since no body may be longer.</summary>
