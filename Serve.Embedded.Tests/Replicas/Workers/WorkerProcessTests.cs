@@ -272,6 +272,15 @@ public sealed class WorkerProcessTests : IAsyncDisposable
     }
 
     [Fact]
+    public async Task Start_Limited_IsAsOneWithoutLimits()
+    {
+        WorkerProcess worker = _workers.Start(TestWorkers.Info("sh", "-c", "echo $$ \"$0\" \"$1\"; readlink /proc/$$/fd/0; exit 7", "a b", "$c 'd'") with { Limits = new() { Nice = 1 } });
+
+        Assert.Equal(7, (await worker.Exited.WaitAsync(TestContext.Current.CancellationToken)).ExitCode);
+        Assert.Equal([$"{worker.Id} a b $c 'd'", "/dev/null"], _workers.Texts);
+    }
+
+    [Fact]
     public async Task Start_Rlimits_AreInForceSoftAndHard()
     {
         WorkerLimits limits = new() { OpenFiles = 100, Rlimits = new() { CoreMb = 0, AddressSpaceMb = 4096, LockedMemoryMb = 1, Processes = 5000 } };

@@ -2,53 +2,41 @@ using System.Globalization;
 
 namespace Serve.Embedded.Replicas.Workers;
 
-/// <summary>
-/// Puts a worker that was just started into its control group and under its limits. It is stopped meanwhile, and whom it has started in the instant before that is treated like it, so that no part of it is without.
-/// </summary>
+/// <summary>Puts a worker that was just started into its control group and under its limits, so that no part of it is without.</summary>
 internal static class WorkerBounds
 {
     /// <summary>Those who were started early may fork while they are looked for.</summary>
     private const int MostRounds = 5;
 
+    /// <summary>For one that waits at its <see cref="WorkerGate"/>.</summary>
     /// <returns>What the system does not grant, in words.</returns>
-    public static List<string> Set(int leader, string mark, ControlGroup? group, WorkerLimits limits)
-    {
-        if (group is null && limits == WorkerLimits.None)
-        {
-            return [];
-        }
+    public static IEnumerable<string> Limit(int leader, ControlGroup? group, WorkerLimits limits) =>
+        Join(leader, group) is { } trouble
+            ? [.. limits.InControlGroup.Select(l => $"{l.Key} has no effect: the worker cannot be put into its control group {group!.Folder}: {trouble}."), .. limits.Apply(leader)]
+            : limits.Apply(leader);
 
+    /// <summary>For one that runs already: it is stopped meanwhile, and whom it has started in the instant before that is taken in with it.</summary>
+    public static void Hold(int leader, string mark, ControlGroup group)
+    {
         NativeProcess.Signal(leader, SignalNames.Stop);
         try
         {
-            List<string> refused = [.. limits.Apply(leader)];
-            if (Join(leader, group) is { } trouble)
+            Join(leader, group);
+            HashSet<int> done = [];
+            bool found = WorkerMark.HasChildren(leader);
+            for (int round = 0; found && round < MostRounds; round++)
             {
-                refused.AddRange(limits.InControlGroup.Select(l => $"{l.Key} has no effect: the worker cannot be put into its control group {group!.Folder}: {trouble}."));
+                found = false;
+                foreach (int other in WorkerMark.Others(leader, mark).Where(done.Add))
+                {
+                    found = true;
+                    Join(other, group);
+                }
             }
-
-            SetOfOthers(leader, mark, group, limits);
-            return refused;
         }
         finally
         {
             NativeProcess.Signal(leader, SignalNames.Continue);
-        }
-    }
-
-    private static void SetOfOthers(int leader, string mark, ControlGroup? group, WorkerLimits limits)
-    {
-        HashSet<int> done = [];
-        bool found = WorkerMark.HasChildren(leader);
-        for (int round = 0; found && round < MostRounds; round++)
-        {
-            found = false;
-            foreach (int other in WorkerMark.Others(leader, mark).Where(done.Add))
-            {
-                found = true;
-                limits.Apply(other);
-                Join(other, group);
-            }
         }
     }
 

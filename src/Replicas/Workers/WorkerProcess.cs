@@ -97,15 +97,27 @@ internal sealed class WorkerProcess
             using SafeFileHandle errorWrite = errorEnd;
             try
             {
-                int failure = SpawnedProcess.Start(path, info.Command, environment, info.WorkingDirectory, input: null, outputWrite, errorWrite, blocked: [], out int id);
+                using WorkerGate? gate = info.Limits == WorkerLimits.None ? null : new();
+                int failure = gate is null
+                    ? SpawnedProcess.Start(path, info.Command, environment, info.WorkingDirectory, input: null, outputWrite, errorWrite, blocked: [], out int id)
+                    : SpawnedProcess.Start(WorkerGate.Shell, WorkerGate.Command(path, info.Command), environment, info.WorkingDirectory, gate.Input, outputWrite, errorWrite, blocked: [], out id);
                 if (failure != 0)
                 {
-                    throw ProgramSearch.Refused(path, info, failure);
+                    throw gate is null ? ProgramSearch.Refused(path, info, failure) : WorkerGate.Refused(failure);
                 }
 
                 // If the server dies before this line, the guard finds the worker by its mark.
                 guard.Add(id);
-                refused.AddRange(WorkerBounds.Set(id, mark, group, info.Limits));
+                if (gate is not null)
+                {
+                    refused.AddRange(WorkerBounds.Limit(id, group, info.Limits));
+                    gate.Open();
+                }
+                else if (group is not null)
+                {
+                    WorkerBounds.Hold(id, mark, group);
+                }
+
                 WorkerProcess worker = new(id, mark, group, refused, guard, new(output, error, guard.Time, onLine));
                 ChildProcesses.Watch(id, worker.OnEnded);
                 return worker;
