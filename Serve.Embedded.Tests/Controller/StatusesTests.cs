@@ -1,6 +1,6 @@
 using Serve.Embedded.Controller;
 using static Serve.Embedded.Controller.DeploymentEvent;
-using static Serve.Embedded.Controller.DeploymentStatus;
+using static Serve.Embedded.DeploymentStatus;
 
 namespace Serve.Embedded.Tests.Controller;
 

@@ -11,7 +11,7 @@ using Serve.Embedded.Tests.Fakes;
 namespace Serve.Embedded.Tests.Functional;
 
 /// <summary>What handlers of each kind return or write, and what arrives.</summary>
-public sealed partial class HandlerTests
+public abstract partial class HandlerTests(ServerForm form)
 {
     [Fact]
     public async Task Plain_String_IsTextInUtf8() => await AnswersAsync<string>("grüezi", "text/plain; charset=utf-8", "grüezi");
@@ -87,7 +87,7 @@ public sealed partial class HandlerTests
     [Fact]
     public async Task Echo_BodyIsAnsweredWhileItArrives()
     {
-        await using TestServer server = await TestServer.StartAsync(new DeploymentRegistry().AddBuiltIn(), new() { Applications = [new() { ImportPath = "builtin:echo" }] });
+        await using TestServer server = await TestServer.StartAsync(form, new DeploymentRegistry().AddBuiltIn(), new() { Applications = [new() { ImportPath = "builtin:echo" }] });
         using RawConnection connection = await server.ConnectAsync();
 
         await connection.SendAsync("POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n");
@@ -191,7 +191,7 @@ public sealed partial class HandlerTests
         TaskCompletionSource<string?> seen = new(TaskCreationOptions.RunContinuationsAsynchronously);
         DeploymentRegistry registry = new DeploymentRegistry().AddApplication(
             "test:probe", app => app.AddBlocking<HttpRequest, string>("Probe", _ => new Blocking(() => seen.SetResult(RequestScope.Current?.RequestId))));
-        await using TestServer server = await TestServer.StartAsync(registry, Probe.Config());
+        await using TestServer server = await TestServer.StartAsync(form, registry, Probe.Config());
         using HttpRequestMessage request = new(HttpMethod.Get, "/");
         request.Headers.Add("X-Request-ID", "abc");
 
@@ -207,7 +207,7 @@ public sealed partial class HandlerTests
         DeploymentRegistry registry = new DeploymentRegistry().AddApplication("test:probe", app => app
             .Add<HttpRequest, string>("Probe", c => new Caller(c.GetHandle<int, string>("Child")))
             .Add<int, string>("Child", _ => new Child(release.Task)));
-        await using TestServer server = await TestServer.StartAsync(registry, new()
+        await using TestServer server = await TestServer.StartAsync(form, registry, new()
         {
             Applications =
             [
@@ -231,7 +231,7 @@ public sealed partial class HandlerTests
         Assert.Equal("child says 42", await running);
     }
 
-    private static async Task AnswersAsync<T>(T value, string? contentType, string body)
+    private async Task AnswersAsync<T>(T value, string? contentType, string body)
     {
         await using TestServer server = await ServeAsync(_ => value);
         using HttpResponseMessage response = await server.Client.GetAsync("/", TestServer.Deadline);
@@ -240,13 +240,13 @@ public sealed partial class HandlerTests
         Assert.Equal(body, await response.Content.ReadAsStringAsync(TestServer.Deadline));
     }
 
-    private static Task<TestServer> ServeAsync<T>(Func<HttpRequest, T> handle, DeploymentConfig? deployment = null) => TestServer.StartAsync(
-        new DeploymentRegistry().AddApplication("test:probe", app => app.Add<HttpRequest, T>(
+    private Task<TestServer> ServeAsync<T>(Func<HttpRequest, T> handle, DeploymentConfig? deployment = null) => TestServer.StartAsync(
+            form, new DeploymentRegistry().AddApplication("test:probe", app => app.Add<HttpRequest, T>(
             "Probe", _ => new Plain<T>(handle), responseJson: HandlerJson.Default.GetTypeInfo(typeof(T)) as System.Text.Json.Serialization.Metadata.JsonTypeInfo<T>)),
         Probe.Config(deployment));
 
-    private static Task<TestServer> ServeHttpAsync(Func<HttpContext, CancellationToken, ValueTask> handle, HttpOptionsConfig? http = null, TimeProvider? time = null) => TestServer.StartAsync(
-        new DeploymentRegistry().AddApplication("test:probe", app => app.AddHttp("Probe", _ => new Http(handle))), Probe.Config(http: http), time);
+    private Task<TestServer> ServeHttpAsync(Func<HttpContext, CancellationToken, ValueTask> handle, HttpOptionsConfig? http = null, TimeProvider? time = null) => TestServer.StartAsync(
+            form, new DeploymentRegistry().AddApplication("test:probe", app => app.AddHttp("Probe", _ => new Http(handle))), Probe.Config(http: http), time);
 
     private static async IAsyncEnumerable<string> ChunksAsync(Task between, [EnumeratorCancellation] CancellationToken cancellationToken = default)
     {
@@ -307,3 +307,7 @@ public sealed partial class HandlerTests
         }
     }
 }
+
+public sealed class PortHandlerTests() : HandlerTests(ServerForm.Port);
+
+public sealed class EmbeddedHandlerTests() : HandlerTests(ServerForm.Embedded);

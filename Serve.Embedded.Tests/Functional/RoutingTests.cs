@@ -6,7 +6,7 @@ using Serve.Embedded.Telemetry;
 
 namespace Serve.Embedded.Tests.Functional;
 
-public sealed class RoutingTests
+public abstract class RoutingTests(ServerForm form)
 {
     [Theory]
     [InlineData("/", "root")]
@@ -23,7 +23,7 @@ public sealed class RoutingTests
     public async Task Get_SeveralPrefixes_GoesToTheLongestThatEndsAtASegment(string path, string application)
     {
         await using TestServer server = await TestServer.StartAsync(
-            Names(), Apps(("root", "/"), ("hello", "/hello"), ("world", "/hello/world"), ("again", "/hello/world/again")));
+            form, Names(), Apps(("root", "/"), ("hello", "/hello"), ("world", "/hello/world"), ("again", "/hello/world/again")));
 
         Assert.Equal(application, await server.Client.GetStringAsync(path, TestServer.Deadline));
     }
@@ -31,7 +31,7 @@ public sealed class RoutingTests
     [Fact]
     public async Task Get_NoApplicationHasThePath_Answers404InRaysWords()
     {
-        await using TestServer server = await TestServer.StartAsync(Names(), Apps(("hello", "/hello")));
+        await using TestServer server = await TestServer.StartAsync(form, Names(), Apps(("hello", "/hello")));
 
         using HttpResponseMessage response = await server.Client.GetAsync("/nothing/here", TestServer.Deadline);
 
@@ -44,7 +44,7 @@ public sealed class RoutingTests
     {
         Probe probe = new();
         ServeConfig config = Probe.Config();
-        await using TestServer server = await TestServer.StartAsync(probe.Register(), config with { Applications = [config.Applications[0] with { RoutePrefix = "/a/b" }] });
+        await using TestServer server = await TestServer.StartAsync(form, probe.Register(), config with { Applications = [config.Applications[0] with { RoutePrefix = "/a/b" }] });
 
         Task<HttpResponseMessage> running = server.Client.GetAsync("/a/b/c?d=e", TestServer.Deadline);
         ProbeCall call = await probe.NextAsync();
@@ -58,7 +58,7 @@ public sealed class RoutingTests
     [Fact]
     public async Task BuiltInPaths_NothingExposedYet_SayThatTheRouteTableIsEmpty()
     {
-        await using TestServer server = await TestServer.StartAsync(Names(), Apps(("hidden", null)));
+        await using TestServer server = await TestServer.StartAsync(form, Names(), Apps(("hidden", null)));
 
         foreach (string path in new[] { "/-/healthz", "/-/readyz", "/-/routes" })
         {
@@ -71,7 +71,7 @@ public sealed class RoutingTests
     [Fact]
     public async Task BuiltInPaths_Serving_AnswerAndStayAliveWhenNothingIsExposedAnyMore()
     {
-        await using TestServer server = await TestServer.StartAsync(Names(), Apps(("root", "/"), ("hello", "/hello")));
+        await using TestServer server = await TestServer.StartAsync(form, Names(), Apps(("root", "/"), ("hello", "/hello")));
         Assert.Equal("success", await server.Client.GetStringAsync("/-/healthz", TestServer.Deadline));
         Assert.Equal("success", await server.Client.GetStringAsync("/-/readyz", TestServer.Deadline));
         Assert.Equal("""{"/":"root","/hello":"hello"}""", await server.Client.GetStringAsync("/-/routes", TestServer.Deadline));
@@ -88,7 +88,7 @@ public sealed class RoutingTests
     public async Task Get_HandlerThrows_Answers500AndLogsWhy()
     {
         Probe probe = new();
-        await using TestServer server = await TestServer.StartAsync(probe.Register(), Probe.Config());
+        await using TestServer server = await TestServer.StartAsync(form, probe.Register(), Probe.Config());
         Task<HttpResponseMessage> running = server.Client.GetAsync("/", TestServer.Deadline);
         (await probe.NextAsync()).Throw(new InvalidOperationException("the model is on fire"));
 
@@ -102,7 +102,7 @@ public sealed class RoutingTests
     [Fact]
     public async Task Get_WithoutAnId_GetsAUuid4()
     {
-        await using TestServer server = await TestServer.StartAsync(Names(), Apps(("root", "/")));
+        await using TestServer server = await TestServer.StartAsync(form, Names(), Apps(("root", "/")));
 
         using HttpResponseMessage response = await server.Client.GetAsync("/", TestServer.Deadline);
 
@@ -117,7 +117,7 @@ public sealed class RoutingTests
     [InlineData("two words!", true)]
     public async Task Get_WithAnId_IsEchoedWhereItCanBe(string id, bool echoed)
     {
-        await using TestServer server = await TestServer.StartAsync(Names(), Apps(("root", "/")));
+        await using TestServer server = await TestServer.StartAsync(form, Names(), Apps(("root", "/")));
         using HttpRequestMessage request = new(HttpMethod.Get, "/");
         request.Headers.TryAddWithoutValidation("X-Request-ID", id);
 
@@ -130,7 +130,7 @@ public sealed class RoutingTests
     public async Task Post_TwentyAtOnceUnderOneIdOverThreeReplicas_EachGetsItsOwnBodyBack()
     {
         DeploymentRegistry registry = new DeploymentRegistry().AddBuiltIn();
-        await using TestServer server = await TestServer.StartAsync(registry, new()
+        await using TestServer server = await TestServer.StartAsync(form, registry, new()
         {
             Applications = [new() { ImportPath = "builtin:echo", Deployments = [new() { Name = "Echo", NumReplicas = 3 }] }],
         });
@@ -152,7 +152,7 @@ public sealed class RoutingTests
     {
         DeploymentRegistry registry = new DeploymentRegistry().AddBuiltIn();
         await using TestServer server = await TestServer.StartAsync(
-            registry, new() { Http = new() { MaxRequestBodyBytes = 10 }, Applications = [new() { ImportPath = "builtin:echo" }] });
+            form, registry, new() { Http = new() { MaxRequestBodyBytes = 10 }, Applications = [new() { ImportPath = "builtin:echo" }] });
         using RawConnection known = await server.ConnectAsync();
         using RawConnection chunked = await server.ConnectAsync();
 
@@ -163,6 +163,21 @@ public sealed class RoutingTests
         Assert.StartsWith("HTTP/1.1 413 ", await chunked.ReadUntilAsync("\r\n\r\n"), StringComparison.Ordinal);
     }
 
+    /// <summary>Each application answers with its name.</summary>
+    private protected static DeploymentRegistry Names() =>
+        new DeploymentRegistry().AddApplication("test:name", app => app.Add<HttpRequest, string>("Name", c => new Name(c.Application)));
+
+    private protected static ServeConfig Apps(params (string Name, string? Prefix)[] applications) =>
+        new() { Applications = [.. applications.Select(a => new ApplicationConfig { Name = a.Name, RoutePrefix = a.Prefix, ImportPath = "test:name" })] };
+
+    private sealed class Name(string application) : IDeployment<HttpRequest, string>
+    {
+        public ValueTask<string> HandleAsync(HttpRequest request, CancellationToken cancellationToken) => new(application);
+    }
+}
+
+public sealed class PortRoutingTests() : RoutingTests(ServerForm.Port)
+{
     [Fact]
     public async Task Connect_MoreThanMaxConnections_IsToldWhyAndClosed()
     {
@@ -180,16 +195,6 @@ public sealed class RoutingTests
         await first.SendAsync("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
         await first.ReadUntilAsync("root");
     }
-
-    /// <summary>Each application answers with its name.</summary>
-    private static DeploymentRegistry Names() =>
-        new DeploymentRegistry().AddApplication("test:name", app => app.Add<HttpRequest, string>("Name", c => new Name(c.Application)));
-
-    private static ServeConfig Apps(params (string Name, string? Prefix)[] applications) =>
-        new() { Applications = [.. applications.Select(a => new ApplicationConfig { Name = a.Name, RoutePrefix = a.Prefix, ImportPath = "test:name" })] };
-
-    private sealed class Name(string application) : IDeployment<HttpRequest, string>
-    {
-        public ValueTask<string> HandleAsync(HttpRequest request, CancellationToken cancellationToken) => new(application);
-    }
 }
+
+public sealed class EmbeddedRoutingTests() : RoutingTests(ServerForm.Embedded);

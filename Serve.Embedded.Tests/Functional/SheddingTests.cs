@@ -6,13 +6,13 @@ using Serve.Embedded.Tests.Fakes;
 
 namespace Serve.Embedded.Tests.Functional;
 
-public sealed class SheddingTests
+public abstract class SheddingTests(ServerForm form)
 {
     [Fact]
     public async Task Get_QueueIsFull_Refuses503AndTheAdmittedAreAnswered()
     {
         Probe probe = new();
-        await using TestServer server = await TestServer.StartAsync(probe.Register(), Probe.Config(new() { Name = "Probe", MaxOngoingRequests = 1, MaxQueuedRequests = 1 }));
+        await using TestServer server = await TestServer.StartAsync(form, probe.Register(), Probe.Config(new() { Name = "Probe", MaxOngoingRequests = 1, MaxQueuedRequests = 1 }));
         (Task<HttpResponseMessage> running, ProbeCall call, Task<HttpResponseMessage> waiting) = await FillAsync(server, probe);
 
         for (int i = 0; i < 10; i++)
@@ -39,7 +39,7 @@ public sealed class SheddingTests
     {
         Probe probe = new();
         await using TestServer server = await TestServer.StartAsync(
-            probe.Register(),
+            form, probe.Register(),
             Probe.Config(new() { Name = "Probe", MaxOngoingRequests = 1, MaxQueuedRequests = 1, Backpressure = new() { StatusCode = 429, RetryAfterS = 7 } }));
         (Task<HttpResponseMessage> running, ProbeCall call, Task<HttpResponseMessage> waiting) = await FillAsync(server, probe);
 
@@ -57,7 +57,7 @@ public sealed class SheddingTests
     public async Task Post_Refused_ClosesTheConnectionWithTheBodyUnread()
     {
         Probe probe = new();
-        await using TestServer server = await TestServer.StartAsync(probe.Register(), Probe.Config(new() { Name = "Probe", MaxOngoingRequests = 1, MaxQueuedRequests = 0 }));
+        await using TestServer server = await TestServer.StartAsync(form, probe.Register(), Probe.Config(new() { Name = "Probe", MaxOngoingRequests = 1, MaxQueuedRequests = 0 }));
         Task<HttpResponseMessage> running = server.Client.GetAsync("/", TestServer.Deadline);
         ProbeCall call = await probe.NextAsync();
         using RawConnection connection = await server.ConnectAsync();
@@ -77,7 +77,7 @@ public sealed class SheddingTests
     {
         Probe probe = new();
         DeploymentRegistry registry = probe.Register().AddBuiltIn();
-        await using TestServer server = await TestServer.StartAsync(registry, Probe.Config(new() { Name = "Probe", MaxOngoingRequests = 1, MaxQueuedRequests = 1 }));
+        await using TestServer server = await TestServer.StartAsync(form, registry, Probe.Config(new() { Name = "Probe", MaxOngoingRequests = 1, MaxQueuedRequests = 1 }));
         Task<HttpResponseMessage> running = server.Client.GetAsync("/", TestServer.Deadline);
         ProbeCall call = await probe.NextAsync();
         using RawConnection connection = await server.ConnectAsync();
@@ -100,7 +100,7 @@ public sealed class SheddingTests
         Probe probe = new();
         ManualTimeProvider time = new();
         await using TestServer server = await TestServer.StartAsync(
-            probe.Register(), Probe.Config(new() { Name = "Probe", MaxOngoingRequests = 1, MaxQueueWait = TimeSpan.FromSeconds(3) }), time);
+            form, probe.Register(), Probe.Config(new() { Name = "Probe", MaxOngoingRequests = 1, MaxQueueWait = TimeSpan.FromSeconds(3) }), time);
         Task<HttpResponseMessage> running = server.Client.GetAsync("/", TestServer.Deadline);
         ProbeCall call = await probe.NextAsync();
         int armed = time.ArmedTimers;
@@ -137,3 +137,7 @@ public sealed class SheddingTests
         }
     }
 }
+
+public sealed class PortSheddingTests() : SheddingTests(ServerForm.Port);
+
+public sealed class EmbeddedSheddingTests() : SheddingTests(ServerForm.Embedded);

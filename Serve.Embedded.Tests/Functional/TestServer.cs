@@ -1,5 +1,10 @@
+using System.Net;
 using System.Net.Sockets;
 using System.Text;
+using Microsoft.AspNetCore.Builder;
+using Microsoft.AspNetCore.Hosting;
+using Microsoft.AspNetCore.Server.Kestrel.Core;
+using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
 using Microsoft.Extensions.Logging.Testing;
@@ -17,19 +22,21 @@ namespace Serve.Embedded.Tests.Functional;
 internal sealed class TestServer : IAsyncDisposable
 {
     private readonly LoggerFactory _loggers;
+    private readonly WebApplication? _host;
     private bool _stopped;
 
     private readonly ManualTimeProvider? _time;
 
-    private TestServer(Server server, Deployer deployer, ApplyOutcome outcome, FakeLogCollector logs, LoggerFactory loggers, ManualTimeProvider? time)
+    private TestServer(Server server, Deployer deployer, ApplyOutcome outcome, FakeLogCollector logs, LoggerFactory loggers, ManualTimeProvider? time, WebApplication? host = null)
     {
         _time = time;
+        _host = host;
         Server = server;
         Deployer = deployer;
         Outcome = outcome;
         Logs = logs;
         _loggers = loggers;
-        Address = new(server.Addresses[0]);
+        Address = new(host is null ? server.Addresses[0] : host.Urls.First());
         Client = NewClient();
     }
 
@@ -50,9 +57,36 @@ internal sealed class TestServer : IAsyncDisposable
 
     public static CancellationToken Deadline => TestContext.Current.CancellationToken;
 
+    public static Task<TestServer> StartAsync(ServerForm form, DeploymentRegistry registry, ServeConfig config, TimeProvider? time = null) =>
+        form == ServerForm.Embedded ? EmbedAsync(registry, config, time) : StartAsync(registry, config, time);
+
+    /// <summary>The same server inside an application with a Kestrel of its own.</summary>
+    public static async Task<TestServer> EmbedAsync(
+        DeploymentRegistry registry, ServeConfig config, TimeProvider? time = null, Action<WebApplicationBuilder>? build = null, Action<WebApplication>? map = null, HttpProtocols protocols = HttpProtocols.Http1)
+    {
+        FakeLogCollector logs = NewLogs();
+        LoggerFactory loggers = new([new FakeLoggerProvider(logs)]);
+        WebApplicationBuilder builder = WebApplication.CreateSlimBuilder();
+        builder.Services.AddSingleton<ILoggerFactory>(loggers);
+        builder.WebHost.ConfigureKestrel(kestrel => kestrel.Listen(IPAddress.Loopback, 0, listen => listen.Protocols = protocols));
+        builder.Services.AddServe(serve =>
+        {
+            serve.Registry = registry;
+            serve.Config = config;
+            serve.Time = time;
+            serve.AccessLog = true;
+        });
+        build?.Invoke(builder);
+        WebApplication host = builder.Build();
+        (map ?? (static app => app.MapServe()))(host);
+        await host.StartAsync(Deadline);
+        EmbeddedServer embedded = host.Services.GetRequiredService<ServeHost>().Running!;
+        return new(embedded.Server, embedded.Deployer, await embedded.First.Settled, logs, loggers, time as ManualTimeProvider, host);
+    }
+
     public static async Task<TestServer> StartAsync(DeploymentRegistry registry, ServeConfig config, TimeProvider? time = null)
     {
-        FakeLogCollector logs = FakeLogCollector.Create(new() { FilteredLevels = new HashSet<LogLevel> { LogLevel.Information, LogLevel.Warning, LogLevel.Error } });
+        FakeLogCollector logs = NewLogs();
         LoggerFactory loggers = new([new FakeLoggerProvider(logs)]);
         ServeEnvironment environment = new(time ?? TimeProvider.System, new SeededRandom(1), ServeEnvironment.ResumeOnThreadPool, loggers);
         ConfigSource source = new(path: null, registry, new Dictionary<string, string>(), _ => null);
@@ -103,7 +137,7 @@ internal sealed class TestServer : IAsyncDisposable
     public async Task StopAsync()
     {
         _stopped = true;
-        await PassTimeUntilAsync(Server.StopAsync());
+        await PassTimeUntilAsync(_host is null ? Server.StopAsync() : _host.StopAsync(Deadline));
     }
 
     /// <summary>Lets a manual clock run until this is done.</summary>
@@ -126,7 +160,18 @@ internal sealed class TestServer : IAsyncDisposable
             await StopAsync();
         }
 
-        await Server.DisposeAsync();
+        if (_host is null)
+        {
+            await Server.DisposeAsync();
+        }
+        else
+        {
+            await _host.DisposeAsync();
+        }
+
         _loggers.Dispose();
     }
+
+    private static FakeLogCollector NewLogs() =>
+        FakeLogCollector.Create(new() { FilteredLevels = new HashSet<LogLevel> { LogLevel.Information, LogLevel.Warning, LogLevel.Error } });
 }

@@ -8,7 +8,7 @@ using Serve.Embedded.Tests.Fakes;
 
 namespace Serve.Embedded.Tests.Functional;
 
-public sealed class TimeoutTests
+public abstract class TimeoutTests(ServerForm form)
 {
     private static readonly HttpOptionsConfig HalfASecond = new() { RequestTimeout = TimeSpan.FromSeconds(0.5) };
 
@@ -18,7 +18,7 @@ public sealed class TimeoutTests
         Probe probe = new();
         ManualTimeProvider time = new();
         await using TestServer server = await TestServer.StartAsync(
-            probe.Register(), Probe.Config(new() { Name = "Probe", MaxOngoingRequests = 1, MaxQueuedRequests = 0 }, HalfASecond), time);
+            form, probe.Register(), Probe.Config(new() { Name = "Probe", MaxOngoingRequests = 1, MaxQueuedRequests = 0 }, HalfASecond), time);
         Task<HttpResponseMessage> running = await StartAsync(server, time);
         ProbeCall call = await probe.NextAsync();
 
@@ -46,7 +46,7 @@ public sealed class TimeoutTests
     {
         Probe probe = new();
         ManualTimeProvider time = new();
-        await using TestServer server = await TestServer.StartAsync(probe.Register(), Probe.Config(new() { Name = "Probe", MaxOngoingRequests = 1 }), time);
+        await using TestServer server = await TestServer.StartAsync(form, probe.Register(), Probe.Config(new() { Name = "Probe", MaxOngoingRequests = 1 }), time);
         Task<HttpResponseMessage> running = server.Client.GetAsync("/", TestServer.Deadline);
         ProbeCall call = await probe.NextAsync();
         using HttpRequestMessage request = new(HttpMethod.Get, "/");
@@ -72,7 +72,7 @@ public sealed class TimeoutTests
     {
         Probe probe = new();
         ManualTimeProvider time = new();
-        await using TestServer server = await TestServer.StartAsync(probe.Register(), Probe.Config(http: HalfASecond), time);
+        await using TestServer server = await TestServer.StartAsync(form, probe.Register(), Probe.Config(http: HalfASecond), time);
         using HttpRequestMessage request = new(HttpMethod.Get, "/");
         request.Headers.Add("x-request-timeout-seconds", header);
         Task<HttpResponseMessage> running = server.Client.SendAsync(request, TestServer.Deadline);
@@ -90,7 +90,7 @@ public sealed class TimeoutTests
         ManualTimeProvider time = new();
         TaskCompletionSource sent = new(TaskCreationOptions.RunContinuationsAsynchronously);
         DeploymentRegistry registry = new DeploymentRegistry().AddApplication("test:probe", app => app.AddHttp("Probe", _ => new Streamer(sent)));
-        await using TestServer server = await TestServer.StartAsync(registry, Probe.Config(http: HalfASecond), time);
+        await using TestServer server = await TestServer.StartAsync(form, registry, Probe.Config(http: HalfASecond), time);
         int armed = time.ArmedTimers;
 
         using HttpResponseMessage response = await server.Client.GetAsync("/", HttpCompletionOption.ResponseHeadersRead, TestServer.Deadline);
@@ -110,7 +110,7 @@ public sealed class TimeoutTests
     public async Task Get_ClientLeavesInExecution_CancelsTheHandlerAndLogs499()
     {
         Probe probe = new();
-        await using TestServer server = await TestServer.StartAsync(probe.Register(), Probe.Config());
+        await using TestServer server = await TestServer.StartAsync(form, probe.Register(), Probe.Config());
         using CancellationTokenSource client = new();
         Task<HttpResponseMessage> running = server.Client.GetAsync("/", client.Token);
         ProbeCall call = await probe.NextAsync();
@@ -128,7 +128,7 @@ public sealed class TimeoutTests
     public async Task Get_ClientLeavesTheQueue_FreesItsPlaceAndNeverRuns()
     {
         Probe probe = new();
-        await using TestServer server = await TestServer.StartAsync(probe.Register(), Probe.Config(new() { Name = "Probe", MaxOngoingRequests = 1, MaxQueuedRequests = 1 }));
+        await using TestServer server = await TestServer.StartAsync(form, probe.Register(), Probe.Config(new() { Name = "Probe", MaxOngoingRequests = 1, MaxQueuedRequests = 1 }));
         Task<HttpResponseMessage> running = server.Client.GetAsync("/first", TestServer.Deadline);
         ProbeCall call = await probe.NextAsync();
         using CancellationTokenSource client = new();
@@ -179,3 +179,7 @@ public sealed class TimeoutTests
         }
     }
 }
+
+public sealed class PortTimeoutTests() : TimeoutTests(ServerForm.Port);
+
+public sealed class EmbeddedTimeoutTests() : TimeoutTests(ServerForm.Embedded);

@@ -30,7 +30,7 @@ public sealed class EndpointsTests
     [Fact]
     public async Task Resolve_NameWithoutAddress_SaysWhichKey()
     {
-        StartException exception = await Assert.ThrowsAsync<StartException>(() => Endpoints.ResolveAsync("admin_options", "no-such-host.invalid", 1));
+        ServeException exception = await Assert.ThrowsAsync<ServeException>(() => Endpoints.ResolveAsync("admin_options", "no-such-host.invalid", 1));
 
         Assert.StartsWith("admin_options.host = \"no-such-host.invalid\" has no address", exception.Message, StringComparison.Ordinal);
     }

@@ -5,9 +5,9 @@ using Microsoft.AspNetCore.Http;
 namespace Serve.Embedded.Admin;
 
 /// <summary>Who may ask: under a name of ours, with the token where one is set, and, to change something, not from a web page of another origin.</summary>
-/// <param name="hosts">Our names.</param>
+/// <param name="hosts">Our names; <see langword="null"/> = whoever lets requests in looks at them.</param>
 /// <param name="token">What a client must show; <see langword="null"/> = nothing.</param>
-internal sealed class AdminGuard(AdminHosts hosts, string? token)
+internal sealed class AdminGuard(AdminHosts? hosts, string? token)
 {
     private const string Bearer = "Bearer ";
 
@@ -17,7 +17,7 @@ internal sealed class AdminGuard(AdminHosts hosts, string? token)
     public (int StatusCode, string Message)? Refuses(HttpContext context)
     {
         HttpRequest request = context.Request;
-        if (!hosts.IsOurs(request.Host.Host, context.Connection.LocalIpAddress))
+        if (hosts is not null && !hosts.IsOurs(request.Host.Host, context.Connection.LocalIpAddress))
         {
             return (StatusCodes.Status403Forbidden,
                 $"The admin port does not answer under the name '{request.Host.Host}', so that no web page can reach it under a name of its own. Use localhost or its address, or list the name in admin_options.allowed_hosts.");

@@ -79,6 +79,7 @@ internal static class ConfigReader
             return ConfigResult.Invalid(errors);
         }
 
+        OwnApplication.Complete(root, catalog.Own, errors);
         ServeConfig config = ConfigKeys.Root.Bind(basis is null ? ConfigKeys.Root.Create() : basis with { Applications = [] }, root, errors);
         new ConfigRules(catalog, errors).Check(root);
         return ConfigResult.Of(config, errors);

@@ -24,7 +24,11 @@ internal sealed class ReplicaActs(ServeEnvironment environment, ILogger logger, 
             ReplicaHandles handles = new(application, siblings);
             try
             {
-                DeploymentContext context = new(application, deployment.Name, replica.Id, () => replica.Rank, start.Args, environment.Time, replica.Log.Around(_replicaLog), handles) { MaxOngoingRequests = start.MaxOngoingRequests };
+                DeploymentContext context = new(application, deployment.Name, replica.Id, () => replica.Rank, start.Args, environment.Time, replica.Log.Around(_replicaLog), handles)
+                {
+                    MaxOngoingRequests = start.MaxOngoingRequests,
+                    Container = environment.Services,
+                };
                 await replica.StartAsync(context, start.UserConfig);
                 await CheckAsync(replica, start.HealthCheckTimeout);
                 replica.OnDisposed(handles);

@@ -12,7 +12,10 @@ internal static class StatusReport
         application.Serving.Handle,
         application.InForce.RequestTimeout,
         application.InForce.StreamTimeout,
-        application.Serving.Ingress.IsStarting || application.Goal.IsBuilding);
+        application.Serving.Ingress.IsStarting || application.Goal.IsBuilding)
+    {
+        Deployments = [.. application.Serving.Deployments.Select(d => d.Served)],
+    };
 
     public static ApplicationReport Of(ApplicationState application)
     {

@@ -1,16 +1,5 @@
 namespace Serve.Embedded.Controller;
 
-/// <summary>A deployment's status, in Ray Serve's words.</summary>
-internal enum DeploymentStatus
-{
-    Updating,
-    Healthy,
-    Unhealthy,
-    DeployFailed,
-    Upscaling,
-    Downscaling,
-}
-
 /// <summary>What caused a status: a status alone never explains itself.</summary>
 internal enum StatusTrigger
 {
@@ -47,16 +36,6 @@ internal enum DeploymentEvent
     ConfigRefused,
     InternalError,
     Deleted,
-}
-
-/// <summary>An application's status, in Ray Serve's words.</summary>
-internal enum ApplicationStatus
-{
-    Deploying,
-    Running,
-    DeployFailed,
-    Unhealthy,
-    Deleting,
 }
 
 /// <summary>The status tables of Ray Serve, with one event of our own: a refused <c>user_config</c>.</summary>

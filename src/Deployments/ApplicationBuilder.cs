@@ -1,5 +1,7 @@
+using System.Diagnostics.CodeAnalysis;
 using System.Text.Json.Serialization.Metadata;
 using Microsoft.AspNetCore.Http;
+using Microsoft.Extensions.DependencyInjection;
 using Serve.Embedded.Deployments;
 
 namespace Serve.Embedded;
@@ -30,8 +32,21 @@ public sealed class ApplicationBuilder
         JsonTypeInfo<TResponse>? responseJson = null)
     {
         HttpEntry? http = typeof(TRequest) == typeof(HttpRequest) ? new PlainEntry<TResponse>(new(responseJson, name)) : null;
-        return Add(name, factory, options, http, blocks: false, typeof(TRequest), typeof(TResponse));
+        return Add(name, factory, options, http, blocks: false, typeof(TRequest), typeof(TResponse), new CallTypes<TRequest, TResponse>());
     }
+
+    /// <summary>Adds a deployment whose handler does not block, and whose replicas are made by the container: constructor arguments come from a scope of the replica's own (<see cref="DeploymentContext.Services"/>).</summary>
+    /// <remarks>A handle to another deployment of the application is asked for by its name: <c>[FromKeyedServices("Child")] DeploymentHandle&lt;int, string&gt; child</c>.</remarks>
+    /// <typeparam name="TDeployment">The handler. What it implements of <see cref="IAsyncDisposable"/> or <see cref="IDisposable"/> is called when its replica ends, before the scope is disposed of.</typeparam>
+    /// <typeparam name="TRequest">What it takes.</typeparam>
+    /// <typeparam name="TResponse">What it answers.</typeparam>
+    /// <param name="name">Its name, unique in the application.</param>
+    /// <param name="options">Its limits; a configuration file overrides them. <see langword="null"/> = the defaults.</param>
+    /// <param name="responseJson">How to write <typeparamref name="TResponse"/> as JSON; needed only where it is sent over HTTP as JSON.</param>
+    /// <exception cref="ArgumentException">The name is taken or empty, the options contradict each other, or JSON is needed and <paramref name="responseJson"/> is <see langword="null"/>.</exception>
+    public ApplicationBuilder Add<[DynamicallyAccessedMembers(DynamicallyAccessedMemberTypes.PublicConstructors)] TDeployment, TRequest, TResponse>(
+        string name, DeploymentOptions? options = null, JsonTypeInfo<TResponse>? responseJson = null)
+        where TDeployment : class, IDeployment<TRequest, TResponse> => Add(name, Make<TDeployment>, options, responseJson);
 
     /// <summary>Adds a deployment whose handler blocks its thread.</summary>
     /// <inheritdoc cref="Add{TRequest, TResponse}"/>
@@ -42,13 +57,24 @@ public sealed class ApplicationBuilder
         JsonTypeInfo<TResponse>? responseJson = null)
     {
         HttpEntry? http = typeof(TRequest) == typeof(HttpRequest) ? new BlockingEntry<TResponse>(new(responseJson, name)) : null;
-        return Add(name, factory, options, http, blocks: true, typeof(TRequest), typeof(TResponse));
+        return Add(name, factory, options, http, blocks: true, typeof(TRequest), typeof(TResponse), new CallTypes<TRequest, TResponse>());
     }
+
+    /// <summary>Adds a deployment whose handler blocks its thread, and whose replicas are made by the container.</summary>
+    /// <inheritdoc cref="Add{TDeployment, TRequest, TResponse}"/>
+    public ApplicationBuilder AddBlocking<[DynamicallyAccessedMembers(DynamicallyAccessedMemberTypes.PublicConstructors)] TDeployment, TRequest, TResponse>(
+        string name, DeploymentOptions? options = null, JsonTypeInfo<TResponse>? responseJson = null)
+        where TDeployment : class, IBlockingDeployment<TRequest, TResponse> => AddBlocking(name, Make<TDeployment>, options, responseJson);
 
     /// <summary>Adds a deployment that writes its own HTTP responses.</summary>
     /// <inheritdoc cref="Add{TRequest, TResponse}"/>
     public ApplicationBuilder AddHttp(string name, Func<DeploymentContext, IHttpDeployment> factory, DeploymentOptions? options = null) =>
         Add(name, factory, options, new ContextEntry(), blocks: false);
+
+    /// <summary>Adds a deployment that writes its own HTTP responses, and whose replicas are made by the container.</summary>
+    /// <inheritdoc cref="Add{TDeployment, TRequest, TResponse}"/>
+    public ApplicationBuilder AddHttp<[DynamicallyAccessedMembers(DynamicallyAccessedMemberTypes.PublicConstructors)] TDeployment>(string name, DeploymentOptions? options = null)
+        where TDeployment : class, IHttpDeployment => AddHttp(name, Make<TDeployment>, options);
 
     internal ApplicationDefinition Build()
     {
@@ -66,6 +92,9 @@ public sealed class ApplicationBuilder
         return new(_importPath, _deployments);
     }
 
+    private static TDeployment Make<[DynamicallyAccessedMembers(DynamicallyAccessedMemberTypes.PublicConstructors)] TDeployment>(DeploymentContext context)
+        where TDeployment : class => ActivatorUtilities.CreateInstance<TDeployment>(context.Services);
+
     private ApplicationBuilder Add(
         string name,
         Func<DeploymentContext, object> factory,
@@ -73,7 +102,8 @@ public sealed class ApplicationBuilder
         HttpEntry? http,
         bool blocks,
         Type? request = null,
-        Type? response = null)
+        Type? response = null,
+        CallTypes? calls = null)
     {
         ArgumentException.ThrowIfNullOrWhiteSpace(name);
         ArgumentNullException.ThrowIfNull(factory);
@@ -87,7 +117,7 @@ public sealed class ApplicationBuilder
             throw new ArgumentException($"Deployment '{name}' of application '{_importPath}': {wrong}", nameof(options));
         }
 
-        _deployments.Add(new(name, factory, options ?? new(), http, blocks, request, response));
+        _deployments.Add(new(name, factory, options ?? new(), http, blocks, request, response) { Calls = calls });
         return this;
     }
 }

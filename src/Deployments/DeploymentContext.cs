@@ -1,5 +1,7 @@
 using System.Text.Json;
+using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Logging;
+using Serve.Embedded.Deployments;
 
 namespace Serve.Embedded;
 
@@ -8,6 +10,9 @@ public sealed class DeploymentContext
 {
     private readonly IDeploymentCallsFactory _calls;
     private readonly Func<int> _rank;
+    private readonly Lock _gate = new();
+    private AsyncServiceScope? _scope;
+    private bool _isOver;
 
     internal DeploymentContext(
         string application, string deployment, string replicaId, Func<int> rank, string? args, TimeProvider time, ILogger logger, IDeploymentCallsFactory calls)
@@ -25,6 +30,9 @@ public sealed class DeploymentContext
             Args = document.RootElement.Clone();
         }
     }
+
+    /// <summary>Where <see cref="Services"/> come from; <see langword="null"/> = there are none.</summary>
+    internal Lazy<IServiceProvider>? Container { get; init; }
 
     /// <summary>The limit that its replica begins with.</summary>
     internal int MaxOngoingRequests { get; init; }
@@ -52,6 +60,43 @@ public sealed class DeploymentContext
 
     /// <summary>Writes to the server's log; lines written while a request is handled carry its id.</summary>
     public ILogger Logger { get; }
+
+    /// <summary>
+    /// The replica's services: a scope of the host's container that belongs to this replica and ends after its handler was disposed of. Where there is no host, it has
+    /// <see cref="DeploymentContext"/>, handles to the application's deployments by their names, <see cref="ILogger{TCategoryName}"/> and <see cref="TimeProvider"/>.
+    /// </summary>
+    /// <exception cref="ObjectDisposedException">The replica has ended.</exception>
+    public IServiceProvider Services
+    {
+        get
+        {
+            lock (_gate)
+            {
+                ObjectDisposedException.ThrowIf(_isOver, this);
+                if (_scope is null)
+                {
+                    IServiceProvider container = Container?.Value ?? throw new InvalidOperationException($"Replica {ReplicaId} of deployment '{Deployment}' has no container to take services from.");
+                    _scope = container.CreateAsyncScope();
+                    if (_scope.Value.ServiceProvider.GetService<ReplicaScope>() is { } scope)
+                    {
+                        scope.Context = this;
+                    }
+                }
+
+                return _scope.Value.ServiceProvider;
+            }
+        }
+    }
+
+    /// <summary>Ends the scope of <see cref="Services"/>.</summary>
+    internal ValueTask DisposeServicesAsync()
+    {
+        lock (_gate)
+        {
+            _isOver = true;
+            return _scope?.DisposeAsync() ?? default;
+        }
+    }
 
     /// <summary>A handle to another deployment of the same application. Each replica has a handle, and so a queue, of its own.</summary>
     /// <param name="deployment">The deployment's name.</param>

@@ -26,5 +26,12 @@ internal sealed class DeploymentDefinition(
     /// <summary>What calls from code get back.</summary>
     public Type? Response => response;
 
+    /// <summary>Both as type arguments, for handles that the container gives.</summary>
+    public CallTypes? Calls { get; init; }
+
+    /// <summary>Why a handle for these types cannot be had; <see langword="null"/> = it can.</summary>
+    public string? TypeTrouble(string application, Type request, Type response) => Request == request && Response == response ? null
+        : $"Deployment '{name}' of application '{application}' takes {Request?.Name ?? "HTTP only"} and answers {Response?.Name ?? "HTTP only"}, not {request.Name} and {response.Name}.";
+
     public object CreateHandler(DeploymentContext context) => factory(context);
 }

@@ -20,8 +20,10 @@ public sealed class BackPressureException : Exception
 /// <summary>The deployment has failed or is being removed, so that nothing can run the request. Over HTTP: 503.</summary>
 public sealed class DeploymentUnavailableException : Exception
 {
-    internal DeploymentUnavailableException(string message)
-        : base(message)
-    {
-    }
+    /// <param name="message">For the caller.</param>
+    /// <param name="refusedBy">The deployment that did not admit the request; not given where it is not known that no handler has run.</param>
+    internal DeploymentUnavailableException(string message, object? refusedBy = null)
+        : base(message) => RefusedBy = refusedBy;
+
+    internal object? RefusedBy { get; }
 }

@@ -10,6 +10,9 @@ namespace Serve.Embedded.Deployments;
 /// <param name="OnEventThreads">What comes over a socket is handled on the thread that learns of it, and not in the thread pool.</param>
 internal sealed record ServeEnvironment(TimeProvider Time, Random Random, Action<IThreadPoolWorkItem> Resume, ILoggerFactory Loggers, bool OnEventThreads = false)
 {
+    /// <summary>The container that handlers take their services from; <see langword="null"/> = the server makes one of its own when the first handler asks for services.</summary>
+    public Lazy<IServiceProvider>? Services { get; init; }
+
     /// <summary>The thread pool, on the queue of the thread that gave the permit back: it has just finished and is the first to be free.</summary>
     public static void ResumeOnThreadPool(IThreadPoolWorkItem item) => ThreadPool.UnsafeQueueUserWorkItem(item, preferLocal: true);
 }

@@ -16,7 +16,7 @@ internal sealed class HandleCalls<TRequest, TResponse>(ServedDeployment deployme
             AdmissionKind.Run => Run(admission.Lease, request, cancellationToken),
             AdmissionKind.Wait => WaitThenRun(admission.Waiter!, request, cancellationToken),
             AdmissionKind.Refused => ValueTask.FromException<TResponse>(deployment.QueueFull(admission.Queued).ToException()),
-            _ => ValueTask.FromException<TResponse>(new DeploymentUnavailableException(handle.IsClosed ? deployment.ClosedMessage() : deployment.UnavailableMessage())),
+            _ => ValueTask.FromException<TResponse>(new DeploymentUnavailableException(handle.IsClosed ? deployment.ClosedMessage() : deployment.UnavailableMessage(), deployment)),
         };
     }
 

@@ -1,3 +1,5 @@
+using Serve.Embedded.Config;
+
 namespace Serve.Embedded.Handles;
 
 /// <summary>What is served now: derived by the controller, immutable, swapped whole.</summary>
@@ -22,7 +24,11 @@ internal sealed record ServedApplication(
     Handle Handle,
     TimeSpan? RequestTimeout,
     TimeSpan? StreamTimeout,
-    bool IsStarting);
+    bool IsStarting)
+{
+    /// <summary>All of its deployments, the ingress first.</summary>
+    public EquatableList<ServedDeployment> Deployments { get; init; } = [];
+}
 
 /// <summary>Holds the snapshot in force. One writer, the controller; readers take it once per request.</summary>
 internal sealed class ServingState

@@ -7,7 +7,9 @@ namespace Serve.Embedded.Hosting;
 /// <param name="registry">What a configuration may refer to.</param>
 /// <param name="flags">Overrides from the command line, by flag.</param>
 /// <param name="environment">Reads an environment variable.</param>
-internal sealed class ConfigSource(string? path, DeploymentRegistry registry, IReadOnlyDictionary<string, string> flags, Func<string, string?> environment)
+/// <param name="own">Applications that code adds; <see langword="null"/> = none.</param>
+internal sealed class ConfigSource(
+    string? path, DeploymentRegistry registry, IReadOnlyDictionary<string, string> flags, Func<string, string?> environment, IReadOnlyList<OwnApplication>? own = null)
 {
     private readonly Lock _gate = new();
     private (DateTime WrittenAt, long Length) _seen;
@@ -19,7 +21,7 @@ internal sealed class ConfigSource(string? path, DeploymentRegistry registry, IR
     public string Folder { get; } = System.IO.Path.GetDirectoryName(System.IO.Path.GetFullPath(path ?? "config.toml"))!;
 
     /// <summary>What a configuration may refer to.</summary>
-    public ConfigCatalog Catalog { get; } = CatalogOf(registry);
+    public ConfigCatalog Catalog { get; } = CatalogOf(registry) with { Own = own ?? [] };
 
     public static ConfigResult ReadFile(string path, DeploymentRegistry registry) => ConfigReader.ReadFile(path, CatalogOf(registry));
 
@@ -36,8 +38,15 @@ internal sealed class ConfigSource(string? path, DeploymentRegistry registry, IR
 
     public ConfigResult Read()
     {
-        ConfigResult file = path is null ? ConfigResult.Valid(new()) : ConfigReader.ReadFile(path, Catalog);
+        ConfigResult file = path is null ? ConfigResult.Valid(WithOwn(new())) : ConfigReader.ReadFile(path, Catalog);
         return WithOverrides(file);
+    }
+
+    /// <summary>The same with those of code's own applications that it leaves out.</summary>
+    public ServeConfig WithOwn(ServeConfig config)
+    {
+        ApplicationConfig[] missing = [.. Catalog.Own.Where(o => config.Applications.All(a => a.Name != o.Name)).Select(o => o.Unwritten)];
+        return missing.Length == 0 ? config : config with { Applications = [.. config.Applications, .. missing] };
     }
 
     /// <summary>What somebody sent. JSON may leave tables out, which are then as they are in <paramref name="basis"/>.</summary>

@@ -94,6 +94,7 @@ internal sealed class Deployer(Server server, ConfigSource source, GenerationSto
     public async Task<(Generation Generation, ApplyRequest Request)> DeployAsync(
         ServeConfig config, GenerationSource from, bool force = false, bool atomic = false, int? restoredFrom = null)
     {
+        config = source.WithOwn(config);
         await _turn.WaitAsync();
         try
         {
@@ -116,6 +117,7 @@ internal sealed class Deployer(Server server, ConfigSource source, GenerationSto
     /// <returns>How it goes, once all is imported.</returns>
     public async Task<ApplyRequest> BootAsync(ServeConfig config, int? restoredFrom, Func<Task> listen)
     {
+        config = source.WithOwn(config);
         await _turn.WaitAsync();
         try
         {

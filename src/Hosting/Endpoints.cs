@@ -7,7 +7,7 @@ namespace Serve.Embedded.Hosting;
 internal static class Endpoints
 {
     /// <summary>All addresses of a host name; the address itself if it is one.</summary>
-    /// <exception cref="StartException">The name has no address.</exception>
+    /// <exception cref="ServeException">The name has no address.</exception>
     public static async Task<IReadOnlyList<IPEndPoint>> ResolveAsync(string section, string host, int port)
     {
         if (IPAddress.TryParse(host, out IPAddress? address))
@@ -24,7 +24,7 @@ internal static class Endpoints
         }
         catch (SocketException exception)
         {
-            throw new StartException($"{section}.host = \"{host}\" has no address: {exception.Message}. Write an IP address or a name that this machine knows.", exception);
+            throw new ServeException($"{section}.host = \"{host}\" has no address: {exception.Message}. Write an IP address or a name that this machine knows.", exception);
         }
     }
 }

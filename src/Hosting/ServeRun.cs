@@ -83,7 +83,7 @@ internal sealed class ServeRun
             });
             await await Task.WhenAny(first, listens.Task);
         }
-        catch (StartException exception)
+        catch (ServeException exception)
         {
             await error.WriteLineAsync(exception.Message);
             return 1;

@@ -22,8 +22,8 @@ internal sealed class Server : IAsyncDisposable
     private readonly ServeEnvironment _environment;
     private readonly LiveLogSettings _logSettings;
     private readonly ILogger _logger;
-    private readonly ProxyServer _proxy;
-    private readonly AdminServer _admin;
+    private readonly ProxyServer? _proxy;
+    private readonly AdminServer? _admin;
     private readonly Controller.Controller _controller;
     private readonly Task _control;
     private ServeConfig _config;
@@ -34,25 +34,39 @@ internal sealed class Server : IAsyncDisposable
         ServeEnvironment environment,
         LiveLogSettings logSettings,
         Func<Server, IAdminControl> control,
+        ServingState serving,
         string? token,
         InheritedSockets? sockets,
-        IReadOnlyList<IPEndPoint> data,
-        IReadOnlyList<IPEndPoint> admin,
+        IReadOnlyList<IPEndPoint>? data,
+        IReadOnlyList<IPEndPoint>? admin,
         string folder)
     {
+        environment = environment.Services is null ? environment with { Services = new(() => ReplicaServices.Of(registry, environment)) } : environment;
         _config = config;
         _goals = new(registry, folder);
         _workers = new(environment, Environment.GetEnvironmentVariable);
         _environment = environment;
         _logSettings = logSettings;
         _logger = environment.Loggers.CreateLogger(LogCategories.Server);
-        ServingState serving = new();
         ApplicationDefinitions code = new(registry, (settings, context) => new(settings, context, _workers));
         _controller = new(registry, serving, environment, code: code.Of, waits: true);
-        _proxy = new(new(serving, environment, new(environment.Loggers, logSettings), SettingsOf(config.Http)), data, sockets is { HttpAddresses.Count: > 0 } ? sockets.Open : null);
-        _admin = new(admin, new(new(config.Admin.Host, config.Admin.AllowedHosts), token), environment.Loggers, control(this), sockets is { AdminAddresses.Count: > 0 } ? sockets.Open : null);
+        Application = new(serving, environment, new(environment.Loggers, logSettings), SettingsOf(config.Http));
+        Control = control(this);
+        Token = token;
+        _proxy = data is null ? null : new(Application, data, sockets is { HttpAddresses.Count: > 0 } ? sockets.Open : null);
+        _admin = admin is null ? null : new(
+            admin, new(new(config.Admin.Host, config.Admin.AllowedHosts), token), environment.Loggers, Control, sockets is { AdminAddresses.Count: > 0 } ? sockets.Open : null);
         _control = _controller.RunAsync();
     }
+
+    /// <summary>What answers HTTP, on the data port or for a host.</summary>
+    public ProxyApplication Application { get; }
+
+    /// <summary>What may be asked of it over the admin port, or over a host's own routes.</summary>
+    public IAdminControl Control { get; }
+
+    /// <summary>The admin port's; <see langword="null"/> = none is asked for.</summary>
+    public string? Token { get; }
 
     /// <summary>The configuration in force, with the values of keys that wait for a restart.</summary>
     public ServeConfig Config => Volatile.Read(ref _config);
@@ -60,13 +74,13 @@ internal sealed class Server : IAsyncDisposable
     /// <summary>What runs and how it is doing.</summary>
     public ControllerStatus Status => _controller.Status;
 
-    public bool IsDraining => _proxy.IsDraining;
+    public bool IsDraining => Application.IsDraining;
 
     /// <summary>The controller's loop turns.</summary>
     public bool IsAlive => !_control.IsCompleted;
 
     /// <summary>Connections on the data port.</summary>
-    public int ConnectionCount => _proxy.ConnectionCount;
+    public int ConnectionCount => _proxy?.ConnectionCount ?? 0;
 
     /// <summary>How long the way out may take: the longest <c>graceful_shutdown_timeout_s</c> after the shutdown delay.</summary>
     public TimeSpan Grace => _controller.Status.Applications
@@ -75,10 +89,10 @@ internal sealed class Server : IAsyncDisposable
         .Append(TimeSpan.FromSeconds(1))
         .Max() + Config.Http.ShutdownDelay;
 
-    /// <summary>Where the data port really listens.</summary>
-    public IReadOnlyList<string> Addresses => _proxy.Addresses;
+    /// <summary>Where the data port really listens; none where it has no such port.</summary>
+    public IReadOnlyList<string> Addresses => _proxy?.Addresses ?? [];
 
-    public IReadOnlyList<string> AdminAddresses => _admin.Addresses;
+    public IReadOnlyList<string> AdminAddresses => _admin?.Addresses ?? [];
 
     /// <summary>Makes a server that neither listens nor serves yet: <see cref="Apply"/> what it shall serve, then <see cref="ListenAsync()"/>.</summary>
     /// <param name="config">Its listeners and limits.</param>
@@ -88,7 +102,9 @@ internal sealed class Server : IAsyncDisposable
     /// <param name="control">Makes what the admin port may ask for.</param>
     /// <param name="sockets">Those that systemd has opened for it; <see langword="null"/> = none.</param>
     /// <param name="folder">That of the configuration file: from there workers' folders are seen.</param>
-    /// <exception cref="StartException">A host name has no address, or the token cannot be read.</exception>
+    /// <param name="ports">Which listeners of its own it has; without one it is reached through <see cref="Application"/>.</param>
+    /// <param name="serving">Holds what is served, where somebody looks at that before there is a server.</param>
+    /// <exception cref="ServeException">A host name has no address, or the token cannot be read.</exception>
     public static async Task<Server> CreateAsync(
         ServeConfig config,
         DeploymentRegistry registry,
@@ -96,25 +112,40 @@ internal sealed class Server : IAsyncDisposable
         LiveLogSettings logSettings,
         Func<Server, IAdminControl> control,
         InheritedSockets? sockets = null,
-        string folder = "/") => new(
+        string folder = "/",
+        ServerPorts ports = ServerPorts.Both,
+        ServingState? serving = null) => new(
             config,
             registry,
             environment,
             logSettings,
             control,
+            serving ?? new(),
             AdminToken.Read(config.Admin.TokenFile),
             sockets,
-            sockets is { HttpAddresses.Count: > 0 } ? sockets.HttpAddresses : await Endpoints.ResolveAsync("http_options", config.Http.Host, config.Http.Port),
-            sockets is { AdminAddresses.Count: > 0 } ? sockets.AdminAddresses : await Endpoints.ResolveAsync("admin_options", config.Admin.Host, config.Admin.Port),
+            !ports.HasFlag(ServerPorts.Data) ? null
+                : sockets is { HttpAddresses.Count: > 0 } ? sockets.HttpAddresses
+                : await Endpoints.ResolveAsync("http_options", config.Http.Host, config.Http.Port),
+            !ports.HasFlag(ServerPorts.Admin) ? null
+                : sockets is { AdminAddresses.Count: > 0 } ? sockets.AdminAddresses
+                : await Endpoints.ResolveAsync("admin_options", config.Admin.Host, config.Admin.Port),
             folder);
 
     /// <summary>Lets requests in. One that comes before its replicas are up waits in its deployment's queue.</summary>
-    /// <exception cref="StartException">An address cannot be had.</exception>
+    /// <exception cref="ServeException">An address cannot be had.</exception>
     public async Task ListenAsync()
     {
         ServeConfig config = Config;
-        await ListenAsync("http_options", config.Http.Host, config.Http.Port, _proxy.StartAsync);
-        await ListenAsync("admin_options", config.Admin.Host, config.Admin.Port, _admin.StartAsync);
+        if (_proxy is not null)
+        {
+            await ListenAsync("http_options", config.Http.Host, config.Http.Port, _proxy.StartAsync);
+        }
+
+        if (_admin is not null)
+        {
+            await ListenAsync("admin_options", config.Admin.Host, config.Admin.Port, _admin.StartAsync);
+        }
+
         _controller.Begin();
     }
 
@@ -159,7 +190,8 @@ internal sealed class Server : IAsyncDisposable
             Admin = before.Admin,
         };
         _logSettings.Current = SettingsOf(config.Logging);
-        _proxy.Apply(SettingsOf(config.Http));
+        Application.Settings = SettingsOf(config.Http);
+        _proxy?.ApplySettings();
         Volatile.Write(ref _config, config);
         ApplyRequest request = new(_goals.Build(config, code), force, atomic, config.Box);
         _ = _controller.ApplyAsync(request);
@@ -173,11 +205,18 @@ internal sealed class Server : IAsyncDisposable
     /// The way out: what has arrived is answered, then replicas end, then the admin port closes. The longest
     /// <c>graceful_shutdown_timeout_s</c> is the deadline of it all.
     /// </summary>
-    public async Task StopAsync()
+    /// <param name="cutOff">Ends it before that deadline.</param>
+    public async Task StopAsync(CancellationToken cutOff = default)
     {
         TimeSpan grace = Grace;
-        using CancellationTokenSource deadline = new(grace, _environment.Time);
-        await _proxy.DrainAsync(deadline.Token);
+        using CancellationTokenSource late = new(grace, _environment.Time);
+        using CancellationTokenSource deadline = CancellationTokenSource.CreateLinkedTokenSource(late.Token, cutOff);
+        Application.IsDraining = true;
+        if (_proxy is not null)
+        {
+            await _proxy.DrainAsync(deadline.Token);
+        }
+
         try
         {
             await _controller.ShutdownAsync().WaitAsync(deadline.Token);
@@ -188,13 +227,24 @@ internal sealed class Server : IAsyncDisposable
             Log.ShutdownDeadline(_logger, grace.TotalSeconds.ToString(CultureInfo.InvariantCulture));
         }
 
-        await _admin.StopAsync();
+        if (_admin is not null)
+        {
+            await _admin.StopAsync();
+        }
     }
 
     public async ValueTask DisposeAsync()
     {
-        await _proxy.DisposeAsync();
-        await _admin.DisposeAsync();
+        if (_proxy is not null)
+        {
+            await _proxy.DisposeAsync();
+        }
+
+        if (_admin is not null)
+        {
+            await _admin.DisposeAsync();
+        }
+
         await _workers.DisposeAsync();
     }
 
@@ -221,8 +271,18 @@ internal sealed class Server : IAsyncDisposable
         }
         catch (Exception exception) when (exception is IOException or SocketException or UnauthorizedAccessException)
         {
-            throw new StartException(
+            throw new ServeException(
                 $"Cannot listen on {host}:{port} ({section}): {(exception.InnerException ?? exception).Message}. Stop what listens there, or choose another {section}.port.", exception);
         }
     }
+}
+
+/// <summary>The listeners that a server has of its own.</summary>
+[Flags]
+internal enum ServerPorts
+{
+    None = 0,
+    Data = 1,
+    Admin = 2,
+    Both = Data | Admin,
 }

@@ -18,6 +18,15 @@ internal static class ErrorResponses
     public static string BodyTooLarge(long length, long limit) => string.Create(
         CultureInfo.InvariantCulture, $"The request body of {length} bytes is larger than max_request_body_bytes = {limit}.");
 
+    /// <summary>Tells the client that the connection closes after this response. Later versions of HTTP than 1.1 have no such header, and end the stream by themselves.</summary>
+    public static void CloseConnection(IHttpRequestFeature request, IHttpResponseFeature response)
+    {
+        if (request.Protocol.StartsWith("HTTP/1.", StringComparison.Ordinal))
+        {
+            response.Headers.Connection = "close";
+        }
+    }
+
     public static Task WriteAsync(IFeatureCollection features, IHttpResponseFeature response, IHttpResponseBodyFeature body, Refusal refusal)
     {
         response.Headers.RetryAfter = refusal.RetryAfterSeconds.ToString(CultureInfo.InvariantCulture);
@@ -35,7 +44,7 @@ internal static class ErrorResponses
         // A body that nobody will read: without this the client would go on sending it before it could send anything else.
         if (features[typeof(IHttpRequestBodyDetectionFeature)] is IHttpRequestBodyDetectionFeature { CanHaveBody: true })
         {
-            response.Headers.Connection = "close";
+            CloseConnection(features.GetRequiredFeature<IHttpRequestFeature>(), response);
         }
 
         response.Headers.ContentLength = message.Length;

@@ -9,6 +9,7 @@ namespace Serve.Embedded.Proxy;
 
 /// <summary>
 /// One request's way through the server: find the application, be admitted, run, answer. One object per connection, refilled for each of its requests.
+/// It takes requests of the data port, and those that an application hands over in which the server is embedded.
 /// </summary>
 /// <remarks>
 /// The request ends when its handler has ended, not when its response has: a handler that goes on after its 408 keeps its permit, its request and its
@@ -23,9 +24,12 @@ internal sealed class Exchange : IHttpRequestLifetimeFeature
     private static readonly TimeSpan DyingTime = TimeSpan.FromMilliseconds(100);
 
     private readonly ProxyApplication _proxy;
-    private readonly RequestScope _scope = new();
+    private readonly RequestScope _scope;
     private readonly ResponseGuard _guard;
     private readonly RequestWatch _watch;
+
+    /// <summary>Not there on the data port.</summary>
+    private readonly HostRequest? _host;
     private DefaultHttpContext? _context;
 
     private IFeatureCollection _features = null!;
@@ -34,6 +38,8 @@ internal sealed class Exchange : IHttpRequestLifetimeFeature
     private IHttpResponseBodyFeature _body = null!;
     private IHttpRequestLifetimeFeature _lifetime = null!;
     private ServingConnection? _connection;
+
+    private bool _isGuarded;
 
     private ServedApplication _application = null!;
     private TimeSpan? _timeout;
@@ -44,12 +50,19 @@ internal sealed class Exchange : IHttpRequestLifetimeFeature
     private UpgradeLease? _upgrade;
     private bool _hasUpgraded;
 
-    public Exchange(ProxyApplication proxy)
+    /// <param name="proxy">What all exchanges share.</param>
+    /// <param name="isOfHost">It serves an application in which the server is embedded, and not the data port.</param>
+    public Exchange(ProxyApplication proxy, bool isOfHost = false)
     {
         _proxy = proxy;
+        _scope = new(keepsContext: !isOfHost);
+        _host = isOfHost ? new() : null;
         _guard = new(this);
         _watch = new(proxy.Environment.Time, EndsEarly);
     }
+
+    /// <summary>It is at work for a request of the host.</summary>
+    public bool ServesHost => _host is { IsTaken: true };
 
     /// <summary>The client, while its leaving matters.</summary>
     private IHttpRequestLifetimeFeature? Client => RequestHeaders.OutlivesClient(_request.Headers) ? null : _lifetime;
@@ -69,11 +82,7 @@ internal sealed class Exchange : IHttpRequestLifetimeFeature
         if (_features != features)
         {
             // A connection's requests share these objects; to ask for each of them at every request was measurable.
-            _features = features;
-            _request = features.GetRequiredFeature<IHttpRequestFeature>();
-            _response = features.GetRequiredFeature<IHttpResponseFeature>();
-            _body = features.GetRequiredFeature<IHttpResponseBodyFeature>();
-            _lifetime = features.GetRequiredFeature<IHttpRequestLifetimeFeature>();
+            Take(features);
             _connection = features.Get<ServingConnection>();
         }
 
@@ -81,9 +90,44 @@ internal sealed class Exchange : IHttpRequestLifetimeFeature
         _startedAt = _proxy.Environment.Time.GetTimestamp();
     }
 
+    /// <summary>Serves a request that the host hands over, and gives its context back as it was.</summary>
+    public async Task ServeAsync(HttpContext context, HostRoute route)
+    {
+        IFeatureCollection features = context.Features;
+
+        // The host's middleware may have put its own objects in their places, another time for each request.
+        Take(features);
+        _host!.Enter(context, route, _request, _proxy.Settings.MaxRequestBodyBytes);
+        _startedAt = _proxy.Environment.Time.GetTimestamp();
+        try
+        {
+            await ProcessAsync();
+        }
+        finally
+        {
+            if (_isGuarded)
+            {
+                _isGuarded = false;
+                _guard.Leave(features);
+                features[typeof(IHttpRequestLifetimeFeature)] = _lifetime;
+            }
+
+            _host.Leave(_request);
+            End();
+        }
+    }
+
     public async Task ProcessAsync()
     {
-        _scope.Enter();
+        if (_host is null)
+        {
+            _scope.Enter();
+        }
+        else
+        {
+            _scope.Join();
+        }
+
         string id = RequestIds.For(_request.Headers[RequestIds.Header], _proxy.Environment.Random);
         _scope.RequestId = id;
         _response.Headers[RequestIds.Header] = id;
@@ -107,7 +151,7 @@ internal sealed class Exchange : IHttpRequestLifetimeFeature
 
         try
         {
-            if (!routes.TryMatch(path, out ServedApplication? application))
+            if (!(_host is null ? routes.TryMatch(path, out ServedApplication? application) : _host.Route.TryMatch(routes, path, out application)))
             {
                 await ErrorAsync(StatusCodes.Status404NotFound, ErrorResponses.NotFound(path));
                 return;
@@ -154,6 +198,15 @@ internal sealed class Exchange : IHttpRequestLifetimeFeature
     /// <summary>The connection is handed to the handler: no request is timed any more.</summary>
     public void Upgrades() => _watch.RestartTimeout(null);
 
+    private void Take(IFeatureCollection features)
+    {
+        _features = features;
+        _request = features.GetRequiredFeature<IHttpRequestFeature>();
+        _response = features.GetRequiredFeature<IHttpResponseFeature>();
+        _body = features.GetRequiredFeature<IHttpResponseBodyFeature>();
+        _lifetime = features.GetRequiredFeature<IHttpRequestLifetimeFeature>();
+    }
+
     /// <summary>The connection is the handler's now. Where upgraded connections are counted by themselves, it needs no permit.</summary>
     public void HasUpgraded()
     {
@@ -192,6 +245,7 @@ internal sealed class Exchange : IHttpRequestLifetimeFeature
             // Who is refused has no handler whose response would have to be guarded.
             _guard.Enter(_features, _response, _body);
             _features[typeof(IHttpRequestLifetimeFeature)] = this;
+            _isGuarded = true;
         }
 
         return admission.Kind switch
@@ -206,7 +260,7 @@ internal sealed class Exchange : IHttpRequestLifetimeFeature
     /// <summary>The deployment cannot run it. Where another has meanwhile taken its place, that one does.</summary>
     private Task UnavailableAsync(ServedDeployment deployment)
     {
-        ServedApplication? now = _proxy.Routes.Routes.FirstOrDefault(a => a.Name == _application.Name);
+        ServedApplication? now = _host is null ? _proxy.Routes.Find(_application.Name) : _host.Route.Find(_proxy.Routes, _application.Name);
         if (now is null || now.Ingress == deployment)
         {
             return ErrorAsync(StatusCodes.Status503ServiceUnavailable, deployment.UnavailableMessage());
@@ -384,7 +438,7 @@ internal sealed class Exchange : IHttpRequestLifetimeFeature
             return Task.CompletedTask;
         }
 
-        if (!_guard.TryTake() && (_response.HasStarted || _body.Writer.UnflushedBytes > 0))
+        if (!_guard.TryTake() && (_response.HasStarted || HasUnflushedBytes()))
         {
             if (exception is BadHttpRequestException)
             {
@@ -423,6 +477,9 @@ internal sealed class Exchange : IHttpRequestLifetimeFeature
         }
     }
 
+    /// <summary>What a middleware of the host has put around the response may not tell.</summary>
+    private bool HasUnflushedBytes() => !_body.Writer.CanGetUnflushedBytes || _body.Writer.UnflushedBytes > 0;
+
     /// <summary>Answers in the handler's place, or breaks off what the handler has begun to answer.</summary>
     private void EndsEarly(EarlyEnd cause)
     {
@@ -444,7 +501,7 @@ internal sealed class Exchange : IHttpRequestLifetimeFeature
     private async Task AnswerEarlyAsync(EarlyEnd cause)
     {
         // The handler may go on for as long as it likes, and the connection with it.
-        _response.Headers.Connection = "close";
+        ErrorResponses.CloseConnection(_request, _response);
         await (cause == EarlyEnd.TimedOut
             ? TimedOutAsync()
             : ErrorAsync(StatusCodes.Status503ServiceUnavailable, _application.Ingress.UnavailableMessage()));
@@ -460,8 +517,13 @@ internal sealed class Exchange : IHttpRequestLifetimeFeature
         _ => otherwise,
     };
 
-    private DefaultHttpContext Context()
+    private HttpContext Context()
     {
+        if (_host is not null)
+        {
+            return _host.Context;
+        }
+
         if (_context is null)
         {
             _context = new(_features);
@@ -504,7 +566,7 @@ internal sealed class Exchange : IHttpRequestLifetimeFeature
     {
         if (_proxy.IsDraining)
         {
-            _response.Headers.Connection = "close";
+            ErrorResponses.CloseConnection(_request, _response);
         }
     }
 
@@ -517,6 +579,6 @@ internal sealed class Exchange : IHttpRequestLifetimeFeature
 
         const int ClientClosedRequest = 499;
         int statusCode = _clientLeft || (_watch.Cause == EarlyEnd.ClientLeft && !_hasUpgraded) ? ClientClosedRequest : _response.StatusCode;
-        _proxy.AccessLog.Write(_request.Method, _scope.Route ?? path, statusCode, _proxy.Environment.Time.GetElapsedTime(_startedAt), _scope);
+        _proxy.AccessLog.Write(_request.Method, _host is null ? _scope.Route ?? path : _host.RouteForLog(_scope.Route, path), statusCode, _proxy.Environment.Time.GetElapsedTime(_startedAt), _scope);
     }
 }

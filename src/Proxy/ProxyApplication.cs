@@ -1,5 +1,7 @@
+using System.Runtime.CompilerServices;
 using Microsoft.AspNetCore.Hosting.Server;
 using Microsoft.AspNetCore.Hosting.Server.Abstractions;
+using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Http.Features;
 using Microsoft.Extensions.Logging;
 using Serve.Embedded.Deployments;
@@ -14,6 +16,9 @@ namespace Serve.Embedded.Proxy;
 /// </summary>
 internal sealed class ProxyApplication(ServingState serving, ServeEnvironment environment, AccessLog accessLog, ProxySettings settings) : IHttpApplication<Exchange>
 {
+    /// <summary>One for each connection of the host, or for each stream of one, as the host's server has feature collections.</summary>
+    private readonly ConditionalWeakTable<IFeatureCollection, Exchange> _ofHost = [];
+
     private RouteTable _routes = new(ServingSnapshot.Empty);
     private ProxySettings _settings = settings;
     private bool _isDraining;
@@ -56,6 +61,20 @@ internal sealed class ProxyApplication(ServingState serving, ServeEnvironment en
     }
 
     public bool HadRoutes => serving.HasHadRoutes;
+
+    /// <summary>Serves a request of the application in which the server is embedded.</summary>
+    public Task ServeAsync(HttpContext context, HostRoute route)
+    {
+        IFeatureCollection features = context.Features;
+        if (!_ofHost.TryGetValue(features, out Exchange? exchange))
+        {
+            exchange = new(this, isOfHost: true);
+            _ofHost.AddOrUpdate(features, exchange);
+        }
+
+        // A handler may hand its own request over once more.
+        return (exchange.ServesHost ? new Exchange(this, isOfHost: true) : exchange).ServeAsync(context, route);
+    }
 
     public Exchange CreateContext(IFeatureCollection contextFeatures)
     {

@@ -48,8 +48,6 @@ internal sealed class ProxyServer : IAsyncDisposable
         Limit(application.Settings);
     }
 
-    public bool IsDraining => _application.IsDraining;
-
     /// <summary>Where it really listens, once started: <c>http://127.0.0.1:8000</c>.</summary>
     public IReadOnlyList<string> Addresses => [.. _server.Features.Get<IServerAddressesFeature>()!.Addresses];
 
@@ -60,12 +58,8 @@ internal sealed class ProxyServer : IAsyncDisposable
     /// <exception cref="SocketException">Likewise.</exception>
     public Task StartAsync(CancellationToken cancellationToken) => _server.StartAsync(_application, cancellationToken);
 
-    /// <summary>New limits, for new connections and requests.</summary>
-    public void Apply(ProxySettings settings)
-    {
-        _application.Settings = settings;
-        Limit(settings);
-    }
+    /// <summary>The application's new settings, for new connections and requests.</summary>
+    public void ApplySettings() => Limit(_application.Settings);
 
     /// <summary>
     /// Answers what has arrived and lets nothing more in: readyz says no and responses close their connections; after the shutdown delay the listener

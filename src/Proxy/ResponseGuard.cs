@@ -102,6 +102,17 @@ internal sealed class ResponseGuard(Exchange exchange) : PipeWriter, IHttpRespon
         }
     }
 
+    /// <summary>Puts the server's own response back, where somebody goes on with the request after the handler.</summary>
+    public void Leave(IFeatureCollection features)
+    {
+        features[typeof(IHttpResponseFeature)] = _response;
+        features[typeof(IHttpResponseBodyFeature)] = _body;
+        if (_upgrade is { IsUpgradableRequest: true })
+        {
+            features[typeof(IHttpUpgradeFeature)] = _upgrade;
+        }
+    }
+
     /// <summary>Forgets what a handler has set whose response never began.</summary>
     public void StartOver()
     {

@@ -29,6 +29,9 @@ internal sealed class RouteTable
     /// <summary>The exposed applications.</summary>
     public IReadOnlyList<ServedApplication> Routes { get; }
 
+    /// <summary>The exposed application of this name.</summary>
+    public ServedApplication? Find(string name) => Routes.FirstOrDefault(a => a.Name == name);
+
     public bool TryMatch(ReadOnlySpan<char> path, [NotNullWhen(true)] out ServedApplication? application)
     {
         // No prefix is longer than the longest one: a path of a thousand segments costs no more than that.

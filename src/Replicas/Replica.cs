@@ -14,6 +14,7 @@ internal sealed class Replica
     private readonly TaskCompletionSource _withdrawn = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private object? _handler;
     private IDisposable? _belongings;
+    private DeploymentContext? _context;
     private Task _healthCheck = Task.CompletedTask;
     private int _rank;
     private int _state = (int)ReplicaState.Starting;
@@ -67,6 +68,7 @@ internal sealed class Replica
     /// <summary>Makes the handler and hands it its first <c>user_config</c>. Any failure is a failed start.</summary>
     public async Task StartAsync(DeploymentContext context, string? userConfig)
     {
+        _context = context;
         object handler = _definition.CreateHandler(context)
             ?? throw new InvalidOperationException($"The factory of deployment '{_definition.Name}' returned null.");
         Volatile.Write(ref _handler, handler);
@@ -156,25 +158,35 @@ internal sealed class Replica
     /// <summary>Cancels what still runs.</summary>
     public Task CancelOngoingAsync() => _stopping.CancelAsync();
 
-    /// <summary>Disposes of the handler and lets the threads go. Called when nothing is ongoing.</summary>
+    /// <summary>Disposes of the handler, then of its services, and lets the threads go. Called when nothing is ongoing.</summary>
     /// <param name="grace">For a process, until it is killed.</param>
     public async Task DisposeHandlerAsync(TimeSpan grace)
     {
         _threads?.Dispose();
         _belongings?.Dispose();
-        if (_handler is IReplicaProcess process)
+        try
         {
-            await process.StopAsync(grace);
-        }
+            if (_handler is IReplicaProcess process)
+            {
+                await process.StopAsync(grace);
+            }
 
-        switch (_handler)
+            switch (_handler)
+            {
+                case IAsyncDisposable handler:
+                    await handler.DisposeAsync();
+                    break;
+                case IDisposable handler:
+                    handler.Dispose();
+                    break;
+            }
+        }
+        finally
         {
-            case IAsyncDisposable handler:
-                await handler.DisposeAsync();
-                break;
-            case IDisposable handler:
-                handler.Dispose();
-                break;
+            if (_context is not null)
+            {
+                await _context.DisposeServicesAsync();
+            }
         }
     }
 

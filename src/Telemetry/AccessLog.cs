@@ -11,7 +11,7 @@ internal sealed class AccessLog(ILoggerFactory loggers, LiveLogSettings settings
     private readonly ILogger _logger = loggers.CreateLogger(LogCategories.AccessLog);
 
     /// <summary>Ask before measuring: switched off, the access log costs this one read.</summary>
-    public bool IsEnabled => settings.Current.AccessLog && _logger.IsEnabled(LogLevel.Information);
+    public bool IsEnabled => settings.MayAccessLog && settings.Current.AccessLog && _logger.IsEnabled(LogLevel.Information);
 
     /// <summary>Call where <see cref="IsEnabled"/>, while the request's scope still holds the request.</summary>
     public void Write(string method, string route, int statusCode, TimeSpan latency, RequestScope scope) =>

@@ -72,6 +72,8 @@ internal static class EventIds
     public const int ReloadFailed = 6011;
     public const int NoFallback = 6012;
     public const int Listening = 6020;
+    public const int EmbeddedStarted = 6013;
+    public const int EmbeddedStops = 6014;
     public const int SystemdNotTold = 6100;
     public const int WatchdogHeldBack = 6101;
     public const int SocketInherited = 6102;

@@ -133,7 +133,7 @@ internal static partial class Log
     [LoggerMessage(EventIds.ConfigWarning, LogLevel.Warning, "{Warning}")]
     public static partial void ConfigWarning(ILogger logger, string warning);
 
-    [LoggerMessage(EventIds.ReloadRefused, LogLevel.Error, "Reload refused: {Path} has {Count} error(s), so nothing was changed. Mend them and send SIGHUP again")]
+    [LoggerMessage(EventIds.ReloadRefused, LogLevel.Error, "Reload refused: {Path} has {Count} error(s), so nothing was changed. Mend them and reload again")]
     public static partial void ReloadRefused(ILogger logger, string path, int count);
 
     [LoggerMessage(EventIds.Reloaded, LogLevel.Information, "Reloaded {Path}: {Count} change(s)")]
@@ -147,6 +147,12 @@ internal static partial class Log
 
     [LoggerMessage(EventIds.Ready, LogLevel.Information, "Ready: serving on {Addresses}, admin on {AdminAddresses}")]
     public static partial void Ready(ILogger logger, string addresses, string adminAddresses);
+
+    [LoggerMessage(EventIds.EmbeddedStarted, LogLevel.Information, "The embedded server has started: {Count} application(s), from {Source}")]
+    public static partial void EmbeddedStarted(ILogger logger, int count, string source);
+
+    [LoggerMessage(EventIds.EmbeddedStops, LogLevel.Information, "The embedded server finishes what it has admitted, then ends")]
+    public static partial void EmbeddedStops(ILogger logger);
 
     [LoggerMessage(EventIds.Stopping, LogLevel.Information, "{Signal}: finishing what has arrived, then ending. A second signal ends at once")]
     public static partial void Stopping(ILogger logger, string signal);

@@ -18,6 +18,9 @@ internal sealed class LiveLogSettings(LogSettings settings)
 {
     private volatile LogSettings _current = settings;
 
+    /// <summary>An access log is wanted at all, whatever the settings say.</summary>
+    public bool MayAccessLog { get; init; } = true;
+
     public LogSettings Current
     {
         get => _current;

@@ -11,11 +11,19 @@ internal sealed class RequestScope
     private static readonly AsyncLocal<RequestScope?> Ambient = new();
 
     /// <summary>The context of whoever made the holder, plus the holder; entering it is one field write.</summary>
-    private readonly ExecutionContext _context;
+    private readonly ExecutionContext? _context;
 
-    /// <summary>Keeps the other ambient values of the caller's context: make a connection's holder in the connection's own context.</summary>
-    public RequestScope()
+    /// <param name="keepsContext">
+    /// Keeps the other ambient values of the caller's context: make a connection's holder in the connection's own context. Without it the holder can only be joined, by
+    /// whoever has ambient values of its own for each request.
+    /// </param>
+    public RequestScope(bool keepsContext = true)
     {
+        if (!keepsContext)
+        {
+            return;
+        }
+
         RequestScope? outer = Ambient.Value;
         Ambient.Value = this;
         ExecutionContext? captured = ExecutionContext.Capture();
@@ -41,13 +49,16 @@ internal sealed class RequestScope
     /// Makes this the current scope of the calling thread, replacing its whole ambient context, without allocating. Inside an
     /// <c>async</c> method it flows with the awaits and ends, for the caller, where the method first returns.
     /// </summary>
-    public void Enter() => ExecutionContext.Restore(_context);
+    public void Enter() => ExecutionContext.Restore(_context!);
+
+    /// <summary>Makes this the current scope beside all other ambient values that the calling thread has. Ends as <see cref="Enter"/> does, and allocates.</summary>
+    public void Join() => Ambient.Value = this;
 
     /// <summary>
     /// Runs <paramref name="work"/> in this scope and gives the thread its own ambient context back, without allocating: for a
     /// thread that goes on to other work, such as a replica's.
     /// </summary>
-    public void Run(ContextCallback work, object? state) => ExecutionContext.Run(_context, work, state);
+    public void Run(ContextCallback work, object? state) => ExecutionContext.Run(_context!, work, state);
 
     /// <summary>Forgets the request, so that nothing of it is told of the next one.</summary>
     public void Clear()

@@ -1,0 +1,318 @@
+using Microsoft.AspNetCore.Http;
+using Microsoft.Extensions.DependencyInjection;
+using Serve.Embedded.Tests.Fakes;
+using Serve.Embedded.Tests.Functional;
+
+namespace Serve.Embedded.Tests.Hosting;
+
+/// <summary>A server in a program that has no host.</summary>
+public sealed class ServeHostTests : IDisposable
+{
+    private readonly string _folder = Directory.CreateTempSubdirectory("serve-host").FullName;
+
+    private static CancellationToken Deadline => TestContext.Current.CancellationToken;
+
+    private string ConfigFile => Path.Combine(_folder, "config.toml");
+
+    public void Dispose() => Directory.Delete(_folder, recursive: true);
+
+    [Fact]
+    public async Task GetHandle_BeforeTheStart_IsUnavailableThenServes()
+    {
+        await using ServeHost host = ServeHost.Create(Doubling);
+        DeploymentHandle<int, int> handle = host.GetHandle<int, int>("numbers", "Double");
+
+        await Assert.ThrowsAsync<DeploymentUnavailableException>(async () => await handle.CallAsync(1, Deadline));
+        await host.StartAsync(Deadline);
+
+        Assert.Equal(42, await handle.CallAsync(21, Deadline));
+        await host.StopAsync(Deadline);
+        await Assert.ThrowsAsync<DeploymentUnavailableException>(async () => await handle.CallAsync(1, Deadline));
+    }
+
+    [Fact]
+    public async Task GetHandle_NoSuchDeploymentOrOtherTypes_SaysSoAtOnce()
+    {
+        await using ServeHost host = ServeHost.Create(Doubling);
+
+        Assert.Contains("It has: Double, Front.", Assert.Throws<ArgumentException>(() => host.GetHandle<int, int>("numbers", "Triple")).Message, StringComparison.Ordinal);
+        Assert.Contains("takes Int32 and answers Int32, not String and Int32", Assert.Throws<ArgumentException>(() => host.GetHandle<string, int>("numbers", "Double")).Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task GetHandle_ApplicationOfTheFile_IsJudgedByItsCalls()
+    {
+        await File.WriteAllTextAsync(ConfigFile, "[[applications]]\nname = \"filed\"\nimport_path = \"test:numbers\"\n", Deadline);
+        await using ServeHost host = ServeHost.Create(serve =>
+        {
+            serve.ConfigFile = ConfigFile;
+            serve.Registry.AddApplication("test:numbers", Numbers);
+        });
+        await host.StartAsync(Deadline);
+
+        Assert.Equal(4, await host.GetHandle<int, int>("filed", "Double").CallAsync(2, Deadline));
+        await Assert.ThrowsAsync<ArgumentException>(async () => await host.GetHandle<int, string>("filed", "Double").CallAsync(2, Deadline));
+        await Assert.ThrowsAsync<DeploymentUnavailableException>(async () => await host.GetHandle<int, int>("filed", "Triple").CallAsync(2, Deadline));
+    }
+
+    [Fact]
+    public async Task Replica_MadeByTheContainer_HasAScopeThatEndsAfterIt()
+    {
+        Ends ends = new();
+        await using (ServeHost host = ServeHost.Create(
+            serve => serve.AddApplication("app", null, app => app
+                .Add<HttpRequest, string>("Front", _ => new Nothing())
+                .Add<Scoped, int, int>("Scoped", new() { NumReplicas = 2 })),
+            services => services.AddSingleton(ends).AddScoped<Belonging>()))
+        {
+            host.Options.WaitUntilRunning = true;
+            await host.StartAsync(Deadline);
+
+            Assert.Equal(2, ends.Made);
+            Assert.Empty(ends.Order);
+        }
+
+        Assert.Equal(4, ends.Order.Count);
+        Assert.Equal(["handler", "scope"], ends.Order.Where(e => e.Replica == ends.Order[0].Replica).Select(e => e.What));
+        Assert.Equal(2, ends.Order.Select(e => e.Replica).Distinct().Count());
+    }
+
+    [Fact]
+    public async Task Replica_ConstructorThrows_ItsScopeEnds()
+    {
+        Ends ends = new();
+        await using ServeHost host = ServeHost.Create(
+            serve =>
+            {
+                serve.WaitUntilRunning = true;
+                serve.AddApplication("app", null, app => app
+                    .Add<HttpRequest, string>("Front", _ => new Nothing())
+                    .Add<int, int>("Scoped", context =>
+                    {
+                        context.Services.GetRequiredService<Belonging>();
+                        throw new InvalidOperationException("no model");
+                    }, new() { MaxConstructorRetryCount = 1 }));
+            },
+            services => services.AddSingleton(ends).AddScoped<Belonging>());
+
+        ServeException failure = await Assert.ThrowsAsync<ServeException>(() => host.StartAsync(Deadline));
+
+        Assert.Contains("no model", Assert.Single(failure.Errors), StringComparison.Ordinal);
+        Assert.Equal("scope", Assert.Single(ends.Order).What);
+    }
+
+    [Fact]
+    public async Task StartAsync_FileHasErrors_NamesAllOfThem()
+    {
+        await File.WriteAllTextAsync(ConfigFile, "[http_options]\nport = -1\nno_such_key = 1\n", Deadline);
+        await using ServeHost host = ServeHost.Create(serve =>
+        {
+            Doubling(serve);
+            serve.ConfigFile = ConfigFile;
+        });
+
+        ServeException failure = await Assert.ThrowsAsync<ServeException>(() => host.StartAsync(Deadline));
+
+        Assert.Equal(2, failure.Errors.Count);
+        Assert.StartsWith($"{ConfigFile}:2:8: ", failure.Errors[0], StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task ReloadAsync_FileOverridesCode_AndWhatIsTakenOutComesBack()
+    {
+        await File.WriteAllTextAsync(ConfigFile, "[[applications]]\nname = \"numbers\"\nroute_prefix = \"/n\"\n[[applications.deployments]]\nname = \"Double\"\nnum_replicas = 3\n", Deadline);
+        await using ServeHost host = ServeHost.Create(serve =>
+        {
+            Doubling(serve);
+            serve.ConfigFile = ConfigFile;
+            serve.WaitUntilRunning = true;
+        });
+        await host.StartAsync(Deadline);
+        (string? prefix, int replicas) overridden = (host.Status.Applications[0].RoutePrefix, host.Status.Applications[0].Deployments[1].RunningReplicas);
+
+        await File.WriteAllTextAsync(ConfigFile, "# Nothing.\n", Deadline);
+        await host.ReloadAsync(Deadline);
+        ServeApplicationStatus plain = host.Status.Applications[0];
+        await File.WriteAllTextAsync(ConfigFile, "[[applications]]\nname = \"numbers\"\nimport_path = \"other:code\"\n", Deadline);
+        ServeException refusal = await Assert.ThrowsAsync<ServeException>(() => host.ReloadAsync(Deadline));
+
+        Assert.Equal(("/n", 3), overridden);
+        Assert.Equal("/", plain.RoutePrefix);
+        Assert.Equal(1, plain.Deployments[1].TargetReplicas);
+        Assert.Contains("is made by the code of the program", refusal.Errors[0], StringComparison.Ordinal);
+        Assert.Equal(6, await host.GetHandle<int, int>("numbers", "Double").CallAsync(3, Deadline));
+    }
+
+    [Fact]
+    public async Task ReloadOnChange_FileIsWritten_IsReadOnceItIsLeftAlone()
+    {
+        ManualTimeProvider time = new();
+        await File.WriteAllTextAsync(ConfigFile, "# Nothing.\n", Deadline);
+        await using ServeHost host = ServeHost.Create(serve =>
+        {
+            Doubling(serve);
+            serve.ConfigFile = ConfigFile;
+            serve.ReloadOnChange = true;
+            serve.WaitUntilRunning = true;
+            serve.Time = time;
+        });
+        await host.StartAsync(Deadline);
+
+        await File.WriteAllTextAsync(ConfigFile, "[[applications]]\nname = \"numbers\"\n[[applications.deployments]]\nname = \"Double\"\nnum_replicas = 2\n", Deadline);
+        while (host.Status.Applications[0].Deployments[1].RunningReplicas != 2)
+        {
+            Deadline.ThrowIfCancellationRequested();
+            time.Advance(TimeSpan.FromMilliseconds(50));
+            await Task.Yield();
+        }
+
+        Task stop = host.StopAsync(Deadline);
+        while (!stop.IsCompleted)
+        {
+            time.Advance(TimeSpan.FromMilliseconds(50));
+            await Task.Yield();
+        }
+
+        await stop;
+    }
+
+    [Fact]
+    public async Task StopAsync_RequestsRun_TheyAreFinishedAndCallersEndBeforeThoseTheyCall()
+    {
+        List<string> ended = [];
+        TaskCompletionSource entered = new(TaskCreationOptions.RunContinuationsAsynchronously);
+        TaskCompletionSource release = new(TaskCreationOptions.RunContinuationsAsynchronously);
+        await using ServeHost host = ServeHost.Create(serve => serve.AddApplication("app", app => app
+            .Add<HttpRequest, string>("Front", _ => new Nothing())
+            .Add<int, int>("Caller", context => new Caller(context.GetHandle<int, int>("Called"), ended))
+            .Add<int, int>("Called", _ => new Called(entered, release.Task, ended))));
+        await host.StartAsync(Deadline);
+        Task<int> call = host.GetHandle<int, int>("app", "Caller").CallAsync(20, Deadline).AsTask();
+        await entered.Task.WaitAsync(Deadline);
+
+        Task stop = host.StopAsync(Deadline);
+        release.SetResult();
+        await stop;
+
+        Assert.Equal(22, await call);
+        Assert.Equal(["caller", "called"], ended);
+    }
+
+    [Fact]
+    public async Task StartAsync_Twice_IsRefused()
+    {
+        await using ServeHost host = ServeHost.Create(Doubling);
+        await host.StartAsync(Deadline);
+
+        await Assert.ThrowsAsync<InvalidOperationException>(() => host.StartAsync(Deadline));
+    }
+
+    [Fact]
+    public async Task StartAsync_PortsAskedFor_ListensOnBoth()
+    {
+        await File.WriteAllTextAsync(ConfigFile, "[http_options]\nport = 0\n[admin_options]\nport = 0\n", Deadline);
+        await using ServeHost host = ServeHost.Create(serve =>
+        {
+            Doubling(serve);
+            serve.ConfigFile = ConfigFile;
+            serve.ListenOnHttpPort = true;
+            serve.ListenOnAdminPort = true;
+        });
+        await host.StartAsync(Deadline);
+        using HttpClient client = new();
+
+        Assert.Equal("front", await client.GetStringAsync(new Uri(host.Addresses[0]), Deadline));
+        Assert.Equal("success", await client.GetStringAsync(new Uri(host.AdminAddresses[0] + "/-/healthz"), Deadline));
+    }
+
+    [Fact]
+    public void AddApplication_PrefixOrNameTaken_IsRefused()
+    {
+        ServeOptions options = new();
+        options.AddApplication("one", Numbers);
+
+        Assert.Contains("'one' and 'two' have the same route prefix", Assert.Throws<ArgumentException>(() => options.AddApplication("two", Numbers)).Message, StringComparison.Ordinal);
+        Assert.Throws<ArgumentException>(() => options.AddApplication("one", "/b", Numbers));
+        Assert.Throws<ArgumentException>(() => options.AddApplication("a b", "/b", Numbers));
+        Assert.Throws<ArgumentException>(() => options.AddApplication("three", "b", Numbers));
+    }
+
+    private static void Doubling(ServeOptions serve) => serve.AddApplication("numbers", Numbers);
+
+    private static void Numbers(ApplicationBuilder app) => app.Add<HttpRequest, string>("Front", _ => new Nothing()).Add<int, int>("Double", _ => new Double());
+
+    private sealed class Nothing : IDeployment<HttpRequest, string>
+    {
+        public ValueTask<string> HandleAsync(HttpRequest request, CancellationToken cancellationToken) => new("front");
+    }
+
+    private sealed class Double : IDeployment<int, int>
+    {
+        public ValueTask<int> HandleAsync(int request, CancellationToken cancellationToken) => new(2 * request);
+    }
+
+    private sealed class Ends
+    {
+        private int _made;
+
+        public int Made => Volatile.Read(ref _made);
+
+        public List<(string Replica, string What)> Order { get; } = [];
+
+        public void Make() => Interlocked.Increment(ref _made);
+
+        public void Add(string replica, string what)
+        {
+            lock (Order)
+            {
+                Order.Add((replica, what));
+            }
+        }
+    }
+
+    private sealed class Belonging(DeploymentContext context, Ends ends) : IAsyncDisposable
+    {
+        public ValueTask DisposeAsync()
+        {
+            ends.Add(context.ReplicaId, "scope");
+            return ValueTask.CompletedTask;
+        }
+    }
+
+    private sealed class Scoped : IDeployment<int, int>, IDisposable
+    {
+        private readonly DeploymentContext _context;
+        private readonly Ends _ends;
+
+        public Scoped(DeploymentContext context, Ends ends, Belonging belonging, Belonging again)
+        {
+            Assert.Same(belonging, again);
+            _context = context;
+            _ends = ends;
+            ends.Make();
+        }
+
+        public ValueTask<int> HandleAsync(int request, CancellationToken cancellationToken) => new(request);
+
+        public void Dispose() => _ends.Add(_context.ReplicaId, "handler");
+    }
+
+    private sealed class Caller(DeploymentHandle<int, int> called, List<string> ended) : IDeployment<int, int>, IDisposable
+    {
+        public async ValueTask<int> HandleAsync(int request, CancellationToken cancellationToken) => 1 + await called.CallAsync(request, cancellationToken);
+
+        public void Dispose() => ended.Add("caller");
+    }
+
+    private sealed class Called(TaskCompletionSource entered, Task release, List<string> ended) : IDeployment<int, int>, IDisposable
+    {
+        public async ValueTask<int> HandleAsync(int request, CancellationToken cancellationToken)
+        {
+            entered.SetResult();
+            await release.WaitAsync(cancellationToken);
+            return 1 + request;
+        }
+
+        public void Dispose() => ended.Add("called");
+    }
+}

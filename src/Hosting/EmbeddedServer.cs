@@ -1,0 +1,172 @@
+using System.Runtime.InteropServices;
+using Microsoft.Extensions.Logging;
+using Serve.Embedded.Admin;
+using Serve.Embedded.Config;
+using Serve.Embedded.Controller;
+using Serve.Embedded.Controller.Generations;
+using Serve.Embedded.Deployments;
+using Serve.Embedded.Handles;
+using Serve.Embedded.Telemetry;
+
+namespace Serve.Embedded.Hosting;
+
+/// <summary>A server inside a program of somebody else's: what <see cref="ServeRun"/> is to a process of its own, without signals, systemd and a log of its own.</summary>
+internal sealed class EmbeddedServer
+{
+    private readonly ServeOptions _options;
+    private readonly ConfigSource _source;
+    private readonly GenerationStore _store;
+    private readonly LiveLogSettings _logSettings;
+    private readonly ILogger _logger;
+    private PosixSignalRegistration? _hangup;
+    private ConfigFileWatch? _watch;
+
+    private EmbeddedServer(ServeOptions options, ConfigSource source, GenerationStore store, LiveLogSettings logSettings, ILogger logger)
+    {
+        _options = options;
+        _source = source;
+        _store = store;
+        _logSettings = logSettings;
+        _logger = logger;
+    }
+
+    public Server Server { get; private set; } = null!;
+
+    public Deployer Deployer { get; private set; } = null!;
+
+    /// <summary>Who may ask for what on the host's admin routes, beyond what the host says itself.</summary>
+    public AdminGuard AdminGuard { get; private set; } = null!;
+
+    /// <summary>What it started with.</summary>
+    public ApplyRequest First { get; private set; } = null!;
+
+    /// <exception cref="ServeException">The configuration has errors, or an address cannot be had.</exception>
+    public static async Task<EmbeddedServer> StartAsync(ServeOptions options, ServeEnvironment environment, ServingState serving, string? contentRoot, Action shutdown)
+    {
+        string? path = options.ConfigFile is { } file ? Path.GetFullPath(file, contentRoot ?? Environment.CurrentDirectory) : null;
+        ConfigSource source = new(path, options.Registry, new Dictionary<string, string>(), static _ => null, options.Own);
+        ILogger logger = environment.Loggers.CreateLogger(LogCategories.Server);
+        ServeConfig config = Read(options, source, logger);
+        LiveLogSettings logSettings = new(Server.SettingsOf(config.Logging)) { MayAccessLog = options.AccessLog };
+        GenerationStore store = OpenStore(config, path, environment);
+        EmbeddedServer embedded = new(options, source, store, logSettings, logger);
+        ServerPorts ports = (options.ListenOnHttpPort ? ServerPorts.Data : ServerPorts.None) | (options.ListenOnAdminPort ? ServerPorts.Admin : ServerPorts.None);
+        try
+        {
+            embedded.Server = await Server.CreateAsync(
+                config, options.Registry, environment, logSettings, server => embedded.Deployer = new(server, source, store, logger, shutdown), folder: source.Folder, ports: ports, serving: serving);
+            embedded.AdminGuard = new(hosts: null, embedded.Server.Token);
+            embedded.First = (await embedded.Deployer.DeployAsync(config, path is null ? GenerationSource.Code : GenerationSource.File)).Request;
+            await embedded.First.Taken;
+            await embedded.Server.ListenAsync();
+        }
+        catch
+        {
+            store.Dispose();
+            throw;
+        }
+
+        Log.EmbeddedStarted(logger, config.Applications.Count, path ?? "code");
+        embedded.ListenForReloads(environment.Time);
+        return embedded;
+    }
+
+    /// <exception cref="ServeException">An application did not come up.</exception>
+    public Task SettledAsync(CancellationToken cancellationToken) => SettledAsync(First, "Not every application has come up.", cancellationToken);
+
+    public void BeginDrain() => Server.Application.IsDraining = true;
+
+    public async Task ReloadAsync(CancellationToken cancellationToken)
+    {
+        ServeConfig config = Read(_options, _source, _logger);
+        int changes = ConfigDiff.Compare(Server.Config, config).Count;
+        ApplyRequest request = (await Deployer.DeployAsync(config, GenerationSource.Hangup)).Request;
+        await SettledAsync(request, "What was read again did not come up.", cancellationToken);
+        Log.Reloaded(_logger, _source.Path ?? "no file", changes);
+    }
+
+    public async Task StopAsync(CancellationToken cancellationToken)
+    {
+        _hangup?.Dispose();
+        _watch?.Dispose();
+        await Server.StopAsync(cancellationToken);
+        await Server.DisposeAsync();
+        _store.Dispose();
+    }
+
+    private void ListenForReloads(TimeProvider time)
+    {
+        ReloadLoop reloads = new(ReloadAndTellAsync, exception => Log.ReloadFailed(_logger, exception));
+        if (_options.ReloadOnHangup)
+        {
+            _hangup = PosixSignalRegistration.Create(PosixSignal.SIGHUP, signal =>
+            {
+                signal.Cancel = true;
+                reloads.Request();
+            });
+        }
+
+        if (_options.ReloadOnChange && _source.Path is { } path)
+        {
+            _watch = new(path, time, reloads.Request);
+        }
+    }
+
+    /// <summary>A reload that nobody waits for: what is wrong goes to the log.</summary>
+    private async Task ReloadAndTellAsync()
+    {
+        try
+        {
+            await ReloadAsync(CancellationToken.None);
+        }
+        catch (ServeException exception)
+        {
+            foreach (string error in exception.Errors)
+            {
+                Log.ConfigError(_logger, error);
+            }
+
+            Log.ReloadRefused(_logger, _source.Path ?? "the configuration", exception.Errors.Count);
+        }
+    }
+
+    private static async Task SettledAsync(ApplyRequest request, string otherwise, CancellationToken cancellationToken)
+    {
+        ApplyOutcome outcome = await request.Settled.WaitAsync(cancellationToken);
+        if (outcome.Failures.Count > 0)
+        {
+            throw new ServeException(otherwise, outcome.Failures);
+        }
+    }
+
+    private static ServeConfig Read(ServeOptions options, ConfigSource source, ILogger logger)
+    {
+        if (options.Config is { } given)
+        {
+            return source.WithOwn(given);
+        }
+
+        ConfigResult read = source.Read();
+        foreach (ConfigError warning in read.Warnings)
+        {
+            Log.ConfigWarning(logger, warning.ToString());
+        }
+
+        return read.IsValid ? read.Config : throw new ServeException($"{source.Path} has {read.Errors.Count} error(s), and nothing was changed.", [.. read.Errors.Select(e => e.ToString())]);
+    }
+
+    /// <summary>In memory, unless the file says where: a program that embeds a server does not expect it to write somewhere.</summary>
+    private static GenerationStore OpenStore(ServeConfig config, string? path, ServeEnvironment environment)
+    {
+        ILogger logger = environment.Loggers.CreateLogger(LogCategories.Controller);
+        string? folder = config.Controller.StateDir is { } chosen ? StateDirectory.Resolve(chosen, path, static _ => null, home: null) : null;
+        try
+        {
+            return GenerationStore.Open(folder, environment.Time, logger);
+        }
+        catch (StateLockedException exception)
+        {
+            return GenerationStore.InMemory(environment.Time, logger, exception.Message);
+        }
+    }
+}
