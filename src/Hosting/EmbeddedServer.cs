@@ -62,6 +62,11 @@ internal sealed class EmbeddedServer
         }
         catch
         {
+            if (embedded.Server is not null)
+            {
+                await embedded.Server.DisposeAsync();
+            }
+
             store.Dispose();
             throw;
         }

@@ -29,11 +29,16 @@ internal sealed class HostRequest
         _pathBase = request.PathBase;
         _path = request.Path;
         int mount = HostRoute.MountLength(context, _path);
-        _mountedAt = _path[..mount];
+        if (!_path.AsSpan(0, mount).SequenceEqual(_mountedAt))
+        {
+            // A connection's requests mostly come through one endpoint.
+            _mountedAt = _path[..mount];
+        }
+
         if (mount > 0)
         {
             request.PathBase = _pathBase + _mountedAt;
-            request.Path = mount == _path.Length ? "/" : _path[mount..];
+            request.Path = _path.Length - mount <= 1 ? "/" : _path[mount..];
         }
 
         // Of the host's limit and ours the lower one holds.
