@@ -6,26 +6,26 @@ internal sealed class ApplicationCalls<TRequest, TResponse>(ServingState serving
     private readonly Lock _gate = new();
     private Target? _target;
 
-    public ValueTask<TResponse> CallAsync(TRequest request, CancellationToken cancellationToken)
+    public ValueTask<TResponse> CallAsync(TRequest request, CancellationToken cancellationToken) =>
+        Through(static (calls, call) => calls.CallAsync(call.request, call.cancellationToken), (request, cancellationToken));
+
+    /// <summary>Makes a call where the deployment is served now. Where another revision has just taken over, that one runs what the old one would not admit.</summary>
+    private ValueTask<TResult> Through<TState, TResult>(Func<HandleCalls<TRequest, TResponse>, TState, ValueTask<TResult>> call, TState state)
     {
         Target target = Current();
         if (target.Calls is null)
         {
-            return ValueTask.FromException<TResponse>(target.Trouble!());
+            return ValueTask.FromException<TResult>(target.Trouble!());
         }
 
-        ValueTask<TResponse> work = target.Calls.CallAsync(request, cancellationToken);
-
+        ValueTask<TResult> work = call(target.Calls, state);
         if (!work.IsFaulted || target.Snapshot == serving.Current)
         {
             return work;
         }
 
-        // Where another revision has just taken over, that one runs what the old one would not admit.
-        Task<TResponse> ended = work.AsTask();
-        return ended.Exception!.InnerException is DeploymentUnavailableException unavailable && unavailable.RefusedBy == target.Deployment
-            ? CallAsync(request, cancellationToken)
-            : new(ended);
+        Task<TResult> ended = work.AsTask();
+        return ended.Exception!.InnerException is DeploymentUnavailableException unavailable && unavailable.RefusedBy == target.Deployment ? Through(call, state) : new(ended);
     }
 
     private Target Current()
