@@ -110,8 +110,8 @@ internal sealed class DeploymentState
 
     private int Alive => _replicas.Count(r => IsCurrent(r) && Planner.IsAlive(r.Replica.State));
 
-    /// <summary>The box has no place for a single replica of it, so that nobody is to wait for one.</summary>
-    public bool IsLeftOut => NumReplicas == 0 && Goal.NumReplicas > 0;
+    /// <summary>The box has no place for a single replica of it, so that nobody is to wait for one. (One that its load has brought to zero is woken by whoever asks for it.)</summary>
+    public bool IsLeftOut => NumReplicas == 0 && HeldBack is not null;
 
     public bool IsServing => _replicas.Any(r => r.Replica.State.TakesRequests());
 
