@@ -24,6 +24,8 @@ internal sealed class ControllerSimulationChecks(ControllerSimulationWorld world
     public void AfterStep(IReadOnlyCollection<DeploymentState> wanted, ControllerStatus status)
     {
         Scaling.AfterStep(wanted);
+        world.LeftOut.RemoveWhere(gate => gate.Replicas.Length > 0);
+        world.LeftOut.UnionWith(wanted.Where(d => d.IsLeftOut).Select(d => d.Served.Gate));
         foreach ((DeploymentState deployment, List<SimulatedReplica> replicas) in world.Deployments)
         {
             foreach (SimulatedReplica replica in replicas)

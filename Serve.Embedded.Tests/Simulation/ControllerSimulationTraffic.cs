@@ -291,7 +291,7 @@ internal sealed class ControllerSimulationTraffic(ControllerSimulationWorld worl
         ServedDeployment called = replica.Siblings["Back"];
         DeploymentState? back = world.Deployments.Keys.FirstOrDefault(d => d.Served == called);
         bool mayFail = !replica.Replica.State.TakesRequests() || replica.Deployment.Retirement != Retirement.None ||
-            (back?.Retirement == Retirement.None && called.Gate.Replicas.Length == 0);
+            ((back?.Retirement == Retirement.None || world.LeftOut.Contains(called.Gate)) && called.Gate.Replicas.Length == 0);
         world.Failure ??= mayFail ? null : world.Fault(
             Invariant.ServesWhatItCan,
             $"Replica {replica.Replica.Id} of '{request.Application.Name}' was told that its back is unavailable, while {called.Gate.Replicas.Length} replicas of it serve and its way out is {back?.Retirement}.");

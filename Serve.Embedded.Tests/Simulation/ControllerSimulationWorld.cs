@@ -52,6 +52,9 @@ internal sealed class ControllerSimulationWorld(ulong seed, Sabotage sabotage)
     /// <summary>Those for which somebody began to wait while they had no replica, since the controller has last worked.</summary>
     public HashSet<AdmissionGate> Asked { get; } = [];
 
+    /// <summary>Those for which the box had no place, until they have a replica.</summary>
+    public HashSet<AdmissionGate> LeftOut { get; } = [];
+
     /// <summary>Nothing fails any more, nobody arrives, and who hangs goes on.</summary>
     public bool Heals { get; set; }
 
