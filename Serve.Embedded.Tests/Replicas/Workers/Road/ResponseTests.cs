@@ -45,6 +45,31 @@ public sealed class ResponseTests
         Assert.Equal("abcde", Dechunk(response));
     }
 
+    /// <summary>On a connection that stays open, what comes after the headers were sent on must not wait for anything else.</summary>
+    [Theory]
+    [InlineData("", "Content-Length: 5\r\n", "hello")]
+    [InlineData("", "Transfer-Encoding: chunked\r\n", "5\r\nhello\r\n0\r\n\r\n")]
+    [InlineData("TE: trailers\r\n", "Transfer-Encoding: chunked\r\nTrailer: X-Sum\r\n", "5\r\nhello\r\n0\r\nX-Sum: 1\r\n\r\n")]
+    public async Task Send_BodyComesAfterTheHeaders_ReachesTheClientAtOnce(string request, string headers, string body)
+    {
+        TaskCompletionSource headIsOut = new(TaskCreationOptions.RunContinuationsAsynchronously);
+        await using ScriptedWorker worker = new(async side =>
+        {
+            await side.ReadHeadAsync();
+            await side.SendAsync($"HTTP/1.1 200 OK\r\n{headers}\r\n");
+            await headIsOut.Task;
+            await side.SendAsync(body);
+        });
+        await using RoadHost host = await RoadHost.StartAsync(worker.EndPoint);
+        using RawConnection client = await host.ConnectAsync();
+
+        await client.SendAsync($"GET / HTTP/1.1\r\nHost: a\r\n{request}\r\n");
+        await client.ReadUntilAsync("\r\n\r\n");
+        headIsOut.SetResult();
+
+        await client.ReadUntilAsync(body);
+    }
+
     [Fact]
     public async Task Send_AnswerInSingleBytes_IsTheSame()
     {

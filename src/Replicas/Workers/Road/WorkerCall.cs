@@ -23,6 +23,7 @@ internal sealed class WorkerCall(WorkerConnection connection)
     private KeptBody? _kept;
     private int _inlineBody;
     private bool _responseBegun;
+    private bool _hasFlushed;
 
     /// <summary>Sends a request and passes its response on.</summary>
     /// <returns>Whether the connection can carry another request.</returns>
@@ -36,6 +37,7 @@ internal sealed class WorkerCall(WorkerConnection connection)
         _kept = null;
         _inlineBody = 0;
         _responseBegun = false;
+        _hasFlushed = false;
         CancellationTokenRegistration cancellation = cancellationToken.UnsafeRegister(static c => ((WorkerConnection)c!).Abort(), connection);
         try
         {
@@ -76,6 +78,12 @@ internal sealed class WorkerCall(WorkerConnection connection)
             if (withTrailers)
             {
                 Trailers.End(writer, _reader.Trailers);
+            }
+
+            if (_hasFlushed && (withTrailers || _reader.Head.ContentLength is not null))
+            {
+                // Kestrel flushes with the end of a response only what it frames itself, or has sent nothing of.
+                await writer.FlushAsync(CancellationToken.None);
             }
 
             return await EndUploadAsync() && _reader.IsClean;
@@ -170,7 +178,6 @@ internal sealed class WorkerCall(WorkerConnection connection)
 
             if (_reader.HasEnded)
             {
-                // What was written last is flushed with the end of the response.
                 return;
             }
 
@@ -179,6 +186,7 @@ internal sealed class WorkerCall(WorkerConnection connection)
                 // The worker takes its time, and the client gets what there is, be it only the headers; or the client takes its time, and the worker must wait.
                 _responseBegun = true;
                 unflushed = 0;
+                _hasFlushed = true;
                 await writer.FlushAsync();
                 await _reader.ReceiveAsync();
             }
