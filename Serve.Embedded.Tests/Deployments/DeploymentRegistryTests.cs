@@ -70,6 +70,42 @@ public sealed class DeploymentRegistryTests
         Assert.Contains("it has the character ' '", Assert.Throws<ArgumentException>(() => registry.AddAutoscalingPolicy("my queue", new Never())).Message, StringComparison.Ordinal);
     }
 
+    public static TheoryData<string, BatchOptions<int>> BadBatching { get; } = new()
+    {
+        { "MaxBatchSize, 0,", new() { MaxBatchSize = 0 } },
+        { "MaxConcurrentBatches, 0,", new() { MaxConcurrentBatches = 0 } },
+        { "BatchWaitTimeout", new() { BatchWaitTimeout = TimeSpan.FromTicks(-1) } },
+        { "BatchWaitTimeout", new() { BatchWaitTimeout = TimeSpan.FromDays(2) } },
+    };
+
+    [Theory]
+    [MemberData(nameof(BadBatching))]
+    public void AddBatch_OptionsThatCannotBe_AreRefused(string expected, BatchOptions<int> batching)
+    {
+        ArgumentException refusal = Assert.Throws<ArgumentException>(() => AddBatch(batching, null));
+
+        Assert.StartsWith("Deployment 'Two' of application 'test:app': ", refusal.Message, StringComparison.Ordinal);
+        Assert.Contains(expected, refusal.Message, StringComparison.Ordinal);
+    }
+
+    /// <summary>Else batches of the default size would never fill.</summary>
+    [Fact]
+    public void AddBatch_NoOptions_HasRoomForTheBatchesThatRunAndOneThatGathers()
+    {
+        Assert.Equal(96, AddBatch(new() { MaxBatchSize = 32, MaxConcurrentBatches = 2 }, null).MaxOngoingRequests);
+        Assert.Equal(5, AddBatch(new() { MaxBatchSize = 1 }, null).MaxOngoingRequests);
+        Assert.Equal(7, AddBatch(new(), new() { MaxOngoingRequests = 7 }).MaxOngoingRequests);
+    }
+
+    private static DeploymentOptions AddBatch(BatchOptions<int> batching, DeploymentOptions? options)
+    {
+        DeploymentRegistry registry = new();
+        registry.AddApplication("test:app", app => app
+            .AddHttp("One", _ => new EchoDeployment())
+            .AddBatch<int, int>("Two", _ => throw new NotSupportedException(), batching, options));
+        return registry.Applications["test:app"].Deployments[1].Options;
+    }
+
     private static void Add(DeploymentRegistry registry, DeploymentOptions options) =>
         registry.AddApplication("test:app", app => app.AddHttp("One", _ => new EchoDeployment(), options));
 

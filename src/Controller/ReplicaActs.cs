@@ -28,6 +28,7 @@ internal sealed class ReplicaActs(ServeEnvironment environment, ILogger logger, 
                 {
                     MaxOngoingRequests = start.MaxOngoingRequests,
                     Container = environment.Services,
+                    Dispatch = environment.Resume,
                 };
                 await replica.StartAsync(context, start.UserConfig);
                 await CheckAsync(replica, start.HealthCheckTimeout);

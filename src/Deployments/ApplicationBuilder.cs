@@ -76,6 +76,54 @@ public sealed class ApplicationBuilder
     public ApplicationBuilder AddHttp<[DynamicallyAccessedMembers(DynamicallyAccessedMemberTypes.PublicConstructors)] TDeployment>(string name, DeploymentOptions? options = null)
         where TDeployment : class, IHttpDeployment => AddHttp(name, Make<TDeployment>, options);
 
+    /// <summary>Adds a deployment whose handler works on several requests at once.</summary>
+    /// <param name="name">Its name, unique in the application.</param>
+    /// <param name="factory">Makes a replica's handler. Called once per replica.</param>
+    /// <param name="batching">How requests are gathered. <see langword="null"/> = the defaults.</param>
+    /// <param name="options">
+    /// Its limits; a configuration file overrides them. Requests that wait in a batch are ongoing, so a batch is never larger than <c>max_ongoing_requests</c>. <see langword="null"/> = the defaults, but
+    /// <c>max_ongoing_requests</c> has room for the batches that run and for the one that gathers meanwhile.
+    /// </param>
+    /// <param name="responseJson">How to write <typeparamref name="TResponse"/> as JSON; needed only where it is sent over HTTP as JSON.</param>
+    /// <param name="fromHttp">
+    /// Makes of an HTTP request what the deployment takes, so that it can be an ingress deployment. It runs before the request is gathered and may throw <see cref="BadHttpRequestException"/>, which
+    /// answers with that status. Not needed where the deployment takes <see cref="HttpRequest"/> itself.
+    /// </param>
+    /// <exception cref="ArgumentException">The name is taken or empty, the options contradict each other, or JSON is needed and <paramref name="responseJson"/> is <see langword="null"/>.</exception>
+    public ApplicationBuilder AddBatch<TRequest, TResponse>(
+        string name,
+        Func<DeploymentContext, IBatchDeployment<TRequest, TResponse>> factory,
+        BatchOptions<TRequest>? batching = null,
+        DeploymentOptions? options = null,
+        JsonTypeInfo<TResponse>? responseJson = null,
+        Func<HttpRequest, CancellationToken, ValueTask<TRequest>>? fromHttp = null)
+    {
+        ArgumentNullException.ThrowIfNull(factory);
+        BatchOptions<TRequest> gather = batching ?? new();
+        if (BatchingProblem(gather) is string wrong)
+        {
+            throw new ArgumentException($"Deployment '{name}' of application '{_importPath}': {wrong}", nameof(batching));
+        }
+
+        HttpEntry? http = fromHttp is not null ? new ReadEntry<TRequest, TResponse>(fromHttp, new(responseJson, name))
+            : typeof(TRequest) == typeof(HttpRequest) ? new PlainEntry<TResponse>(new(responseJson, name))
+            : null;
+        return Add(
+            name,
+            context =>
+            {
+                context.BatchControl = new(gather.MaxBatchSize, gather.BatchWaitTimeout, gather.MaxConcurrentBatches);
+                return factory(context);
+            },
+            options ?? RoomFor(gather),
+            http,
+            blocks: false,
+            typeof(TRequest),
+            typeof(TResponse),
+            new CallTypes<TRequest, TResponse>(),
+            (handler, context, stopping) => new Batcher<TRequest, TResponse>((IBatchDeployment<TRequest, TResponse>)handler, gather.Size, context, stopping));
+    }
+
     internal ApplicationDefinition Build()
     {
         if (_deployments.Count == 0)
@@ -86,7 +134,7 @@ public sealed class ApplicationBuilder
         if (_deployments[0].Http is null)
         {
             throw new ArgumentException(
-                $"Deployment '{_deployments[0].Name}' is the first of application '{_importPath}' and so answers HTTP: it must take an HttpRequest or be an IHttpDeployment.");
+                $"Deployment '{_deployments[0].Name}' is the first of application '{_importPath}' and so answers HTTP: it must take an HttpRequest, be an IHttpDeployment, or be registered with what reads its requests from HTTP.");
         }
 
         return new(_importPath, _deployments);
@@ -103,7 +151,8 @@ public sealed class ApplicationBuilder
         bool blocks,
         Type? request = null,
         Type? response = null,
-        CallTypes? calls = null)
+        CallTypes? calls = null,
+        Func<object, DeploymentContext, CancellationToken, object>? entry = null)
     {
         ArgumentException.ThrowIfNullOrWhiteSpace(name);
         ArgumentNullException.ThrowIfNull(factory);
@@ -117,7 +166,20 @@ public sealed class ApplicationBuilder
             throw new ArgumentException($"Deployment '{name}' of application '{_importPath}': {wrong}", nameof(options));
         }
 
-        _deployments.Add(new(name, factory, options ?? new(), http, blocks, request, response) { Calls = calls });
+        _deployments.Add(new(name, factory, options ?? new(), http, blocks, request, response, entry) { Calls = calls });
         return this;
+    }
+
+    private static string? BatchingProblem<TRequest>(BatchOptions<TRequest> batching) =>
+        batching.MaxBatchSize < 1 ? $"MaxBatchSize, {batching.MaxBatchSize}, must be 1 or more."
+        : batching.BatchWaitTimeout < TimeSpan.Zero || batching.BatchWaitTimeout > TimeSpan.FromDays(1) ? "BatchWaitTimeout must be from 0 to one day."
+        : batching.MaxConcurrentBatches < 1 ? $"MaxConcurrentBatches, {batching.MaxConcurrentBatches}, must be 1 or more."
+        : null;
+
+    private static DeploymentOptions RoomFor<TRequest>(BatchOptions<TRequest> batching)
+    {
+        DeploymentOptions defaults = new();
+        long room = batching.MaxBatchSize * (batching.MaxConcurrentBatches + 1L);
+        return defaults with { MaxOngoingRequests = (int)Math.Clamp(room, defaults.MaxOngoingRequests, DeploymentOptions.UnlimitedQueueCap) };
     }
 }

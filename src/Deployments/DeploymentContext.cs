@@ -37,6 +37,11 @@ public sealed class DeploymentContext
     /// <summary>The limit that its replica begins with.</summary>
     internal int MaxOngoingRequests { get; init; }
 
+    /// <summary>Runs what the replica does on nobody's behalf.</summary>
+    internal Action<IThreadPoolWorkItem> Dispatch { get; init; } = ServeEnvironment.ResumeOnThreadPool;
+
+    internal BatchControl? BatchControl { get; set; }
+
     /// <summary>The application's name.</summary>
     public string Application { get; }
 
@@ -97,6 +102,11 @@ public sealed class DeploymentContext
             return _scope?.DisposeAsync() ?? default;
         }
     }
+
+    /// <summary>How this replica's requests are gathered, to be changed while it runs.</summary>
+    /// <exception cref="InvalidOperationException">The deployment takes no batches: it was not registered with <c>AddBatch</c>.</exception>
+    public BatchControl Batching => BatchControl ?? throw new InvalidOperationException(
+        $"Deployment '{Deployment}' of application '{Application}' takes no batches. Register it with {nameof(ApplicationBuilder.AddBatch)}.");
 
     /// <summary>A handle to another deployment of the same application. Each replica has a handle, and so a queue, of its own.</summary>
     /// <param name="deployment">The deployment's name.</param>

@@ -8,7 +8,8 @@ internal sealed class DeploymentDefinition(
     HttpEntry? http,
     bool blocks,
     Type? request = null,
-    Type? response = null)
+    Type? response = null,
+    Func<object, DeploymentContext, CancellationToken, object>? entry = null)
 {
     public string Name => name;
 
@@ -34,4 +35,10 @@ internal sealed class DeploymentDefinition(
         : $"Deployment '{name}' of application '{application}' takes {Request?.Name ?? "HTTP only"} and answers {Response?.Name ?? "HTTP only"}, not {request.Name} and {response.Name}.";
 
     public object CreateHandler(DeploymentContext context) => factory(context);
+
+    /// <summary>What requests are given to: the handler itself, or what gathers them for it.</summary>
+    /// <param name="handler">A replica's handler.</param>
+    /// <param name="context">What it was made with.</param>
+    /// <param name="stopping">Set when the replica must stop now.</param>
+    public object CreateEntry(object handler, DeploymentContext context, CancellationToken stopping) => entry is null ? handler : entry(handler, context, stopping);
 }

@@ -45,6 +45,16 @@ internal sealed class PlainEntry<TResponse>(ResultConverter<TResponse> converter
     private async ValueTask<HttpResult> Await(ValueTask<TResponse> work) => converter.Convert(await work);
 }
 
+/// <summary>Into an <see cref="IDeployment{TRequest, TResponse}"/> that takes what is made of the request.</summary>
+internal sealed class ReadEntry<TRequest, TResponse>(Func<HttpRequest, CancellationToken, ValueTask<TRequest>> read, ResultConverter<TResponse> converter) : HttpEntry
+{
+    public override async ValueTask<HttpResult> InvokeAsync(object handler, HttpContext context, CancellationToken cancellationToken)
+    {
+        TRequest request = await read(context.Request, cancellationToken);
+        return converter.Convert(await ((IDeployment<TRequest, TResponse>)handler).HandleAsync(request, cancellationToken));
+    }
+}
+
 /// <summary>Into an <see cref="IBlockingDeployment{TRequest, TResponse}"/>.</summary>
 internal sealed class BlockingEntry<TResponse>(ResultConverter<TResponse> converter) : HttpEntry
 {

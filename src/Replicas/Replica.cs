@@ -13,6 +13,9 @@ internal sealed class Replica
     private readonly CancellationTokenSource _stopping = new();
     private readonly TaskCompletionSource _withdrawn = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private object? _handler;
+
+    /// <summary>What requests are given to: the handler, or what gathers them for it.</summary>
+    private object? _entry;
     private IDisposable? _belongings;
     private DeploymentContext? _context;
     private Task _healthCheck = Task.CompletedTask;
@@ -72,6 +75,7 @@ internal sealed class Replica
         object handler = _definition.CreateHandler(context)
             ?? throw new InvalidOperationException($"The factory of deployment '{_definition.Name}' returned null.");
         Volatile.Write(ref _handler, handler);
+        _entry = _definition.CreateEntry(handler, context, _stopping.Token);
         if (handler is IReplicaProcess process)
         {
             await process.StartAsync(userConfig, _stopping.Token);
@@ -119,14 +123,18 @@ internal sealed class Replica
     }
 
     /// <summary>Nobody is sent to it any more. Called once its permits are gone, and not before: who waits for this would else be sent to it again.</summary>
-    public void Withdraw() => _withdrawn.TrySetResult();
+    public void Withdraw()
+    {
+        _withdrawn.TrySetResult();
+        (_entry as IGathering)?.NobodyComes();
+    }
 
     /// <summary>Runs an HTTP request: where it is if the handler does not block, else on a thread of the replica.</summary>
     public ValueTask<HttpResult> InvokeHttpAsync(HttpContext context, CancellationToken cancellationToken)
     {
         if (_threads is null)
         {
-            return _definition.Http!.InvokeAsync(_handler!, context, cancellationToken);
+            return _definition.Http!.InvokeAsync(_entry!, context, cancellationToken);
         }
 
         // The thread is the handler's to block, so it may read the body in the plain way.
@@ -140,7 +148,7 @@ internal sealed class Replica
 
     /// <summary>Runs a call from code.</summary>
     public ValueTask<TResponse> InvokeAsync<TRequest, TResponse>(TRequest request, CancellationToken cancellationToken) => _threads is null
-        ? ((IDeployment<TRequest, TResponse>)_handler!).HandleAsync(request, cancellationToken)
+        ? ((IDeployment<TRequest, TResponse>)_entry!).HandleAsync(request, cancellationToken)
         : BlockAsync<TRequest, TResponse>(_threads, request, cancellationToken);
 
     /// <summary>What goes when the replica goes: the handles that its handler has opened.</summary>
@@ -171,6 +179,11 @@ internal sealed class Replica
                 await process.StopAsync(grace);
             }
 
+            if (_entry != _handler)
+            {
+                (_entry as IDisposable)?.Dispose();
+            }
+
             switch (_handler)
             {
                 case IAsyncDisposable handler:
@@ -192,7 +205,7 @@ internal sealed class Replica
 
     // Apart from the methods that call them: what a lambda captures is allocated where its method begins, also for handlers that do not block.
     private ValueTask<HttpResult> BlockHttpAsync(ReplicaThreads threads, HttpContext context, CancellationToken cancellationToken) =>
-        BlockingCall<HttpResult>.RunAsync(threads, () => _definition.Http!.InvokeAsync(_handler!, context, cancellationToken).AsTask().GetAwaiter().GetResult());
+        BlockingCall<HttpResult>.RunAsync(threads, () => _definition.Http!.InvokeAsync(_entry!, context, cancellationToken).AsTask().GetAwaiter().GetResult());
 
     private ValueTask<TResponse> BlockAsync<TRequest, TResponse>(ReplicaThreads threads, TRequest request, CancellationToken cancellationToken)
     {

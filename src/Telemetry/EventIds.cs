@@ -25,6 +25,7 @@ internal static class EventIds
     public const int ReplicaCancels = 3002;
     public const int ReplicaAbandoned = 3003;
     public const int ReplicaDisposeFailed = 3004;
+    public const int BatchesNeverFill = 3005;
     public const int WorkerGuardDied = 3100;
     public const int WorkerGuardMissing = 3101;
     public const int WorkerNotKilled = 3102;

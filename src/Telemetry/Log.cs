@@ -75,6 +75,9 @@ internal static partial class Log
     [LoggerMessage(EventIds.HealthCheckFailed, LogLevel.Warning, "Replica {Replica} of deployment '{Deployment}' in application '{Application}' failed its health check, {Strikes} of {Most} in a row: {Error}")]
     public static partial void HealthCheckFailed(ILogger logger, string replica, string deployment, string application, int strikes, int most, string error);
 
+    [LoggerMessage(EventIds.BatchesNeverFill, LogLevel.Warning, "Batches of deployment '{Deployment}' never fill: max_ongoing_requests = {MaxOngoingRequests} is less than MaxBatchSize x MaxConcurrentBatches = {MaxBatchSize} x {MaxConcurrentBatches}, and requests that wait in a batch are ongoing. Raise max_ongoing_requests, or lower MaxBatchSize")]
+    public static partial void BatchesNeverFill(ILogger logger, string deployment, int maxOngoingRequests, int maxBatchSize, int maxConcurrentBatches);
+
     [LoggerMessage(EventIds.WorkerSays, LogLevel.Information, "{Line}")]
     public static partial void WorkerSays(ILogger logger, string line);
 

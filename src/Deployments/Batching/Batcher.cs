@@ -1,0 +1,378 @@
+using Serve.Embedded.Telemetry;
+
+namespace Serve.Embedded.Deployments;
+
+/// <summary>
+/// Gathers the requests of one replica into batches. A batch runs when it is full, or when its first request has waited long enough, and one of the concurrent batches has room; until then it goes on
+/// growing. Those who wait hold permits of the replica, so their number is bounded by its <c>max_ongoing_requests</c>.
+/// </summary>
+/// <remarks>
+/// One lock, held for a few instructions: an arrival appends itself and looks whether a batch is due; the timer and the end of a batch look too. User code runs outside it. The order is that of arrival,
+/// always: a request that would overflow a batch is the first of the next one.
+/// </remarks>
+internal sealed class Batcher<TRequest, TResponse> : IDeployment<TRequest, TResponse>, IGathering, IDisposable
+{
+    private readonly Lock _gate = new();
+    private readonly IBatchDeployment<TRequest, TResponse> _handler;
+    private readonly BatchControl _control;
+    private readonly Func<TRequest, int>? _size;
+    private readonly TimeProvider _time;
+    private readonly Action<IThreadPoolWorkItem> _dispatch;
+    private readonly CancellationToken _stopping;
+    private readonly string _deployment;
+    private readonly ITimer _timer;
+
+    /// <summary>A batch is nobody's request: it runs in the ambient context of its replica, not of the caller who happened to fill it.</summary>
+    private readonly ExecutionContext? _context = ExecutionContext.Capture();
+
+    private readonly Stack<BatchItem<TRequest, TResponse>> _spare = new();
+    private BatchItem<TRequest, TResponse>? _first;
+    private BatchItem<TRequest, TResponse>? _last;
+    private int _count;
+    private long _total;
+    private int _running;
+    private bool _nobodyComes;
+
+    /// <summary>The arrival for whose wait the timer is set; 0 = it is not set.</summary>
+    private long _timedFor;
+
+    /// <summary>It may still fire.</summary>
+    private bool _armed;
+
+    public Batcher(IBatchDeployment<TRequest, TResponse> handler, Func<TRequest, int>? size, DeploymentContext context, CancellationToken stopping)
+    {
+        _handler = handler;
+        _control = context.Batching;
+        _size = size;
+        _time = context.Time;
+        _dispatch = context.Dispatch;
+        _stopping = stopping;
+        _deployment = context.Deployment;
+        _timer = _time.CreateTimer(static batcher => ((Batcher<TRequest, TResponse>)batcher!).LookAfresh(), this, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
+        _control.Changed = LookAfresh;
+        if (size is null && context.MaxOngoingRequests < (long)_control.MaxBatchSize * _control.MaxConcurrentBatches)
+        {
+            Log.BatchesNeverFill(context.Logger, context.Deployment, context.MaxOngoingRequests, _control.MaxBatchSize, _control.MaxConcurrentBatches);
+        }
+    }
+
+    /// <summary>Requests that wait for their batch.</summary>
+    public int Waiting
+    {
+        get
+        {
+            lock (_gate)
+            {
+                return _count;
+            }
+        }
+    }
+
+    /// <summary>Items that wait for another caller: what an idle batcher holds on to.</summary>
+    public int Spare
+    {
+        get
+        {
+            lock (_gate)
+            {
+                return _spare.Count;
+            }
+        }
+    }
+
+    public ValueTask<TResponse> HandleAsync(TRequest request, CancellationToken cancellationToken)
+    {
+        if (cancellationToken.IsCancellationRequested)
+        {
+            return ValueTask.FromCanceled<TResponse>(cancellationToken);
+        }
+
+        int size = 1;
+        if (_size is not null)
+        {
+            size = _size(request);
+            if (size < 0 || size > _control.MaxBatchSize)
+            {
+                return ValueTask.FromException<TResponse>(TooLarge(size));
+            }
+        }
+
+        BatchItem<TRequest, TResponse>? item;
+        Batch<TRequest, TResponse>? due;
+        lock (_gate)
+        {
+            if (!_spare.TryPop(out item))
+            {
+                item = new(this);
+            }
+
+            item.Request = request;
+            item.Size = size;
+            item.Since = _time.GetTimestamp();
+            Append_NeedsLock(item);
+            due = TakeDue_NeedsLock();
+        }
+
+        ValueTask<TResponse> answer = item.Answer;
+        item.Watch(cancellationToken);
+        Begin(due);
+        return answer;
+    }
+
+    /// <summary>The caller has left: out of the queue, or, when its batch runs, ignored, unless it was the last who wanted an answer.</summary>
+    public void Leave(BatchItem<TRequest, TResponse> item, CancellationToken cancellationToken)
+    {
+        bool waited;
+        Batch<TRequest, TResponse>? unwanted = null;
+        lock (_gate)
+        {
+            waited = item.Waits;
+            if (waited)
+            {
+                Remove_NeedsLock(item);
+                SetTimer_NeedsLock();
+            }
+            else if (item.Batch is { } batch && ++batch.Left == batch.Items.Length)
+            {
+                unwanted = batch;
+            }
+        }
+
+        if (waited)
+        {
+            item.Fail(new OperationCanceledException(cancellationToken));
+        }
+
+        unwanted?.Cancel();
+    }
+
+    public void TakeBack(BatchItem<TRequest, TResponse> item)
+    {
+        lock (_gate)
+        {
+            item.Batch = null;
+            _spare.Push(item);
+        }
+    }
+
+    public void Run(Batch<TRequest, TResponse> batch)
+    {
+        if (_context is null)
+        {
+            _ = RunAsync(batch);
+        }
+        else
+        {
+            ExecutionContext.Run(_context, static batch => _ = ((Batch<TRequest, TResponse>)batch!).RunAsync(), batch);
+        }
+    }
+
+    public void NobodyComes()
+    {
+        lock (_gate)
+        {
+            _nobodyComes = true;
+        }
+
+        Look();
+    }
+
+    public void Dispose() => _timer.Dispose();
+
+    public async Task RunAsync(Batch<TRequest, TResponse> batch)
+    {
+        int answered = 0;
+        try
+        {
+            using (_stopping.UnsafeRegister(static state => ((Batch<TRequest, TResponse>)state!).Cancel(), batch))
+            {
+                IReadOnlyList<TResponse> answers = await _handler.HandleBatchAsync(batch.Requests, batch.Cancelled);
+                if (answers is null || answers.Count != batch.Items.Length)
+                {
+                    throw WrongCount(batch.Items.Length, answers?.Count);
+                }
+
+                while (answered < batch.Items.Length)
+                {
+                    TResponse answer = answers[answered];
+                    batch.Items[answered++].SetAnswer(answer);
+                }
+            }
+        }
+#pragma warning disable CA1031 // Whatever a handler throws belongs to the callers of this batch, never to the batcher.
+        catch (Exception exception)
+#pragma warning restore CA1031
+        {
+            while (answered < batch.Items.Length)
+            {
+                batch.Items[answered++].Fail(exception);
+            }
+        }
+        finally
+        {
+            lock (_gate)
+            {
+                _running--;
+            }
+
+            Look();
+        }
+    }
+
+    /// <summary>The timer has fired, or is set by what was in force before.</summary>
+    private void LookAfresh()
+    {
+        lock (_gate)
+        {
+            _timedFor = 0;
+        }
+
+        Look();
+    }
+
+    /// <summary>Begins what is due.</summary>
+    private void Look()
+    {
+        while (true)
+        {
+            Batch<TRequest, TResponse>? due;
+            lock (_gate)
+            {
+                due = TakeDue_NeedsLock();
+            }
+
+            if (due is null)
+            {
+                return;
+            }
+
+            Begin(due);
+        }
+    }
+
+    private void Begin(Batch<TRequest, TResponse>? batch)
+    {
+        if (batch is not null)
+        {
+            _dispatch(batch);
+        }
+    }
+
+    private Batch<TRequest, TResponse>? TakeDue_NeedsLock()
+    {
+        // Who ends a batch looks again.
+        if (_first is null || _running >= _control.MaxConcurrentBatches)
+        {
+            return null;
+        }
+
+        int most = _control.MaxBatchSize;
+        if (!_nobodyComes && _total < most && _time.GetElapsedTime(_first.Since) < _control.BatchWaitTimeout)
+        {
+            SetTimer_NeedsLock();
+            return null;
+        }
+
+        int count = 0;
+        long total = 0;
+        for (BatchItem<TRequest, TResponse>? item = _first; item is not null && (count == 0 || total + item.Size <= most); item = item.Next)
+        {
+            total += item.Size;
+            count++;
+        }
+
+        Batch<TRequest, TResponse> batch = new(this, count);
+        for (int i = 0; i < count; i++)
+        {
+            BatchItem<TRequest, TResponse> item = _first;
+            Remove_NeedsLock(item);
+            item.Batch = batch;
+            batch.Items[i] = item;
+            batch.Requests[i] = item.Request;
+        }
+
+        _running++;
+        SetTimer_NeedsLock();
+        return batch;
+    }
+
+    /// <summary>For the wait of who is first, if a batch could begin when it is over.</summary>
+    private void SetTimer_NeedsLock()
+    {
+        if (_first is null || _running >= _control.MaxConcurrentBatches)
+        {
+            _timedFor = 0;
+            if (_armed)
+            {
+                _armed = false;
+                _timer.Change(Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
+            }
+
+            return;
+        }
+
+        if (_timedFor == _first.Since)
+        {
+            return;
+        }
+
+        // A timer counts in whole milliseconds: rounded down it would come before its time, and again and again.
+        double left = (_control.BatchWaitTimeout - _time.GetElapsedTime(_first.Since)).TotalMilliseconds;
+        _timedFor = _first.Since;
+        _armed = true;
+        _timer.Change(TimeSpan.FromMilliseconds(Math.Max(0, Math.Ceiling(left))), Timeout.InfiniteTimeSpan);
+    }
+
+    private void Append_NeedsLock(BatchItem<TRequest, TResponse> item)
+    {
+        item.Waits = true;
+        item.Previous = _last;
+        if (_last is null)
+        {
+            _first = item;
+        }
+        else
+        {
+            _last.Next = item;
+        }
+
+        _last = item;
+        _count++;
+        _total += item.Size;
+    }
+
+    private void Remove_NeedsLock(BatchItem<TRequest, TResponse> item)
+    {
+        if (item.Previous is null)
+        {
+            _first = item.Next;
+        }
+        else
+        {
+            item.Previous.Next = item.Next;
+        }
+
+        if (item.Next is null)
+        {
+            _last = item.Previous;
+        }
+        else
+        {
+            item.Next.Previous = item.Previous;
+        }
+
+        item.Previous = null;
+        item.Next = null;
+        item.Waits = false;
+        _count--;
+        _total -= item.Size;
+    }
+
+    private ArgumentException TooLarge(int size) => new(
+        size < 0
+            ? $"The size function of deployment '{_deployment}' said {size}: a size is 0 or more."
+            : $"A request of size {size} can be in no batch of deployment '{_deployment}': its MaxBatchSize is {_control.MaxBatchSize}. Send smaller requests, or raise it.");
+
+    private InvalidOperationException WrongCount(int requests, int? answers) => new(
+        $"Batched function doesn't preserve batch size. The handler of deployment '{_deployment}' was given {requests} request(s) and returned {(answers is { } count ? $"{count} answer(s)" : "null")}: it must return one for each, in the same order.");
+}
