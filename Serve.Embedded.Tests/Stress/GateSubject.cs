@@ -13,6 +13,9 @@ namespace Serve.Embedded.Tests.Stress;
 /// <summary>The real gate. Continuations run where the wait was ended, so that the harness sees grants in their order.</summary>
 internal sealed class GateSubject : AdmissionSubject
 {
+    private static readonly CallRoute[] Sessions = [.. Enumerable.Range(0, 7).Select(static i => new CallRoute(null, $"s{i}", null))];
+    private static readonly CallRoute Model = new("m", null, null);
+
     /// <summary>A wait may end before its arrival knows of it: whoever of the two comes second tells the request.</summary>
     private readonly ConcurrentDictionary<IThreadPoolWorkItem, StressRequest?> _meeting = new();
     private readonly ManualTimeProvider _clock = new();
@@ -54,7 +57,7 @@ internal sealed class GateSubject : AdmissionSubject
 
     public override ModelDecision Admit(StressRequest request, out int replica)
     {
-        Admission admission = _gate.Admit(_handles[request.Handle]);
+        Admission admission = _gate.Admit(_handles[request.Handle], Route(request.Number));
         replica = -1;
         switch (admission.Kind)
         {
@@ -82,6 +85,15 @@ internal sealed class GateSubject : AdmissionSubject
 
     public override void Release(StressRequest request, int replica) =>
         (request.Token is Waiter waiter ? waiter.Lease : ((Box)request.Token!).Lease).End(RequestEnd.Completed);
+
+    /// <summary>What a request prefers may change nothing of what the invariants promise: none, a session, a model, or a ranking of replicas that may be gone already.</summary>
+    private CallRoute? Route(long number) => (number % 4) switch
+    {
+        1 => Sessions[number % Sessions.Length],
+        2 => Model,
+        3 => new(null, null, [.. Volatile.Read(ref _replicas).Skip((int)(number % 3)).Take(2)]),
+        _ => null,
+    };
 
     private void Resume(IThreadPoolWorkItem item)
     {

@@ -21,7 +21,7 @@ internal sealed class ReplicaActs(ServeEnvironment environment, ILogger logger, 
         Run(deployment, replica, async () =>
         {
             string application = deployment.Served.Application;
-            ReplicaHandles handles = new(application, siblings);
+            ReplicaHandles handles = new(application, siblings, deployment.Served);
             try
             {
                 DeploymentContext context = new(application, deployment.Name, replica.Id, () => replica.Rank, start.Args, environment.Time, replica.Log.Around(_replicaLog), handles)

@@ -42,6 +42,8 @@ public sealed class DeploymentContext
 
     internal BatchControl? BatchControl { get; set; }
 
+    internal ReplicaModels Models { get; } = new();
+
     /// <summary>The application's name.</summary>
     public string Application { get; }
 
@@ -108,8 +110,29 @@ public sealed class DeploymentContext
     public BatchControl Batching => BatchControl ?? throw new InvalidOperationException(
         $"Deployment '{Deployment}' of application '{Application}' takes no batches. Register it with {nameof(ApplicationBuilder.AddBatch)}.");
 
-    /// <summary>A handle to another deployment of the same application. Each replica has a handle, and so a queue, of its own.</summary>
+    /// <summary>Room for models that are loaded when a request first asks for them. Requests that name a model go to replicas that have it, while these have free permits.</summary>
+    /// <param name="load">Loads one model, by its id. Its token is set when the replica ends.</param>
+    /// <param name="maxModels">Models at the same time, 1 or more; -1 = no limit. Default 3, as in Ray Serve.</param>
+    /// <exception cref="ArgumentOutOfRangeException"><paramref name="maxModels"/> is neither -1 nor 1 or more.</exception>
+    public MultiplexedModels<TModel> CreateModels<TModel>(Func<string, CancellationToken, ValueTask<TModel>> load, int maxModels = 3)
+        where TModel : class
+    {
+        ArgumentNullException.ThrowIfNull(load);
+        if (maxModels is 0 or < -1)
+        {
+            throw new ArgumentOutOfRangeException(nameof(maxModels), maxModels, "It must be 1 or more, or -1 for no limit.");
+        }
+
+        MultiplexedModels<TModel> models = new(load, maxModels);
+        Models.Add(models);
+        return models;
+    }
+
+    /// <summary>
+    /// A handle to another deployment of the same application. Each replica has a handle, and so a queue, of its own. Deployments may not call each other in a circle: requests would wait for permits that they hold themselves.
+    /// </summary>
     /// <param name="deployment">The deployment's name.</param>
+    /// <exception cref="InvalidOperationException">The other deployment calls this one, itself or through others.</exception>
     /// <exception cref="ArgumentException">The application has no such deployment, or it takes and answers other types.</exception>
     public DeploymentHandle<TRequest, TResponse> GetHandle<TRequest, TResponse>(string deployment) =>
         new(_calls.Create<TRequest, TResponse>(deployment));

@@ -60,6 +60,9 @@ public sealed record DeploymentOptions
     /// <summary>Its share of the box, beside the weights of others, when together they want more than there is; 1 or more. Default 1.</summary>
     public int Weight { get; init; } = 1;
 
+    /// <summary>Ranks the replicas for each request; <see langword="null"/> (default) = of two random ones the less busy, after those that have the request's model or session.</summary>
+    public IRequestRouter? Router { get; init; }
+
     /// <summary>HTTP status of a refusal: 503 (default) or 429.</summary>
     public int BackpressureStatusCode { get; init; } = 503;
 

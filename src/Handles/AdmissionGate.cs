@@ -77,7 +77,9 @@ internal sealed class AdmissionGate(ServeEnvironment environment)
     }
 
     /// <summary>Decides at once: a lease, a place in the queue, or a refusal.</summary>
-    public Admission Admit(Handle handle)
+    /// <param name="handle">Through which it comes.</param>
+    /// <param name="route">Which replicas it prefers; <see langword="null"/> = none.</param>
+    public Admission Admit(Handle handle, CallRoute? route = null)
     {
         handle.Counts.Arrive();
         if (handle.IsClosed)
@@ -88,7 +90,7 @@ internal sealed class AdmissionGate(ServeEnvironment environment)
 
         while (Volatile.Read(ref _waiting) == 0 && TryClaim(out bool last))
         {
-            if (TryStart(out Replica? replica))
+            if (TryStart(route, out Replica? replica))
             {
                 handle.Counts.Start();
                 return Admission.Run(new(handle, replica, last ? environment.Time.GetTimestamp() : 0));
@@ -109,7 +111,7 @@ internal sealed class AdmissionGate(ServeEnvironment environment)
         }
 
         bool isFirst = Interlocked.Increment(ref _waiting) == 1;
-        Waiter waiter = new(handle);
+        Waiter waiter = new(handle, route: route);
         handle.Publish(waiter);
         Published();
 
@@ -130,7 +132,7 @@ internal sealed class AdmissionGate(ServeEnvironment environment)
         // It came before everybody who waits: to take a permit past them is its turn.
         while (TryClaim(out bool last))
         {
-            if (TryStart(out Replica? replica))
+            if (TryStart(null, out Replica? replica))
             {
                 return Admission.Run(new(handle, replica, last ? environment.Time.GetTimestamp() : 0));
             }
@@ -322,7 +324,7 @@ internal sealed class AdmissionGate(ServeEnvironment environment)
 
         while (SomebodyWaitsUnsynchronized() && TryClaim(out _))
         {
-            if (!TryStart(out Replica? replica))
+            if (!TryStart(NextRouteUnsynchronized(), out Replica? replica))
             {
                 continue;
             }
@@ -350,6 +352,21 @@ internal sealed class AdmissionGate(ServeEnvironment environment)
         }
 
         return any;
+    }
+
+    /// <summary>What the waiter prefers whose turn it is. If it leaves before it is granted, the next one gets what was found for it.</summary>
+    private CallRoute? NextRouteUnsynchronized()
+    {
+        Handle[] handles = Handles;
+        for (int i = 0; i < handles.Length; i++)
+        {
+            if (handles[(_turn + i) % handles.Length].FirstUnsynchronized is { } first)
+            {
+                return first.Route;
+            }
+        }
+
+        return null;
     }
 
     private void Forget(Handle handle)
@@ -421,12 +438,12 @@ internal sealed class AdmissionGate(ServeEnvironment environment)
     }
 
     /// <summary>Turns a claim into work on a replica; <see langword="false"/> if the permit it found was one too many after a shrink, and the claim is gone with it.</summary>
-    private bool TryStart([System.Diagnostics.CodeAnalysis.NotNullWhen(true)] out Replica? replica)
+    private bool TryStart(CallRoute? route, [System.Diagnostics.CodeAnalysis.NotNullWhen(true)] out Replica? replica)
     {
         SpinWait spin = default;
         while (true)
         {
-            replica = ReplicaPicker.Take(Replicas, environment.Random);
+            replica = route is null ? ReplicaPicker.Take(Replicas, environment.Random) : RoutedPicker.Take(Replicas, route, environment.Random);
             if (replica is not null)
             {
                 return replica.Permits.TryStart();

@@ -9,6 +9,15 @@ internal sealed class ApplicationCalls<TRequest, TResponse>(ServingState serving
     public ValueTask<TResponse> CallAsync(TRequest request, CancellationToken cancellationToken) =>
         Through(static (calls, call) => calls.CallAsync(call.request, call.cancellationToken), (request, cancellationToken));
 
+    public ValueTask<TResponse> CallAsync(TRequest request, CallOptions options, CancellationToken cancellationToken) =>
+        Through(static (calls, call) => calls.CallAsync(call.request, call.options, call.cancellationToken), (request, options, cancellationToken));
+
+    public ValueTask<IHeldCall<TResponse>> HoldAsync(TRequest request, CallOptions options, CancellationToken cancellationToken) =>
+        Through(static (calls, call) => calls.HoldAsync(call.request, call.options, call.cancellationToken), (request, options, cancellationToken));
+
+    public Task<IReadOnlyList<TResponse>> BroadcastAsync(TRequest request, CancellationToken cancellationToken) =>
+        Through(static (calls, call) => new ValueTask<IReadOnlyList<TResponse>>(calls.BroadcastAsync(call.request, call.cancellationToken)), (request, cancellationToken)).AsTask();
+
     /// <summary>Makes a call where the deployment is served now. Where another revision has just taken over, that one runs what the old one would not admit.</summary>
     private ValueTask<TResult> Through<TState, TResult>(Func<HandleCalls<TRequest, TResponse>, TState, ValueTask<TResult>> call, TState state)
     {

@@ -153,6 +153,9 @@ internal sealed class Handle(AdmissionGate gate, int maxQueued)
         return _first is not null;
     }
 
+    /// <summary>The oldest waiter, living or not.</summary>
+    public Waiter? FirstUnsynchronized => _first;
+
     /// <summary>Takes the oldest waiter off the list, living or not.</summary>
     public Waiter? TakeFirstUnsynchronized()
     {

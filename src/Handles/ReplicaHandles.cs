@@ -1,7 +1,7 @@
 namespace Serve.Embedded.Handles;
 
 /// <summary>The handles that one replica has opened to other deployments of its application; closed when the replica is gone.</summary>
-internal sealed class ReplicaHandles(string application, IReadOnlyDictionary<string, ServedDeployment> deployments) : IDeploymentCallsFactory, IDisposable
+internal sealed class ReplicaHandles(string application, IReadOnlyDictionary<string, ServedDeployment> deployments, ServedDeployment? owner = null) : IDeploymentCallsFactory, IDisposable
 {
     private readonly List<Handle> _open = [];
 
@@ -20,6 +20,7 @@ internal sealed class ReplicaHandles(string application, IReadOnlyDictionary<str
                 nameof(deployment));
         }
 
+        owner?.Calls(served, deployments);
         Handle handle = served.OpenHandle();
         lock (_open)
         {

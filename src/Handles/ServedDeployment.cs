@@ -1,5 +1,8 @@
+using System.Collections.Concurrent;
 using System.Globalization;
+using Microsoft.AspNetCore.Http;
 using Serve.Embedded.Deployments;
+using Serve.Embedded.Replicas;
 using Serve.Embedded.Telemetry;
 
 namespace Serve.Embedded.Handles;
@@ -12,6 +15,7 @@ internal sealed class ServedDeployment : IDisposable
     private readonly ServeEnvironment _environment;
     private readonly RefusalLog _refusals;
     private readonly Lock _limiting = new();
+    private readonly ConcurrentDictionary<string, bool> _callees = new(StringComparer.Ordinal);
     private DeploymentLimits _limits;
 
     /// <summary>The latest refusals, by their <c>Retry-After</c>: under overload the same few are said again and again, and to say one anew costs as much as to admit a request.</summary>
@@ -34,6 +38,9 @@ internal sealed class ServedDeployment : IDisposable
     public DeploymentDefinition Definition { get; }
 
     public AdmissionGate Gate { get; }
+
+    /// <summary>Ranks replicas; <see langword="null"/> = the built-in choice.</summary>
+    public IRequestRouter? Router => Definition.Options.Router;
 
     public TimeProvider Time => _environment.Time;
 
@@ -61,6 +68,34 @@ internal sealed class ServedDeployment : IDisposable
         lock (_limiting)
         {
             return Gate.AddHandle(Limits.MaxQueuedRequests);
+        }
+    }
+
+    /// <summary>Which replicas a call from code prefers; <see langword="null"/> = none.</summary>
+    public CallRoute? RouteOf<TRequest>(TRequest request, CallOptions options) =>
+        Router is not null ? RouteOf(new RoutedRequest { Request = request, ModelId = options.ModelId, SessionId = options.SessionId })
+        : options.ModelId is null && options.SessionId is null ? null
+        : new(options.ModelId, options.SessionId, null);
+
+    /// <summary>Which replicas a request from HTTP prefers; <see langword="null"/> = none.</summary>
+    public CallRoute? RouteOf(string path, IHeaderDictionary headers, string? modelId, string? sessionId) =>
+        Router is not null ? RouteOf(new RoutedRequest { Path = path, Headers = headers, ModelId = modelId, SessionId = sessionId })
+        : modelId is null && sessionId is null ? null
+        : new(modelId, sessionId, null);
+
+    /// <summary>Notes that this deployment calls another.</summary>
+    /// <param name="callee">The other.</param>
+    /// <param name="deployments">All of the application.</param>
+    /// <exception cref="InvalidOperationException">They call each other in a circle.</exception>
+    public void Calls(ServedDeployment callee, IReadOnlyDictionary<string, ServedDeployment> deployments)
+    {
+        // Noted first and asked second: of two that close a circle at the same time at least one sees it.
+        _callees.TryAdd(callee.Name, true);
+        List<string> way = [Name];
+        if (callee.Leads(Name, deployments, way, []))
+        {
+            throw new InvalidOperationException(
+                $"Deployments of application '{Application}' call each other in a circle: {string.Join(" -> ", way)}. A request would wait for a permit that it holds itself. Let one of them do without its handle to the next.");
         }
     }
 
@@ -131,6 +166,51 @@ internal sealed class ServedDeployment : IDisposable
     {
         _refusals.Dispose();
         Gate.RetryAfter.Dispose();
+    }
+
+    private bool Leads(string goal, IReadOnlyDictionary<string, ServedDeployment> deployments, List<string> way, HashSet<string> seen)
+    {
+        if (!seen.Add(Name))
+        {
+            return false;
+        }
+
+        way.Add(Name);
+        if (Name == goal)
+        {
+            return true;
+        }
+
+        foreach (string next in _callees.Keys)
+        {
+            if (deployments.TryGetValue(next, out ServedDeployment? callee) && callee.Leads(goal, deployments, way, seen))
+            {
+                return true;
+            }
+        }
+
+        way.RemoveAt(way.Count - 1);
+        return false;
+    }
+
+    private CallRoute? RouteOf(in RoutedRequest request)
+    {
+        Replica[] replicas = Gate.Replicas;
+        if (replicas.Length <= 1)
+        {
+            return null;
+        }
+
+        ReplicaView[] views = [.. replicas.Select(static r => new ReplicaView(r.Id, r.Rank, r.Permits.Ongoing, r.Permits.Limit, r.Models.Holds))];
+        int[] ranking = new int[replicas.Length];
+        int count = Router!.Rank(request, views, ranking);
+        if (count < 0 || count > ranking.Length || ranking.AsSpan(0, count).ContainsAnyExceptInRange(0, replicas.Length - 1))
+        {
+            throw new InvalidOperationException(
+                $"The router of deployment '{Name}' of application '{Application}', {Router.GetType().Name}, ranked {count} replica(s) at [{string.Join(", ", ranking)}]: there are {replicas.Length}, at 0 to {replicas.Length - 1}.");
+        }
+
+        return new(request.ModelId, request.SessionId, [.. ranking.AsSpan(0, count).ToArray().Select(i => replicas[i])]);
     }
 
     /// <summary>A refusal and all that its words were made from.</summary>

@@ -28,7 +28,7 @@ internal enum WaitEnd
 /// One request in a queue. It leaves <see cref="WaitEnd.Waiting"/> exactly once, by one compare-and-swap: whoever wins that
 /// (the grant, the caller who leaves, a timer) settles the counts and resumes the caller.
 /// </summary>
-internal sealed class Waiter(Handle handle, bool wasStarted = false) : IValueTaskSource<WaitEnd>, IThreadPoolWorkItem
+internal sealed class Waiter(Handle handle, bool wasStarted = false, CallRoute? route = null) : IValueTaskSource<WaitEnd>, IThreadPoolWorkItem
 {
     private ManualResetValueTaskSourceCore<WaitEnd> _core;
     private int _end;
@@ -37,6 +37,9 @@ internal sealed class Waiter(Handle handle, bool wasStarted = false) : IValueTas
 
     /// <summary>A replica had it once, and is counted as having accepted it.</summary>
     public bool WasStarted => wasStarted;
+
+    /// <summary>Which replicas it prefers.</summary>
+    public CallRoute? Route => route;
 
     /// <summary>The next in the handle's queue; touched only by the owner of the drain.</summary>
     public Waiter? Next { get; set; }

@@ -219,6 +219,8 @@ internal sealed class Exchange : IHttpRequestLifetimeFeature
         _application = application;
         _scope.Application = application.Name;
         _scope.Route = application.RoutePrefix;
+        _scope.ModelId = RequestHeaders.ModelId(_request.Headers);
+        _scope.SessionId = RequestHeaders.SessionId(_request.Headers);
         if (application.RoutePrefix is { Length: > 1 } prefix)
         {
             _request.PathBase += prefix;
@@ -239,7 +241,20 @@ internal sealed class Exchange : IHttpRequestLifetimeFeature
             return RefuseAsync(deployment.WebsocketsFull(websockets));
         }
 
-        Admission admission = deployment.Gate.Admit(_application.Handle);
+        CallRoute? route;
+        try
+        {
+            route = deployment.RouteOf(_request.Path, _request.Headers, _scope.ModelId, _scope.SessionId);
+        }
+#pragma warning disable CA1031 // Whatever a router throws fails this request alone.
+        catch (Exception exception)
+#pragma warning restore CA1031
+        {
+            Log.RequestFailed(_proxy.RequestLog, exception);
+            return ErrorAsync(StatusCodes.Status500InternalServerError, ErrorResponses.InternalServerError);
+        }
+
+        Admission admission = deployment.Gate.Admit(_application.Handle, route);
         if (admission.Kind is AdmissionKind.Run or AdmissionKind.Wait)
         {
             // Who is refused has no handler whose response would have to be guarded.
@@ -334,13 +349,22 @@ internal sealed class Exchange : IHttpRequestLifetimeFeature
             _scope.Deployment = _application.Ingress.Name;
             _scope.Replica = lease.Replica.Id;
             ValueTask<HttpResult> work = lease.Replica.InvokeHttpAsync(Context(), _watch.Token);
-            if (!work.IsCompleted)
+            bool isWatched = !work.IsCompleted;
+            if (isWatched)
             {
                 _watch.WatchRun(Client, lease.Replica.Stopping);
             }
 
             HttpResult result = await work;
-            if (result.Kind != HttpResultKind.Chunks)
+            if (result.Kind == HttpResultKind.Chunks && !isWatched)
+            {
+                // The handler returned at once, and its work begins here.
+                _watch.WatchRun(Client, lease.Replica.Stopping);
+            }
+
+            await using BegunStream? stream = result.Kind == HttpResultKind.Chunks ? new(result.Chunks, _watch.Token) : null;
+            stream?.ThrowIfFailed();
+            if (stream is null)
             {
                 // The work is done; sending what came of it needs no permit.
                 end = EndOf(RequestEnd.Completed);
@@ -350,7 +374,9 @@ internal sealed class Exchange : IHttpRequestLifetimeFeature
 
             if (_guard.TryBegin(result.Kind switch { HttpResultKind.Written => null, HttpResultKind.Chunks => true, _ => false }))
             {
-                await ResultWriter.WriteAsync(result, _response, _body, _watch.Token);
+                await (stream is null
+                    ? ResultWriter.WriteAsync(result, _response, _body, _watch.Token)
+                    : ResultWriter.WriteAsync(stream, _response, _body, _watch.Token));
             }
 
             end = EndOf(RequestEnd.Completed);

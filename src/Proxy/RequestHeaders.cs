@@ -8,6 +8,8 @@ namespace Serve.Embedded.Proxy;
 internal static class RequestHeaders
 {
     private const string TimeoutHeader = "x-request-timeout-seconds";
+    private const string ModelHeader = "serve_multiplexed_model_id";
+    private const string SessionHeader = "x-session-id";
     private const string KeepOnDisconnectHeader = "x-request-disconnect-disabled";
 
     /// <summary>Longer than any request lives; keeps the arithmetic of deadlines within its range.</summary>
@@ -26,6 +28,12 @@ internal static class RequestHeaders
 
         return seconds <= 0 ? null : TimeSpan.FromSeconds(Math.Min(seconds, LongestTimeoutSeconds));
     }
+
+    /// <summary>The model that the client asks for; <see langword="null"/> = none.</summary>
+    public static string? ModelId(IHeaderDictionary headers) => headers[ModelHeader] is [{ Length: > 0 } id] ? id : null;
+
+    /// <summary>The session that the client says the request belongs to; <see langword="null"/> = none.</summary>
+    public static string? SessionId(IHeaderDictionary headers) => headers[SessionHeader] is [{ Length: > 0 } id] ? id : null;
 
     /// <summary>Whether the request goes on when its client leaves.</summary>
     public static bool OutlivesClient(IHeaderDictionary headers) => headers[KeepOnDisconnectHeader] is ["?1"];

@@ -22,8 +22,6 @@ internal static class ResultWriter
                 return WriteAsync(result.Bytes, Plain, response, body, cancellationToken);
             case HttpResultKind.Json:
                 return WriteAsync(result.Bytes, Json, response, body, cancellationToken);
-            case HttpResultKind.Chunks:
-                return WriteChunksAsync(result.Chunks, response, body, cancellationToken);
             case HttpResultKind.Empty:
                 response.Headers.ContentLength = 0;
                 return Task.CompletedTask;
@@ -41,15 +39,11 @@ internal static class ResultWriter
         return write.IsCompletedSuccessfully ? Task.CompletedTask : write.AsTask();
     }
 
-    private static async Task WriteChunksAsync(
-        IAsyncEnumerable<ReadOnlyMemory<byte>> chunks, IHttpResponseFeature response, IHttpResponseBodyFeature body, CancellationToken cancellationToken)
+    public static async Task WriteAsync(BegunStream stream, IHttpResponseFeature response, IHttpResponseBodyFeature body, CancellationToken cancellationToken)
     {
         SetType(response.Headers, PlainUtf8);
         await body.StartAsync(cancellationToken);
-        await foreach (ReadOnlyMemory<byte> chunk in chunks.WithCancellation(cancellationToken))
-        {
-            await body.Writer.WriteAsync(chunk, cancellationToken);
-        }
+        await stream.WriteAsync(body.Writer, cancellationToken);
     }
 
     /// <summary>A content type that the handler has set wins.</summary>

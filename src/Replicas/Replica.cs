@@ -60,6 +60,12 @@ internal sealed class Replica
     /// <summary>Requests and upgraded connections that it has.</summary>
     public int Ongoing => Permits.Ongoing + Upgrades.Count;
 
+    /// <summary>Calls that take no permit.</summary>
+    public ReplicaVisits Visits { get; } = new();
+
+    /// <summary>What its handler has in memory for requests that ask for it by name.</summary>
+    public ReplicaModels Models { get; private set; } = new();
+
     public ReplicaState State => (ReplicaState)Volatile.Read(ref _state);
 
     /// <summary>Cancelled when the replica must stop now, whatever it still does.</summary>
@@ -72,6 +78,7 @@ internal sealed class Replica
     public async Task StartAsync(DeploymentContext context, string? userConfig)
     {
         _context = context;
+        Models = context.Models;
         object handler = _definition.CreateHandler(context)
             ?? throw new InvalidOperationException($"The factory of deployment '{_definition.Name}' returned null.");
         Volatile.Write(ref _handler, handler);
@@ -161,12 +168,13 @@ internal sealed class Replica
 
         // Whoever has a place took it while holding a permit, so from here on there are only fewer.
         await Upgrades.WhenNone();
+        await Visits.CloseAsync();
     }
 
     /// <summary>Cancels what still runs.</summary>
     public Task CancelOngoingAsync() => _stopping.CancelAsync();
 
-    /// <summary>Disposes of the handler, then of its services, and lets the threads go. Called when nothing is ongoing.</summary>
+    /// <summary>Disposes of the handler, then of its models and its services, and lets the threads go. Called when nothing is ongoing.</summary>
     /// <param name="grace">For a process, until it is killed.</param>
     public async Task DisposeHandlerAsync(TimeSpan grace)
     {
@@ -184,14 +192,21 @@ internal sealed class Replica
                 (_entry as IDisposable)?.Dispose();
             }
 
-            switch (_handler)
+            try
             {
-                case IAsyncDisposable handler:
-                    await handler.DisposeAsync();
-                    break;
-                case IDisposable handler:
-                    handler.Dispose();
-                    break;
+                switch (_handler)
+                {
+                    case IAsyncDisposable handler:
+                        await handler.DisposeAsync();
+                        break;
+                    case IDisposable handler:
+                        handler.Dispose();
+                        break;
+                }
+            }
+            finally
+            {
+                await Models.DisposeAsync();
             }
         }
         finally

@@ -45,6 +45,24 @@ internal sealed class RequestScope
 
     public string? Route { get; set; }
 
+    /// <summary>The model that it asks for.</summary>
+    public string? ModelId { get; set; }
+
+    /// <summary>The session that it belongs to.</summary>
+    public string? SessionId { get; set; }
+
+    /// <summary>A scope of its own for a call made within another, in the ambient context of who calls.</summary>
+    public static RequestScope Like(RequestScope? outer, string? modelId, string? sessionId) => new()
+    {
+        RequestId = outer?.RequestId,
+        Application = outer?.Application,
+        Deployment = outer?.Deployment,
+        Replica = outer?.Replica,
+        Route = outer?.Route,
+        ModelId = modelId,
+        SessionId = sessionId,
+    };
+
     /// <summary>
     /// Makes this the current scope of the calling thread, replacing its whole ambient context, without allocating. Inside an
     /// <c>async</c> method it flows with the awaits and ends, for the caller, where the method first returns.
@@ -68,5 +86,7 @@ internal sealed class RequestScope
         Deployment = null;
         Replica = null;
         Route = null;
+        ModelId = null;
+        SessionId = null;
     }
 }
