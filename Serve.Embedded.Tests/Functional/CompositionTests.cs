@@ -178,12 +178,14 @@ public sealed class CompositionTests
         await Assert.ThrowsAnyAsync<IOException>(async () => await body.ReadToEndAsync(Deadline));
     }
 
-    [Fact]
-    public async Task Headers_OfModelAndSession_AreTheRequests()
+    [Theory]
+    [InlineData(ServerForm.Port)]
+    [InlineData(ServerForm.Embedded)]
+    public async Task Headers_OfModelAndSession_AreTheRequests(ServerForm form)
     {
         DeploymentRegistry registry = new DeploymentRegistry().AddApplication("test:probe", app => app
             .Add<HttpRequest, string>("Probe", _ => new Says(() => $"{CurrentRequest.Id} {CurrentRequest.ModelId ?? "none"} {CurrentRequest.SessionId ?? "none"}")));
-        await using TestServer server = await TestServer.StartAsync(registry, Probe.Config());
+        await using TestServer server = await TestServer.StartAsync(form, registry, Probe.Config());
         using HttpRequestMessage request = new(HttpMethod.Get, "/");
         request.Headers.Add("X-Request-ID", "id");
         request.Headers.Add("serve_multiplexed_model_id", "m");
@@ -197,13 +199,15 @@ public sealed class CompositionTests
         Assert.Equal("id2 none none", await plain.Content.ReadAsStringAsync(Deadline));
     }
 
-    [Fact]
-    public async Task Models_OverHttp_StayWithOneReplicaAndGoWithIt()
+    [Theory]
+    [InlineData(ServerForm.Port)]
+    [InlineData(ServerForm.Embedded)]
+    public async Task Models_OverHttp_StayWithOneReplicaAndGoWithIt(ServerForm form)
     {
         List<string> unloaded = [];
         DeploymentRegistry registry = new DeploymentRegistry().AddApplication("test:probe", app => app
             .Add<HttpRequest, string>("Probe", c => new Multiplexed(c, unloaded), new() { NumReplicas = 3 }));
-        TestServer server = await TestServer.StartAsync(registry, new() { Applications = [new() { ImportPath = "test:probe" }] });
+        TestServer server = await TestServer.StartAsync(form, registry, new() { Applications = [new() { ImportPath = "test:probe" }] });
         try
         {
             HashSet<string> replicas = [];
@@ -226,12 +230,14 @@ public sealed class CompositionTests
         Assert.Equal(["m"], unloaded);
     }
 
-    [Fact]
-    public async Task Router_ThatThrows_FailsItsRequestWith500()
+    [Theory]
+    [InlineData(ServerForm.Port)]
+    [InlineData(ServerForm.Embedded)]
+    public async Task Router_ThatThrows_FailsItsRequestWith500(ServerForm form)
     {
         DeploymentRegistry registry = new DeploymentRegistry().AddApplication("test:probe", app => app
             .Add<HttpRequest, string>("Probe", _ => new Says(() => "ok"), new() { NumReplicas = 2, Router = new Throws() }));
-        await using TestServer server = await TestServer.StartAsync(registry, new() { Applications = [new() { ImportPath = "test:probe" }] });
+        await using TestServer server = await TestServer.StartAsync(form, registry, new() { Applications = [new() { ImportPath = "test:probe" }] });
 
         using HttpResponseMessage failed = await server.Client.GetAsync("/throw", Deadline);
         Assert.Equal(HttpStatusCode.InternalServerError, failed.StatusCode);

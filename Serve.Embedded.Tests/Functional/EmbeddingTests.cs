@@ -158,6 +158,28 @@ public sealed class EmbeddingTests
     }
 
     [Fact]
+    public async Task GetHandle_ToADeploymentThatTakesBatches_GathersAndReachesEveryReplica()
+    {
+        await using TestServer server = await TestServer.EmbedAsync(
+            new(),
+            new(),
+            build: builder => builder.Services.AddServe(serve => serve.AddApplication("ml", app => app
+                .Add<HttpRequest, string>("Front", _ => new Says("hi"))
+                .AddBatch<string, string>("Lengths", _ => new Lengths(), new() { MaxBatchSize = 2, BatchWaitTimeout = TimeSpan.FromDays(1) }))),
+            map: app => app.Map("/direct", async context =>
+            {
+                DeploymentHandle<string, string> lengths = context.RequestServices.GetRequiredKeyedService<DeploymentHandle<string, string>>("ml/Lengths");
+                Task<string> first = lengths.CallAsync("a").AsTask();
+                string second = await lengths.CallAsync("bc", new CallOptions { SessionId = "s" });
+                Task<string> third = lengths.CallAsync("abc").AsTask();
+                IReadOnlyList<string> all = await lengths.BroadcastAsync("abcd");
+                await context.Response.WriteAsync($"{await first} {second} {await third} {string.Join(',', all)}");
+            }));
+
+        Assert.Equal("1/2 2/2 3/2 4/2", await server.Client.GetStringAsync("/direct", TestServer.Deadline));
+    }
+
+    [Fact]
     public async Task MapServe_OverHttp2_RefusesAndTimesOutWithoutHeadersOfHttp1()
     {
         Probe probe = new();
@@ -304,6 +326,11 @@ public sealed class EmbeddingTests
     private sealed class Greeter(Greeting greeting) : IDeployment<string, string>
     {
         public ValueTask<string> HandleAsync(string request, CancellationToken cancellationToken) => new($"{greeting.Word}, {request}");
+    }
+
+    private sealed class Lengths : IBatchDeployment<string, string>
+    {
+        public ValueTask<IReadOnlyList<string>> HandleBatchAsync(IReadOnlyList<string> batch, CancellationToken cancellationToken) => new([.. batch.Select(text => $"{text.Length}/{batch.Count}")]);
     }
 
     private sealed class Says(string text) : IDeployment<HttpRequest, string>

@@ -40,6 +40,50 @@ public sealed class ApplicationCallsTests
     }
 
     [Fact]
+    public async Task CallAsync_WithOptions_AnotherRevisionTakesOver_GoesThereWithThem()
+    {
+        CallOptions options = new() { ModelId = "m", Timeout = TimeSpan.FromSeconds(1) };
+        Publish(await ServeAsync((_, _) => new($"one {CurrentRequest.ModelId}")));
+        string first = await _calls.CallAsync("a", options, TestEnds);
+        Publish(await ServeAsync((_, _) => new($"two {CurrentRequest.ModelId}")));
+        string second = await _calls.CallAsync("b", options, TestEnds);
+        _serving.Publish(ServingSnapshot.Empty);
+
+        Assert.Equal(("one m", "two m"), (first, second));
+        await Assert.ThrowsAsync<DeploymentUnavailableException>(async () => await _calls.CallAsync("c", options, TestEnds));
+    }
+
+    [Fact]
+    public async Task HoldAsync_AnotherRevisionTakesOver_KeepsThePermitOfTheOneThatHasIt()
+    {
+        ServedDeployment one = await ServeAsync((_, _) => new("one"));
+        Publish(one);
+        IHeldCall<string> held = await _calls.HoldAsync("a", default, TestEnds);
+        Publish(await ServeAsync((_, _) => new("two")));
+        IHeldCall<string> next = await _calls.HoldAsync("b", default, TestEnds);
+
+        Assert.Equal(("one", "two"), (held.Response, next.Response));
+        Assert.Equal(1, one.Gate.Replicas[0].Permits.Ongoing);
+        held.End(completed: true, error: null);
+        next.End(completed: true, error: null);
+        Assert.Equal(0, one.Gate.Replicas[0].Permits.Ongoing);
+    }
+
+    [Fact]
+    public async Task BroadcastAsync_AnotherRevisionTakesOver_ReachesOnlyThatOne()
+    {
+        Publish(await ServeAsync((_, _) => new("one")));
+        IReadOnlyList<string> first = await _calls.BroadcastAsync("a", TestEnds);
+        Publish(await ServeAsync((_, _) => new("two")));
+        IReadOnlyList<string> second = await _calls.BroadcastAsync("b", TestEnds);
+        _serving.Publish(ServingSnapshot.Empty);
+
+        Assert.Equal(["one"], first);
+        Assert.Equal(["two"], second);
+        await Assert.ThrowsAsync<DeploymentUnavailableException>(() => _calls.BroadcastAsync("c", TestEnds));
+    }
+
+    [Fact]
     public async Task CallAsync_OnlyOtherThingsChange_KeepsItsHandleAndSoItsQueue()
     {
         ServedDeployment served = await ServeAsync((request, _) => new(request));
