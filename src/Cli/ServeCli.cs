@@ -2,7 +2,6 @@ using System.Reflection;
 using System.Text;
 using Serve.Embedded.Cli;
 using Serve.Embedded.Config;
-using Serve.Embedded.Hosting;
 
 namespace Serve.Embedded;
 
@@ -24,7 +23,6 @@ public static class ServeCli
         ArgumentNullException.ThrowIfNull(args);
         ArgumentNullException.ThrowIfNull(registry);
         StandardStreams.Occupy();
-        EventThreads.Decide(registry);
         bool colour = !Console.IsOutputRedirected && string.IsNullOrEmpty(Environment.GetEnvironmentVariable("NO_COLOR"));
         return RunAsync(args, new CliContext(registry, Console.Out, Console.Error, Environment.GetEnvironmentVariable, colour));
     }

@@ -1,4 +1,6 @@
+using Microsoft.Extensions.Logging;
 using Serve.Embedded.Config;
+using Serve.Embedded.Telemetry;
 
 namespace Serve.Embedded.Hosting;
 
@@ -34,6 +36,26 @@ internal sealed class ConfigSource(
         }
 
         await writer.WriteLineAsync($"{result.Errors.Count} error(s); nothing was started.");
+    }
+
+    /// <summary>Writes what was read with warnings to the log.</summary>
+    public static void TellWarnings(ConfigResult read, ILogger logger)
+    {
+        foreach (ConfigError warning in read.Warnings)
+        {
+            Log.ConfigWarning(logger, warning.ToString());
+        }
+    }
+
+    /// <summary>Writes to the log that nothing was changed, and why.</summary>
+    public void TellRefused(IReadOnlyList<string> errors, ILogger logger)
+    {
+        foreach (string error in errors)
+        {
+            Log.ConfigError(logger, error);
+        }
+
+        Log.ReloadRefused(logger, Path ?? "the configuration", errors.Count);
     }
 
     public ConfigResult Read()

@@ -126,12 +126,7 @@ internal sealed class EmbeddedServer
         }
         catch (ServeException exception)
         {
-            foreach (string error in exception.Errors)
-            {
-                Log.ConfigError(_logger, error);
-            }
-
-            Log.ReloadRefused(_logger, _source.Path ?? "the configuration", exception.Errors.Count);
+            _source.TellRefused(exception.Errors, _logger);
         }
     }
 
@@ -152,11 +147,7 @@ internal sealed class EmbeddedServer
         }
 
         ConfigResult read = source.Read();
-        foreach (ConfigError warning in read.Warnings)
-        {
-            Log.ConfigWarning(logger, warning.ToString());
-        }
-
+        ConfigSource.TellWarnings(read, logger);
         return read.IsValid ? read.Config : throw new ServeException($"{source.Path} has {read.Errors.Count} error(s), and nothing was changed.", [.. read.Errors.Select(e => e.ToString())]);
     }
 
@@ -165,13 +156,6 @@ internal sealed class EmbeddedServer
     {
         ILogger logger = environment.Loggers.CreateLogger(LogCategories.Controller);
         string? folder = config.Controller.StateDir is { } chosen ? StateDirectory.Resolve(chosen, path, static _ => null, home: null) : null;
-        try
-        {
-            return GenerationStore.Open(folder, environment.Time, logger);
-        }
-        catch (StateLockedException exception)
-        {
-            return GenerationStore.InMemory(environment.Time, logger, exception.Message);
-        }
+        return GenerationStore.OpenOrInMemory(folder, environment.Time, logger);
     }
 }

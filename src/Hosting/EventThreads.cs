@@ -12,17 +12,18 @@ internal static class EventThreads
     /// <summary>The runtime has no other switch for it. It is for the whole process, and read once.</summary>
     private const string Variable = "DOTNET_SYSTEM_NET_SOCKETS_INLINE_COMPLETIONS";
 
-    /// <summary>The process is set up so.</summary>
-    public static bool HandleRequests { get; private set; }
-
-    /// <summary>Decides for this process. To be called before it opens a socket. An operator who has set the variable has decided already.</summary>
-    public static void Decide(DeploymentRegistry registry)
+    /// <summary>Decides for this process. To be called before it listens or connects. An operator who has set the variable has decided already.</summary>
+    /// <returns>Whether requests are handled so.</returns>
+    public static bool Decide(DeploymentRegistry registry)
     {
-        string? decided = Environment.GetEnvironmentVariable(Variable);
-        HandleRequests = decided is null ? registry.IsOnlyBuiltIn() : decided == "1";
-        if (decided is not null || !HandleRequests)
+        if (Environment.GetEnvironmentVariable(Variable) is { } decided)
         {
-            return;
+            return decided == "1";
+        }
+
+        if (!registry.IsOnlyBuiltIn())
+        {
+            return false;
         }
 
         Environment.SetEnvironmentVariable(Variable, "1");
@@ -34,5 +35,6 @@ internal static class EventThreads
 
         // Workers have the server's environment, and a decision of their own to make.
         Environment.SetEnvironmentVariable(Variable, null);
+        return true;
     }
 }

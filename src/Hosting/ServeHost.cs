@@ -78,7 +78,7 @@ public sealed class ServeHost : IServeHandles, IAsyncDisposable
         }
 
         TimeProvider time = _options.Time ?? _services.GetRequiredService<TimeProvider>();
-        ServeEnvironment environment = new(time, new SeededRandom((ulong)Random.Shared.NextInt64()), ServeEnvironment.ResumeOnThreadPool, Loggers)
+        ServeEnvironment environment = new(time, SeededRandom.New(), ServeEnvironment.ResumeOnThreadPool, Loggers)
         {
             Services = new(_services),
         };

@@ -66,8 +66,8 @@ internal sealed class ServeRun
             return 1;
         }
 
-        WarnOf(file);
-        ServeEnvironment environment = new(TimeProvider.System, new SeededRandom(Seed()), ServeEnvironment.ResumeOnThreadPool, loggers, EventThreads.HandleRequests);
+        ConfigSource.TellWarnings(file, _logger);
+        ServeEnvironment environment = new(TimeProvider.System, SeededRandom.New(), ServeEnvironment.ResumeOnThreadPool, loggers, EventThreads.Decide(_registry));
         using SystemdNotifier systemd = _systemd = SystemdNotifier.FromEnvironment(_environment, Unset, Environment.ProcessId, TimeProvider.System, _logger);
         Task<ApplyRequest> first;
         try
@@ -111,23 +111,12 @@ internal sealed class ServeRun
         return 0;
     }
 
-    /// <summary>From the system's own source, but not through a library of cryptography, whose loading a cold start would pay for.</summary>
-    private static ulong Seed() => (ulong)Random.Shared.NextInt64();
-
     private static void Unset(string variable) => Environment.SetEnvironmentVariable(variable, null);
 
     private GenerationStore OpenStore(string? stateDir, ILogger logger)
     {
         string? home = Environment.GetFolderPath(Environment.SpecialFolder.UserProfile);
-        string? folder = StateDirectory.Resolve(stateDir, _source.Path, _environment, home);
-        try
-        {
-            return GenerationStore.Open(folder, TimeProvider.System, logger);
-        }
-        catch (StateLockedException exception)
-        {
-            return GenerationStore.InMemory(TimeProvider.System, logger, exception.Message);
-        }
+        return GenerationStore.OpenOrInMemory(StateDirectory.Resolve(stateDir, _source.Path, _environment, home), TimeProvider.System, logger);
     }
 
     /// <summary>What to start with: the file, or the last good generation; <see langword="null"/> = neither can be had.</summary>
@@ -172,30 +161,17 @@ internal sealed class ServeRun
         ConfigResult read = _source.Read();
         if (!read.IsValid)
         {
-            foreach (ConfigError configError in read.Errors)
-            {
-                Log.ConfigError(_logger!, configError.ToString());
-            }
-
-            Log.ReloadRefused(_logger!, _source.Path ?? "the configuration", read.Errors.Count);
+            _source.TellRefused([.. read.Errors.Select(e => e.ToString())], _logger!);
         }
         else
         {
-            WarnOf(read);
+            ConfigSource.TellWarnings(read, _logger!);
             int changes = ConfigDiff.Compare(_server!.Config, read.Config).Count;
             await (await _deployer!.DeployAsync(read.Config, GenerationSource.Hangup)).Request.Settled;
             Log.Reloaded(_logger!, _source.Path ?? "no file", changes);
         }
 
         _systemd.Ready(Summary());
-    }
-
-    private void WarnOf(ConfigResult read)
-    {
-        foreach (ConfigError warning in read.Warnings)
-        {
-            Log.ConfigWarning(_logger!, warning.ToString());
-        }
     }
 
     private string Summary() => $"Serving {_server!.Status.Applications.Count} application(s) on {string.Join(", ", _server.Addresses)}";

@@ -63,6 +63,22 @@ internal sealed class GenerationStore : IDisposable
     public static GenerationStore Open(string? folder, TimeProvider time, ILogger logger) =>
         Open(folder is null ? null : new StateFolder(folder), time, logger);
 
+    /// <summary>In the folder, or in memory where it is another server's.</summary>
+    /// <param name="folder">What <see cref="StateDirectory.Resolve"/> gave; <see langword="null"/> = nowhere.</param>
+    /// <param name="time">Dates generations.</param>
+    /// <param name="logger">Told what is wrong with the folder and its files.</param>
+    public static GenerationStore OpenOrInMemory(string? folder, TimeProvider time, ILogger logger)
+    {
+        try
+        {
+            return Open(folder, time, logger);
+        }
+        catch (StateLockedException exception)
+        {
+            return InMemory(time, logger, exception.Message);
+        }
+    }
+
     /// <summary>For a server whose folder is another's: nothing is kept on disk.</summary>
     /// <param name="time">Dates generations.</param>
     /// <param name="logger">Told why.</param>
