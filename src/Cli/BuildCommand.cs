@@ -66,27 +66,11 @@ internal sealed class BuildCommand : Command
             {
                 Name = d.Name,
                 NumReplicas = d.Options.Autoscaling is null ? d.Options.NumReplicas : ReplicaCount.Auto,
-                Autoscaling = d.Options.Autoscaling is { } autoscaling ? ConfigOf(autoscaling) : null,
+                Autoscaling = d.Options.Autoscaling is { } autoscaling ? OptionRules.Written(autoscaling) : null,
                 MaxOngoingRequests = d.Options.MaxOngoingRequests,
                 MaxQueuedRequests = d.Options.MaxQueuedRequests,
                 UserConfig = d.Options.UserConfig,
             })],
         };
     }
-
-    private static AutoscalingConfig ConfigOf(AutoscalingOptions options) => new()
-    {
-        MinReplicas = options.MinReplicas,
-        InitialReplicas = options.InitialReplicas,
-        MaxReplicas = options.MaxReplicas,
-        TargetOngoingRequests = options.TargetOngoingRequests,
-        LookBackPeriod = options.LookBackPeriod,
-        UpscaleDelay = options.UpscaleDelay,
-        DownscaleDelay = options.DownscaleDelay,
-        DownscaleToZeroDelay = options.DownscaleToZeroDelay,
-        UpscalingFactor = options.UpscalingFactor,
-        DownscalingFactor = options.DownscalingFactor,
-        Aggregation = options.Aggregation,
-        Policy = options.Policy,
-    };
 }

@@ -78,7 +78,8 @@ internal static class OptionRules
         Backpressure = new() { StatusCode = options.BackpressureStatusCode, RetryAfterS = options.RetryAfterS },
     };
 
-    private static AutoscalingConfig Written(AutoscalingOptions options) => new()
+    /// <summary>As an operator would have written it.</summary>
+    public static AutoscalingConfig Written(AutoscalingOptions options) => new()
     {
         MinReplicas = options.MinReplicas,
         InitialReplicas = options.InitialReplicas,

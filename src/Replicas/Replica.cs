@@ -194,15 +194,7 @@ internal sealed class Replica
 
             try
             {
-                switch (_handler)
-                {
-                    case IAsyncDisposable handler:
-                        await handler.DisposeAsync();
-                        break;
-                    case IDisposable handler:
-                        handler.Dispose();
-                        break;
-                }
+                await Disposal.OfAsync(_handler);
             }
             finally
             {

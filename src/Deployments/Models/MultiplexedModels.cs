@@ -175,7 +175,7 @@ public sealed class MultiplexedModels<TModel> : IModelHolder, IAsyncDisposable
         {
             if (victim is not null)
             {
-                await UnloadAsync(await victim.Loaded);
+                await Disposal.OfAsync(await victim.Loaded);
             }
 
             TModel model = await _load(slot.Id, _stopping.Token)
@@ -198,19 +198,6 @@ public sealed class MultiplexedModels<TModel> : IModelHolder, IAsyncDisposable
         MakeRoom();
     }
 
-    private static async ValueTask UnloadAsync(TModel model)
-    {
-        switch (model)
-        {
-            case IAsyncDisposable unloads:
-                await unloads.DisposeAsync();
-                break;
-            case IDisposable unloads:
-                unloads.Dispose();
-                break;
-        }
-    }
-
     private static async Task UnloadAsync(ModelSlot<TModel> slot, List<Exception> errors)
     {
         TModel model;
@@ -227,7 +214,7 @@ public sealed class MultiplexedModels<TModel> : IModelHolder, IAsyncDisposable
 
         try
         {
-            await UnloadAsync(model);
+            await Disposal.OfAsync(model);
         }
 #pragma warning disable CA1031 // The others are unloaded all the same.
         catch (Exception exception)
