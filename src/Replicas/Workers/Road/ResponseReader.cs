@@ -1,3 +1,5 @@
+using System.Runtime.CompilerServices;
+
 namespace Serve.Embedded.Replicas.Workers;
 
 /// <summary>Reads a worker's responses off its connection: the head, then the body piece by piece, to its exact end.</summary>
@@ -10,9 +12,6 @@ internal sealed class ResponseReader(WorkerConnection connection)
     private long _left;
     private ChunkReader _chunks;
     private bool _hasEnded;
-    private bool _answersHead;
-    private bool _upgrades;
-    private int _interim;
 
     private enum BodyEnd
     {
@@ -35,55 +34,34 @@ internal sealed class ResponseReader(WorkerConnection connection)
     /// <summary>Read to the end, with nothing after it: the connection can carry another request.</summary>
     public bool IsClean => _hasEnded && _bodyEnd != BodyEnd.Close && Head.KeepsAlive && connection.UnreadSpan.IsEmpty;
 
-    /// <summary>Begins with the next response.</summary>
+    /// <summary>Reads up to the end of the head that answers; the interim ones before it are skipped.</summary>
     /// <param name="answersHead">The request's method is HEAD.</param>
     /// <param name="upgrades">The worker may take the connection over.</param>
-    public void Begin(bool answersHead, bool upgrades)
-    {
-        _answersHead = answersHead;
-        _upgrades = upgrades;
-        _interim = 0;
-        _hasEnded = false;
-    }
-
-    /// <summary>Reads up to the end of the head that answers; the interim ones before it are skipped.</summary>
     /// <exception cref="BadAnswerException">It is not one.</exception>
     /// <exception cref="ConnectionLostException">The worker closed the connection first.</exception>
-    public async ValueTask ReadHeadAsync()
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
+    public async ValueTask ReadHeadAsync(bool answersHead, bool upgrades)
     {
-        while (!TryReadHead())
-        {
-            await connection.WaitAsync();
-        }
-    }
-
-    /// <summary>Reads on towards the end of the head, with what has come.</summary>
-    /// <returns>Whether it is read; if not, there is more to wait for.</returns>
-    /// <inheritdoc cref="ReadHeadAsync"/>
-    public bool TryReadHead()
-    {
-        while (true)
+        _hasEnded = false;
+        for (int interim = 0; ;)
         {
             int length = 0;
             while (connection.UnreadSpan.IsEmpty || !Head.TryParse(connection.UnreadSpan, out length))
             {
-                switch (connection.TryReceive())
+                if (await connection.ReceiveAsync() == 0)
                 {
-                    case < 0:
-                        return false;
-                    case 0:
-                        throw new ConnectionLostException(connection.UnreadSpan.IsEmpty
-                            ? "The worker closed the connection before it answered."
-                            : "The worker closed the connection in the middle of its status line and headers.");
+                    throw new ConnectionLostException(connection.UnreadSpan.IsEmpty
+                        ? "The worker closed the connection before it answered."
+                        : "The worker closed the connection in the middle of its status line and headers.");
                 }
             }
 
             HeadBytes = connection.Unread[..length];
             connection.Consume(length);
-            if (Head.StatusCode >= 200 || (Head.StatusCode == 101 && _upgrades))
+            if (Head.StatusCode >= 200 || (Head.StatusCode == 101 && upgrades))
             {
-                BeginBody();
-                return true;
+                BeginBody(answersHead);
+                return;
             }
 
             if (Head.StatusCode == 101)
@@ -91,7 +69,7 @@ internal sealed class ResponseReader(WorkerConnection connection)
                 throw new BadAnswerException("it is 101 Switching Protocols, which nobody asked for");
             }
 
-            if (++_interim > MostInterim)
+            if (++interim > MostInterim)
             {
                 throw new BadAnswerException($"more than {MostInterim} interim responses come before it");
             }
@@ -157,9 +135,9 @@ internal sealed class ResponseReader(WorkerConnection connection)
         }
     }
 
-    private void BeginBody()
+    private void BeginBody(bool answersHead)
     {
-        if (_answersHead || Head.StatusCode is 101 or 204 or 304)
+        if (answersHead || Head.StatusCode is 101 or 204 or 304)
         {
             _bodyEnd = BodyEnd.Length;
             _hasEnded = true;

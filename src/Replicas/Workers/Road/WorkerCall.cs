@@ -56,13 +56,7 @@ internal sealed class WorkerCall(WorkerConnection connection)
                 await connection.SendAsync();
             }
 
-            _reader.Begin(HttpMethods.IsHead(request.Method), upgrade is not null);
-            while (!_reader.TryReadHead())
-            {
-                // Here and not in a method of its own: this is the wait of nearly every request.
-                await connection.WaitAsync();
-            }
-
+            await _reader.ReadHeadAsync(HttpMethods.IsHead(request.Method), upgrade is not null);
             bool hasBody = HasBody(_reader.Head.StatusCode);
             bool withTrailers = Trailers.ArePassedOn(request, _reader.Head, hasBody);
             ResponseHeadWriter.Write(features, _reader, features.GetRequiredFeature<IHttpResponseFeature>(), _upload is { HasEnded: false }, withTrailers);

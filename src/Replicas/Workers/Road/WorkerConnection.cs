@@ -1,4 +1,5 @@
 using System.Net.Sockets;
+using System.Runtime.CompilerServices;
 using System.Threading.Tasks.Sources;
 
 namespace Serve.Embedded.Replicas.Workers;
@@ -165,6 +166,7 @@ internal sealed class WorkerConnection : IValueTaskSource, IDisposable
 
     /// <summary>Receives more; 0 if the worker has closed the connection.</summary>
     /// <exception cref="SocketException">The connection is broken.</exception>
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
     public async ValueTask<int> ReceiveAsync()
     {
         int count;

@@ -19,8 +19,7 @@ internal sealed class WorkerProbe(WorkerConnector connector, string? token)
             WriteRequest(connection.Out, method, path, token, json);
             await connection.SendAsync();
             ResponseReader reader = new(connection);
-            reader.Begin(answersHead: false, upgrades: false);
-            await reader.ReadHeadAsync();
+            await reader.ReadHeadAsync(answersHead: false, upgrades: false);
             return new(reader.Head.StatusCode, await ReadExcerptAsync(reader));
         }
         catch (Exception exception) when (exception is SocketException or ObjectDisposedException or ConnectionLostException or BadAnswerException)
