@@ -8,12 +8,11 @@ namespace Serve.Embedded.Handles;
 /// </summary>
 internal sealed class UpgradeLease
 {
-    private readonly RequestLease _lease;
     private int _holdsPermit = 1;
 
-    private UpgradeLease(RequestLease lease) => _lease = lease;
+    private UpgradeLease(RequestLease lease) => Lease = lease;
 
-    public RequestLease Lease => _lease;
+    public RequestLease Lease { get; }
 
     /// <summary>Whether no replica has a place: there is no use in waiting for a permit.</summary>
     public static bool AllAreTaken(AdmissionGate gate, int limit)
@@ -63,7 +62,7 @@ internal sealed class UpgradeLease
     {
         if (Interlocked.Exchange(ref _holdsPermit, 0) != 0)
         {
-            _lease.Return();
+            Lease.Return();
         }
     }
 
@@ -72,16 +71,16 @@ internal sealed class UpgradeLease
     {
         if (Interlocked.Exchange(ref _holdsPermit, 0) != 0)
         {
-            _lease.End(end);
+            Lease.End(end);
         }
         else
         {
-            _lease.EndWithoutPermit(end);
+            Lease.EndWithoutPermit(end);
         }
 
-        _lease.Replica.Upgrades.Return();
+        Lease.Replica.Upgrades.Return();
     }
 
     /// <summary>The request goes on elsewhere: its permit is still its own.</summary>
-    public void GivePlaceBack() => _lease.Replica.Upgrades.Return();
+    public void GivePlaceBack() => Lease.Replica.Upgrades.Return();
 }

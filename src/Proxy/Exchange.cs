@@ -47,8 +47,7 @@ internal sealed class Exchange : IHttpRequestLifetimeFeature
     private bool _clientLeft;
     private Task? _earlyResponse;
     private Repeats _repeats;
-    private UpgradeLease? _upgrade;
-    private bool _hasUpgraded;
+    private UpgradePlace _upgrade;
 
     /// <param name="proxy">What all exchanges share.</param>
     /// <param name="isOfHost">It serves an application in which the server is embedded, and not the data port.</param>
@@ -182,7 +181,7 @@ internal sealed class Exchange : IHttpRequestLifetimeFeature
         _clientLeft = false;
         _earlyResponse = null;
         _repeats = default;
-        _hasUpgraded = false;
+        _upgrade.Reset();
     }
 
     /// <summary>The handler's response begins.</summary>
@@ -198,6 +197,9 @@ internal sealed class Exchange : IHttpRequestLifetimeFeature
     /// <summary>The connection is handed to the handler: no request is timed any more.</summary>
     public void Upgrades() => _watch.RestartTimeout(null);
 
+    /// <summary>The connection is the handler's now.</summary>
+    public void HasUpgraded() => _upgrade.Upgraded();
+
     private void Take(IFeatureCollection features)
     {
         _features = features;
@@ -205,13 +207,6 @@ internal sealed class Exchange : IHttpRequestLifetimeFeature
         _response = features.GetRequiredFeature<IHttpResponseFeature>();
         _body = features.GetRequiredFeature<IHttpResponseBodyFeature>();
         _lifetime = features.GetRequiredFeature<IHttpRequestLifetimeFeature>();
-    }
-
-    /// <summary>The connection is the handler's now. Where upgraded connections are counted by themselves, it needs no permit.</summary>
-    public void HasUpgraded()
-    {
-        _hasUpgraded = true;
-        _upgrade?.Upgraded();
     }
 
     private void Enter(ServedApplication application, string path)
@@ -234,7 +229,7 @@ internal sealed class Exchange : IHttpRequestLifetimeFeature
     private Task AdmitAsync()
     {
         ServedDeployment deployment = _application.Ingress;
-        if (WebsocketLimit(deployment) is { } websockets && UpgradeLease.AllAreTaken(deployment.Gate, websockets))
+        if (UpgradePlace.LimitOf(deployment, _features, _request.Headers) is { } websockets && UpgradeLease.AllAreTaken(deployment.Gate, websockets))
         {
             _application.Handle.Counts.Arrive();
             _application.Handle.Counts.Refuse();
@@ -312,21 +307,11 @@ internal sealed class Exchange : IHttpRequestLifetimeFeature
         }
     }
 
-    /// <summary>How many upgraded connections each replica may have, if the request asks for one and they are bounded.</summary>
-    private int? WebsocketLimit(ServedDeployment deployment) =>
-        deployment.Limits.MaxWebsockets is { } limit && !deployment.Definition.Blocks && Replicas.Workers.Upgrades.Offered(_features, _request.Headers) is not null ? limit : null;
-
     private Task StartAsync(RequestLease lease)
     {
-        if (WebsocketLimit(_application.Ingress) is not { } limit)
+        if (UpgradePlace.LimitOf(_application.Ingress, _features, _request.Headers) is not { } limit || _upgrade.TryTake(ref lease, limit))
         {
             return RunAsync(lease);
-        }
-
-        _upgrade = UpgradeLease.TryTake(lease, limit);
-        if (_upgrade is { } upgrade)
-        {
-            return RunAsync(upgrade.Lease);
         }
 
         lease.End(EndOf(RequestEnd.Refused));
@@ -369,7 +354,7 @@ internal sealed class Exchange : IHttpRequestLifetimeFeature
                 // The work is done; sending what came of it needs no permit.
                 end = EndOf(RequestEnd.Completed);
                 holdsPermit = false;
-                EndWork(lease, end);
+                _upgrade.End(lease, end);
             }
 
             if (_guard.TryBegin(result.Kind switch { HttpResultKind.Written => null, HttpResultKind.Chunks => true, _ => false }))
@@ -385,8 +370,7 @@ internal sealed class Exchange : IHttpRequestLifetimeFeature
         {
             holdsPermit = false;
             failure = exception;
-            _upgrade?.GivePlaceBack();
-            _upgrade = null;
+            _upgrade.GiveBack();
         }
 #pragma warning disable CA1031 // Whatever a handler throws is answered here and goes no further.
         catch (Exception exception)
@@ -396,7 +380,7 @@ internal sealed class Exchange : IHttpRequestLifetimeFeature
             if (holdsPermit)
             {
                 holdsPermit = false;
-                EndWork(lease, end);
+                _upgrade.End(lease, end);
             }
 
             await FailedAsync(exception);
@@ -405,7 +389,7 @@ internal sealed class Exchange : IHttpRequestLifetimeFeature
         {
             if (holdsPermit)
             {
-                EndWork(lease, EndOf(end));
+                _upgrade.End(lease, EndOf(end));
             }
 
             _watch.Stop();
@@ -418,19 +402,6 @@ internal sealed class Exchange : IHttpRequestLifetimeFeature
         if (failure is not null)
         {
             await RepeatAsync(lease, failure);
-        }
-    }
-
-    private void EndWork(RequestLease lease, RequestEnd end)
-    {
-        if (_upgrade is { } upgrade)
-        {
-            _upgrade = null;
-            upgrade.End(end);
-        }
-        else
-        {
-            lease.End(end);
         }
     }
 
@@ -537,7 +508,7 @@ internal sealed class Exchange : IHttpRequestLifetimeFeature
     private RequestEnd EndOf(RequestEnd otherwise) => _watch.Cause switch
     {
         // That is how an upgraded connection ends.
-        EarlyEnd.ClientLeft when _hasUpgraded => RequestEnd.Completed,
+        EarlyEnd.ClientLeft when _upgrade.IsUpgraded => RequestEnd.Completed,
         EarlyEnd.ClientLeft or EarlyEnd.ReplicaStops => RequestEnd.Cancelled,
         EarlyEnd.TimedOut => RequestEnd.TimedOut,
         _ => otherwise,
@@ -574,7 +545,7 @@ internal sealed class Exchange : IHttpRequestLifetimeFeature
     /// <summary>After a request that is not to be trusted, nothing else on its connection is.</summary>
     private Task BadRequestAsync(int statusCode, string message)
     {
-        _response.Headers.Connection = "close";
+        ErrorResponses.CloseConnection(_request, _response);
         return ErrorAsync(statusCode, message);
     }
 
@@ -604,7 +575,7 @@ internal sealed class Exchange : IHttpRequestLifetimeFeature
         }
 
         const int ClientClosedRequest = 499;
-        int statusCode = _clientLeft || (_watch.Cause == EarlyEnd.ClientLeft && !_hasUpgraded) ? ClientClosedRequest : _response.StatusCode;
+        int statusCode = _clientLeft || (_watch.Cause == EarlyEnd.ClientLeft && !_upgrade.IsUpgraded) ? ClientClosedRequest : _response.StatusCode;
         _proxy.AccessLog.Write(_request.Method, _host is null ? _scope.Route ?? path : _host.RouteForLog(_scope.Route, path), statusCode, _proxy.Environment.Time.GetElapsedTime(_startedAt), _scope);
     }
 }
