@@ -28,10 +28,13 @@ internal static partial class ServeBinary
     /// <summary>Runs it to its end.</summary>
     public static Task<Finished> RunAsync(params string[] arguments) => RunAsync(new Invocation { Arguments = arguments });
 
-    public static async Task<Finished> RunAsync(Invocation invocation)
+    public static Task<Finished> RunAsync(Invocation invocation) => RunToEndAsync(Start(invocation));
+
+    /// <summary>Waits until a process has ended by itself, and takes what it wrote.</summary>
+    public static async Task<Finished> RunToEndAsync(Process started)
     {
         using CancellationTokenSource deadline = NewDeadline();
-        using Process process = Start(invocation);
+        using Process process = started;
         try
         {
             Task<string> output = process.StandardOutput.ReadToEndAsync(deadline.Token);

@@ -10,18 +10,14 @@ internal sealed partial class ServeProcess : IAsyncDisposable
 {
     private readonly Process _process;
     private readonly CancellationTokenSource _deadline = ServeBinary.NewDeadline();
-    private readonly Lock _gate = new();
-    private readonly List<string> _lines = [];
-    private readonly Task _reading;
-    private TaskCompletionSource _more = new(TaskCreationOptions.RunContinuationsAsynchronously);
-    private bool _ended;
+    private readonly ProcessLines _lines;
 
     private ServeProcess(Process process, TempFolder folder, string configPath)
     {
         _process = process;
         Folder = folder;
         ConfigPath = configPath;
-        _reading = ReadAsync();
+        _lines = new(process.StandardError);
     }
 
     public TempFolder Folder { get; }
@@ -38,16 +34,7 @@ internal sealed partial class ServeProcess : IAsyncDisposable
 
     public CancellationToken Deadline => _deadline.Token;
 
-    public IReadOnlyList<string> Lines
-    {
-        get
-        {
-            lock (_gate)
-            {
-                return [.. _lines];
-            }
-        }
-    }
+    public IReadOnlyList<string> Lines => _lines.All;
 
     public int LineCount => Lines.Count;
 
@@ -103,36 +90,7 @@ internal sealed partial class ServeProcess : IAsyncDisposable
     }
 
     /// <summary>The first line, from line number <paramref name="from"/> on, that contains the text, once it is written.</summary>
-    public async Task<string> LineAsync(string text, int from = 0)
-    {
-        while (true)
-        {
-            Task more;
-            lock (_gate)
-            {
-                if (_lines.Skip(from).FirstOrDefault(l => l.Contains(text, StringComparison.Ordinal)) is { } line)
-                {
-                    return line;
-                }
-
-                if (_ended)
-                {
-                    throw new InvalidOperationException($"The log ended without '{text}'. It was:\n{string.Join('\n', _lines)}");
-                }
-
-                more = _more.Task;
-            }
-
-            try
-            {
-                await more.WaitAsync(Deadline);
-            }
-            catch (OperationCanceledException)
-            {
-                throw new TimeoutException($"The log has no '{text}'. It is:\n{string.Join('\n', Lines)}");
-            }
-        }
-    }
+    public Task<string> LineAsync(string text, int from = 0) => _lines.LineAsync(text, from, Deadline);
 
     public void Signal(int signal) => ServeBinary.Kill(_process.Id, signal);
 
@@ -151,7 +109,7 @@ internal sealed partial class ServeProcess : IAsyncDisposable
     public async Task<int> ExitAsync()
     {
         await _process.WaitForExitAsync(Deadline);
-        await _reading.WaitAsync(Deadline);
+        await _lines.Ended.WaitAsync(Deadline);
         return _process.ExitCode;
     }
 
@@ -164,7 +122,7 @@ internal sealed partial class ServeProcess : IAsyncDisposable
             await _process.WaitForExitAsync(CancellationToken.None);
         }
 
-        await _reading;
+        await _lines.Ended;
         _process.Dispose();
         _deadline.Dispose();
         Folder.Dispose();
@@ -177,35 +135,6 @@ internal sealed partial class ServeProcess : IAsyncDisposable
         Address = new(match.Groups[1].Value);
         AdminAddress = new(match.Groups[2].Value);
         Client = NewClient();
-    }
-
-    private async Task ReadAsync()
-    {
-        while (true)
-        {
-            string? line = await _process.StandardError.ReadLineAsync(CancellationToken.None);
-            TaskCompletionSource more;
-            lock (_gate)
-            {
-                if (line is null)
-                {
-                    _ended = true;
-                }
-                else
-                {
-                    _lines.Add(line);
-                }
-
-                more = _more;
-                _more = new(TaskCreationOptions.RunContinuationsAsynchronously);
-            }
-
-            more.SetResult();
-            if (line is null)
-            {
-                return;
-            }
-        }
     }
 
     [GeneratedRegex(@"(?:serving|Listening) on (http://[^\s,""]+).*?admin on (http://[^\s,""]+)")]

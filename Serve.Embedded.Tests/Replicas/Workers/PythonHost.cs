@@ -19,17 +19,13 @@ internal sealed class PythonHost : IAsyncDisposable
     private readonly Process _process;
     private readonly TempFolder _folder;
     private readonly CancellationTokenSource _deadline = ServeBinary.NewDeadline();
-    private readonly Lock _gate = new();
-    private readonly List<string> _lines = [];
-    private readonly Task _reading;
-    private TaskCompletionSource _more = new(TaskCreationOptions.RunContinuationsAsynchronously);
-    private bool _ended;
+    private readonly ProcessLines _lines;
 
     private PythonHost(Process process, TempFolder folder)
     {
         _process = process;
         _folder = folder;
-        _reading = Task.WhenAll(ReadAsync(process.StandardOutput), ReadAsync(process.StandardError)).ContinueWith(_ => Add(null), TaskScheduler.Default);
+        _lines = new(process.StandardOutput, process.StandardError);
         Client = new(new SocketsHttpHandler { UseProxy = false, AllowAutoRedirect = false, ConnectCallback = async (_, _) => new NetworkStream(await ConnectSocketAsync(), ownsSocket: true) })
         {
             BaseAddress = new("http://worker"),
@@ -42,16 +38,7 @@ internal sealed class PythonHost : IAsyncDisposable
     public CancellationToken Deadline => _deadline.Token;
 
     /// <summary>What it wrote to standard output and standard error so far.</summary>
-    public string Output
-    {
-        get
-        {
-            lock (_gate)
-            {
-                return string.Join('\n', _lines);
-            }
-        }
-    }
+    public string Output => string.Join('\n', _lines.All);
 
     private string SocketPath => Path.Combine(_folder.Path, "socket");
 
@@ -81,22 +68,7 @@ internal sealed class PythonHost : IAsyncDisposable
         string python = await PythonOrSkipAsync();
         using TempFolder folder = new();
         folder.Write(file, module);
-        using CancellationTokenSource deadline = ServeBinary.NewDeadline();
-        using Process process = Start(python, folder, arguments, environment ?? []);
-        try
-        {
-            Task<string> output = process.StandardOutput.ReadToEndAsync(deadline.Token);
-            Task<string> error = process.StandardError.ReadToEndAsync(deadline.Token);
-            await process.WaitForExitAsync(deadline.Token);
-            return new(process.ExitCode, await output, await error);
-        }
-        finally
-        {
-            if (!process.HasExited)
-            {
-                process.Kill();
-            }
-        }
+        return await ServeBinary.RunToEndAsync(Start(python, folder, arguments, environment ?? []));
     }
 
     public async Task<RawConnection> ConnectAsync() => new(await ConnectSocketAsync());
@@ -123,29 +95,7 @@ internal sealed class PythonHost : IAsyncDisposable
     }
 
     /// <summary>The first line of its output that contains the text, once it is written.</summary>
-    public async Task<string> LineAsync(string text)
-    {
-        while (true)
-        {
-            Task more;
-            lock (_gate)
-            {
-                if (_lines.FirstOrDefault(l => l.Contains(text, StringComparison.Ordinal)) is { } line)
-                {
-                    return line;
-                }
-
-                if (_ended)
-                {
-                    throw new InvalidOperationException($"The worker ended without '{text}'. It wrote:\n{string.Join('\n', _lines)}");
-                }
-
-                more = _more.Task;
-            }
-
-            await more.WaitAsync(Deadline);
-        }
-    }
+    public Task<string> LineAsync(string text) => _lines.LineAsync(text, from: 0, Deadline);
 
     public void Signal(int signal) => ServeBinary.Kill(_process.Id, signal);
 
@@ -153,7 +103,7 @@ internal sealed class PythonHost : IAsyncDisposable
     public async Task<int> ExitAsync()
     {
         await _process.WaitForExitAsync(Deadline);
-        await _reading.WaitAsync(Deadline);
+        await _lines.Ended.WaitAsync(Deadline);
         return _process.ExitCode;
     }
 
@@ -166,7 +116,7 @@ internal sealed class PythonHost : IAsyncDisposable
             await _process.WaitForExitAsync(CancellationToken.None);
         }
 
-        await _reading;
+        await _lines.Ended;
         _process.Dispose();
         _deadline.Dispose();
         _folder.Dispose();
@@ -235,34 +185,5 @@ internal sealed class PythonHost : IAsyncDisposable
                 throw new InvalidOperationException($"The worker ended. It wrote:\n{Output}", error);
             }
         }
-    }
-
-    private async Task ReadAsync(StreamReader output)
-    {
-        while (await output.ReadLineAsync(CancellationToken.None) is { } line)
-        {
-            Add(line);
-        }
-    }
-
-    private void Add(string? line)
-    {
-        TaskCompletionSource more;
-        lock (_gate)
-        {
-            if (line is null)
-            {
-                _ended = true;
-            }
-            else
-            {
-                _lines.Add(line);
-            }
-
-            more = _more;
-            _more = new(TaskCreationOptions.RunContinuationsAsynchronously);
-        }
-
-        more.SetResult();
     }
 }

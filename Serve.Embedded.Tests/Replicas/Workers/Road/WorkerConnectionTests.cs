@@ -10,10 +10,20 @@ public sealed class WorkerConnectionTests : IDisposable
     private readonly Socket _listener = new(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
     private readonly TempFolder _folder = new();
 
+    /// <summary>One connects at a time, so that who is accepted is who has connected.</summary>
+    private readonly SemaphoreSlim _turn = new(1);
+
+    public WorkerConnectionTests()
+    {
+        _listener.Bind(new UnixDomainSocketEndPoint(Path.Combine(_folder.Path, "s")));
+        _listener.Listen(16);
+    }
+
     public void Dispose()
     {
         _listener.Dispose();
         _folder.Dispose();
+        _turn.Dispose();
     }
 
     /// <summary>A worker that sends without end: who receives from it lets others have the thread now and then.</summary>
@@ -143,16 +153,6 @@ public sealed class WorkerConnectionTests : IDisposable
     private async Task<(WorkerConnection Connection, Socket Worker)> ConnectAsync(bool onOwnThreads)
     {
         Socket client = new(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
-        lock (_listener)
-        {
-            if (!_listener.IsBound)
-            {
-                _listener.Bind(new UnixDomainSocketEndPoint(Path.Combine(_folder.Path, "s")));
-                _listener.Listen(16);
-            }
-        }
-
-        // One at a time, so that who is accepted is who has connected.
         await _turn.WaitAsync(TestServer.Deadline);
         try
         {
@@ -165,6 +165,4 @@ public sealed class WorkerConnectionTests : IDisposable
             _turn.Release();
         }
     }
-
-    private readonly SemaphoreSlim _turn = new(1);
 }
