@@ -7,7 +7,9 @@ namespace Serve.Embedded.Deployments;
 /// <param name="Random">The only source of chance; thread-safe.</param>
 /// <param name="Resume">Runs the continuation of a waiter that was admitted or ended, never on the stack of whoever ended its wait.</param>
 /// <param name="Loggers">Where log lines go.</param>
-/// <param name="OnEventThreads">What comes over a socket is handled on the thread that learns of it, and not in the thread pool.</param>
+/// <param name="OnEventThreads">
+/// What comes over a socket is handled on the thread that learns of it, and not in the thread pool: that saves each request several changes of threads, and is only for code that never blocks.
+/// </param>
 internal sealed record ServeEnvironment(TimeProvider Time, Random Random, Action<IThreadPoolWorkItem> Resume, ILoggerFactory Loggers, bool OnEventThreads = false)
 {
     /// <summary>The container that handlers take their services from; <see langword="null"/> = the server makes one of its own when the first handler asks for services.</summary>

@@ -67,7 +67,9 @@ internal sealed class ServeRun
         }
 
         ConfigSource.TellWarnings(file, _logger);
-        ServeEnvironment environment = new(TimeProvider.System, SeededRandom.New(), ServeEnvironment.ResumeOnThreadPool, loggers, EventThreads.Decide(_registry));
+
+        // A handler that somebody compiled in may block. Ours do not.
+        ServeEnvironment environment = new(TimeProvider.System, SeededRandom.New(), ServeEnvironment.ResumeOnThreadPool, loggers, OnEventThreads: _registry.IsOnlyBuiltIn());
         using SystemdNotifier systemd = _systemd = SystemdNotifier.FromEnvironment(_environment, Unset, Environment.ProcessId, TimeProvider.System, _logger);
         Task<ApplyRequest> first;
         try

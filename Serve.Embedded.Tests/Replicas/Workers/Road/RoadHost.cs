@@ -9,6 +9,7 @@ using Microsoft.AspNetCore.Server.Kestrel.Core;
 using Microsoft.AspNetCore.Server.Kestrel.Transport.Sockets;
 using Microsoft.Extensions.Logging.Abstractions;
 using Microsoft.Extensions.Options;
+using Serve.Embedded.Replicas;
 using Serve.Embedded.Replicas.Workers;
 using Serve.Embedded.Tests.Fakes;
 using Serve.Embedded.Tests.Functional;
@@ -26,7 +27,7 @@ internal sealed class RoadHost : IHttpApplication<HttpContext>, IAsyncDisposable
     private RoadHost(string prefix, EndPoint[] endPoints)
     {
         Prefix = prefix;
-        _workers = [.. endPoints.Select(e => new WorkerConnections(e, Time, ReadEvents.OnOwnThreads))];
+        _workers = [.. endPoints.Select(e => new WorkerConnections(e, Time, ReadEvents.For(onEventThreads: true)))];
         KestrelServerOptions options = new() { AddServerHeader = false };
         options.Listen(IPAddress.Loopback, 0, l => l.Protocols = HttpProtocols.Http1);
         _server = new(

@@ -1,4 +1,5 @@
 using System.Net.Sockets;
+using Serve.Embedded.Replicas;
 using Serve.Embedded.Replicas.Workers;
 using Serve.Embedded.Tests.Functional;
 using Serve.Embedded.Tests.Functional.Binary;
@@ -158,7 +159,7 @@ public sealed class WorkerConnectionTests : IDisposable
         {
             Task<Socket> accepting = _listener.AcceptAsync(TestServer.Deadline).AsTask();
             await client.ConnectAsync(_listener.LocalEndPoint!, TestServer.Deadline);
-            return (new(client, onOwnThreads ? ReadEvents.OnOwnThreads : ReadEvents.OnThreadPool), await accepting);
+            return (new(client, ReadEvents.For(onOwnThreads)), await accepting);
         }
         finally
         {

@@ -1,16 +1,11 @@
 using System.Net.Sockets;
 using System.Runtime.CompilerServices;
-using System.Threading.Tasks.Sources;
 
 namespace Serve.Embedded.Replicas.Workers;
 
 /// <summary>One connection to a worker with its buffers. It carries one request at a time.</summary>
-internal sealed class WorkerConnection : IValueTaskSource, IDisposable
+internal sealed class WorkerConnection : IDisposable
 {
-    private const int Nothing = 0;
-    private const int Readable = 1;
-    private const int Waiting = 2;
-
     private const int UsualReceive = 8 * 1024;
 
     /// <summary>A head must fit, and a body goes through in pieces of this.</summary>
@@ -22,9 +17,7 @@ internal sealed class WorkerConnection : IValueTaskSource, IDisposable
     private readonly Socket _socket;
     private readonly ReadEvents _events;
     private readonly ulong _registration;
-    private ManualResetValueTaskSourceCore<bool> _wait;
-    private int _state;
-    private bool _hasEnded;
+    private readonly ReadSignal _signal;
     private int _turn;
     private byte[] _received = new byte[UsualReceive];
     private int _start;
@@ -37,9 +30,9 @@ internal sealed class WorkerConnection : IValueTaskSource, IDisposable
         _socket = socket;
         socket.Blocking = false;
         Call = new(this);
-        _wait.RunContinuationsAsynchronously = !events.ContinuesHere;
+        _signal = new(events.ContinuesHere);
         _events = events;
-        _registration = events.Add(socket, this);
+        _registration = events.Add(socket, _signal);
     }
 
     /// <summary>What runs a request over this connection.</summary>
@@ -72,7 +65,7 @@ internal sealed class WorkerConnection : IValueTaskSource, IDisposable
         {
             try
             {
-                return _start == _end && !Volatile.Read(ref _hasEnded) && !_socket.Poll(0, SelectMode.SelectRead);
+                return _start == _end && !_signal.HasEnded && !_socket.Poll(0, SelectMode.SelectRead);
             }
             catch (Exception exception) when (exception is SocketException or ObjectDisposedException)
             {
@@ -134,7 +127,7 @@ internal sealed class WorkerConnection : IValueTaskSource, IDisposable
     /// <exception cref="SocketException">The connection is broken.</exception>
     public int TryReceive()
     {
-        if (_turn >= LongestTurn || (Interlocked.CompareExchange(ref _state, Nothing, Readable) != Readable && !Volatile.Read(ref _hasEnded)))
+        if (_turn >= LongestTurn || !_signal.TryTake())
         {
             return -1;
         }
@@ -155,7 +148,7 @@ internal sealed class WorkerConnection : IValueTaskSource, IDisposable
         if (count == room.Length)
         {
             // There may be more, of which nobody will tell again.
-            Volatile.Write(ref _state, Readable);
+            _signal.SetAgain();
         }
 
         _end += count;
@@ -187,25 +180,7 @@ internal sealed class WorkerConnection : IValueTaskSource, IDisposable
         }
 
         _turn = 0;
-        _wait.Reset();
-        return Volatile.Read(ref _hasEnded) || Interlocked.CompareExchange(ref _state, Waiting, Nothing) != Nothing
-            ? ValueTask.CompletedTask
-            : new(this, _wait.Version);
-    }
-
-    /// <summary>There is something to read.</summary>
-    /// <param name="ended">Be it only the end.</param>
-    public void OnReadable(bool ended)
-    {
-        if (ended)
-        {
-            Volatile.Write(ref _hasEnded, true);
-        }
-
-        if (Interlocked.Exchange(ref _state, Readable) == Waiting)
-        {
-            _wait.SetResult(true);
-        }
+        return _signal.WaitAsync();
     }
 
     /// <summary>Closes it at once, from any thread: whoever waits for it is woken.</summary>
@@ -213,17 +188,10 @@ internal sealed class WorkerConnection : IValueTaskSource, IDisposable
     {
         _events.Remove(_registration);
         _socket.Dispose();
-        OnReadable(ended: true);
+        _signal.Set(ended: true);
     }
 
     public void Dispose() => Abort();
-
-    void IValueTaskSource.GetResult(short token) => _wait.GetResult(token);
-
-    ValueTaskSourceStatus IValueTaskSource.GetStatus(short token) => _wait.GetStatus(token);
-
-    void IValueTaskSource.OnCompleted(Action<object?> continuation, object? state, short token, ValueTaskSourceOnCompletedFlags flags) =>
-        _wait.OnCompleted(continuation, state, token, flags);
 
     private async ValueTask LetOthersAsync()
     {

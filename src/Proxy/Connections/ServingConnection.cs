@@ -1,11 +1,9 @@
-using System.Net.Sockets;
-using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Connections.Features;
 
 namespace Serve.Embedded.Proxy;
 
 /// <summary>What the drain needs to know of one accepted connection: whether it serves a request now, and since when it does not.</summary>
-internal sealed class ServingConnection(ConnectionContext connection, TimeProvider time)
+internal sealed class ServingConnection(ClientConnection connection, TimeProvider time)
 {
     private const long Busy = long.MaxValue;
 
@@ -19,20 +17,7 @@ internal sealed class ServingConnection(ConnectionContext connection, TimeProvid
     public bool IsIdleFor(TimeSpan idle)
     {
         long since = Volatile.Read(ref _idleSince);
-        return since != Busy && time.GetElapsedTime(since) >= idle && !HasArrived();
-    }
-
-    private bool HasArrived()
-    {
-        try
-        {
-            return connection.Features.Get<IConnectionSocketFeature>()?.Socket.Available > 0;
-        }
-        catch (Exception exception) when (exception is ObjectDisposedException or SocketException)
-        {
-            // It has just been closed from the other side.
-            return false;
-        }
+        return since != Busy && time.GetElapsedTime(since) >= idle && !connection.HasArrived;
     }
 
     /// <summary>Asks the server to close it as soon as it serves nothing.</summary>

@@ -2,35 +2,35 @@ using System.Net;
 using System.Net.Sockets;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Server.Kestrel.Transport.Sockets;
-using Microsoft.Extensions.Options;
 using Serve.Embedded.Deployments;
 
 namespace Serve.Embedded.Proxy;
 
-/// <summary>
-/// Kestrel's own transport, but we keep the listening sockets: closing one resets every connection that the kernel has accepted and the server
-/// has not, so they are taken in first.
-/// </summary>
-/// <param name="environment">Whether connections are handled on the threads that hear of them, and where Kestrel's own log lines go.</param>
+/// <summary>Where clients connect. It keeps the listening sockets: closing one resets every connection that the kernel has accepted and the server has not, so they are taken in first.</summary>
+/// <param name="environment">What the connections take from outside.</param>
 /// <param name="handedOver">Gives the socket that was handed over for an address; <see langword="null"/> = they are made, and are this server's alone.</param>
 internal sealed class ServingListener(ServeEnvironment environment, Func<EndPoint, Socket>? handedOver) : IConnectionListenerFactory
 {
+    /// <summary>How many connections may wait to be taken in.</summary>
+    private const int Backlog = 512;
+
     /// <summary>Where new connections cannot be kept out, the backlog never empties under a flood of them; then those behind it are the load balancer's to retry.</summary>
     private const int MostLooks = 10_000;
 
-    private readonly List<(CountedListener Listener, Socket Socket)> _open = [];
+    private readonly List<ClientListener> _open = [];
 
-    public async ValueTask<IConnectionListener> BindAsync(EndPoint endpoint, CancellationToken cancellationToken = default)
+    public ValueTask<IConnectionListener> BindAsync(EndPoint endpoint, CancellationToken cancellationToken = default)
     {
-        Socket? socket = null;
-        SocketTransportOptions options = new()
+        if (!OperatingSystem.IsLinux())
         {
-            UnsafePreferInlineScheduling = environment.OnEventThreads,
-            CreateBoundListenSocket = address => socket = (handedOver ?? SocketTransportOptions.CreateDefaultBoundListenSocket)(address),
-        };
-        CountedListener listener = new(await new SocketTransportFactory(Options.Create(options), environment.Loggers).BindAsync(endpoint, cancellationToken));
-        _open.Add((listener, socket!));
-        return listener;
+            throw new PlatformNotSupportedException("A server with a port of its own needs Linux. Elsewhere it runs inside an ASP.NET Core application, with AddServe and MapServe.");
+        }
+
+        Socket socket = (handedOver ?? SocketTransportOptions.CreateDefaultBoundListenSocket)(endpoint);
+        socket.Listen(Backlog);
+        ClientListener listener = new(socket, environment);
+        _open.Add(listener);
+        return new(listener);
     }
 
     /// <summary>Lets in everybody whom the kernel has already accepted, then closes the listening sockets.</summary>
@@ -38,10 +38,10 @@ internal sealed class ServingListener(ServeEnvironment environment, Func<EndPoin
     public async Task<int> StopAcceptingAsync(CancellationToken cancellationToken)
     {
         // In a socket that was handed over, who comes now waits for the next server.
-        bool isShut = handedOver is null && _open.All(o => ListenerFilter.TryRefuseNew(o.Socket));
-        foreach ((CountedListener listener, Socket socket) in _open)
+        bool isShut = handedOver is null && _open.All(listener => ListenerFilter.TryRefuseNew(listener.Socket));
+        foreach (ClientListener listener in _open)
         {
-            for (int looks = 0; (isShut || looks < MostLooks) && socket.Poll(0, SelectMode.SelectRead); looks++)
+            for (int looks = 0; (isShut || looks < MostLooks) && listener.Socket.Poll(0, SelectMode.SelectRead); looks++)
             {
                 cancellationToken.ThrowIfCancellationRequested();
 
@@ -53,7 +53,7 @@ internal sealed class ServingListener(ServeEnvironment environment, Func<EndPoin
             await listener.Ended.WaitAsync(cancellationToken);
         }
 
-        int accepted = _open.Sum(o => o.Listener.Accepted);
+        int accepted = _open.Sum(listener => listener.Accepted);
         _open.Clear();
         return accepted;
     }

@@ -67,12 +67,7 @@ internal sealed class ServingConnections(ProxyApplication proxy)
             return;
         }
 
-        if (proxy.Environment.OnEventThreads)
-        {
-            connection.Transport = new Duplex(new FairInput(connection.Transport.Input), connection.Transport.Output);
-        }
-
-        ServingConnection serving = new(connection, proxy.Environment.Time);
+        ServingConnection serving = new((ClientConnection)connection, proxy.Environment.Time);
         _open[serving] = 0;
         connection.Features.Set(serving);
         connection.Features.Set(HeaderEncoding.Instance);

@@ -2,11 +2,11 @@ using System.Diagnostics.CodeAnalysis;
 using System.Net.Sockets;
 using System.Runtime.InteropServices;
 
-namespace Serve.Embedded.Replicas.Workers;
+namespace Serve.Embedded.Replicas;
 
 /// <summary>
-/// Tells connections to workers that there is something to read. The runtime's own sockets try each read before they wait for it and wake two threads for
-/// what comes; a response that is always waited for needs neither. One for the whole process, since its threads are few.
+/// Tells connections, those of clients and those to workers, that there is something to read. The runtime's own sockets try each read before they wait for it and wake two threads for
+/// what comes; a request or response that is nearly always waited for needs neither. One for the whole process, since its threads are few.
 /// </summary>
 internal sealed unsafe partial class ReadEvents
 {
@@ -24,13 +24,13 @@ internal sealed unsafe partial class ReadEvents
     private static readonly int EventSize = RuntimeInformation.ProcessArchitecture == Architecture.X64 ? 12 : 16;
     private static readonly int DataOffset = EventSize - sizeof(ulong);
 
-    private static readonly Lazy<ReadEvents> ForThreadPool = new(static () => new(threads: 1, continuesHere: false));
-    private static readonly Lazy<ReadEvents> ForOwnThreads = new(static () => new(Math.Max(2, Environment.ProcessorCount), continuesHere: true));
+    private static readonly Lazy<ReadEvents> InThreadPool = new(static () => new(threads: 1, continuesHere: false));
+    private static readonly Lazy<ReadEvents> OnOwnThreads = new(static () => new(Math.Max(2, Environment.ProcessorCount), continuesHere: true));
 
     private readonly int _epoll;
     private readonly Lock _lock = new();
     private readonly Stack<int> _free = [];
-    private Place[] _places = [];
+    private Place?[] _places = [];
     private uint _registrations;
 
     private ReadEvents(int threads, bool continuesHere)
@@ -44,21 +44,19 @@ internal sealed unsafe partial class ReadEvents
 
         for (int i = 0; i < threads; i++)
         {
-            new Thread(Run) { IsBackground = true, Name = "workers' sockets" }.UnsafeStart();
+            new Thread(Run) { IsBackground = true, Name = "sockets" }.UnsafeStart();
         }
     }
 
-    /// <summary>Who waits goes on in the thread pool, where it may block.</summary>
-    public static ReadEvents OnThreadPool => ForThreadPool.Value;
-
-    /// <summary>Who waits goes on at once, on the thread that learns of it: all that runs there must be the server's own.</summary>
-    public static ReadEvents OnOwnThreads => ForOwnThreads.Value;
-
+    /// <summary>Whether who waits goes on at once, on the thread that learns of it: all that runs there must be the server's own. Else it goes on in the thread pool, where it may block.</summary>
     public bool ContinuesHere { get; }
+
+    /// <inheritdoc cref="ContinuesHere"/>
+    public static ReadEvents For(bool onEventThreads) => (onEventThreads ? OnOwnThreads : InThreadPool).Value;
 
     /// <summary>Begins to tell a connection.</summary>
     /// <returns>What <see cref="Remove"/> takes.</returns>
-    public ulong Add(Socket socket, WorkerConnection connection)
+    public ulong Add(Socket socket, ReadSignal signal)
     {
         ulong key;
         lock (_lock)
@@ -66,18 +64,18 @@ internal sealed unsafe partial class ReadEvents
             if (!_free.TryPop(out int index))
             {
                 index = _places.Length;
-                Place[] places = new Place[Math.Max(16, index * 2)];
+                Place?[] places = new Place?[Math.Max(16, index * 2)];
                 _places.CopyTo(places, 0);
                 for (int i = places.Length - 1; i > index; i--)
                 {
                     _free.Push(i);
                 }
 
-                _places = places;
+                Volatile.Write(ref _places, places);
             }
 
             key = ((ulong)++_registrations << 32) | (uint)index;
-            _places[index] = new(key, connection);
+            _places[index] = new(key, signal);
         }
 
         byte* change = stackalloc byte[EventSize];
@@ -100,9 +98,9 @@ internal sealed unsafe partial class ReadEvents
         int index = (int)(uint)key;
         lock (_lock)
         {
-            if (_places[index].Key == key)
+            if (_places[index]?.Key == key)
             {
-                _places[index] = default;
+                _places[index] = null;
                 _free.Push(index);
             }
         }
@@ -119,20 +117,12 @@ internal sealed unsafe partial class ReadEvents
             {
                 byte* one = events + (i * EventSize);
                 ulong key = *(ulong*)(one + DataOffset);
-                Place place = Find(key);
-                if (place.Key == key)
+                Place? place = Volatile.Read(ref _places)[(int)(uint)key];
+                if (place?.Key == key)
                 {
-                    place.Connection!.OnReadable((*(uint*)one & (PeerClosed | HangUp | Error)) != 0);
+                    place.Signal.Set((*(uint*)one & (PeerClosed | HangUp | Error)) != 0);
                 }
             }
-        }
-    }
-
-    private Place Find(ulong key)
-    {
-        lock (_lock)
-        {
-            return _places[(int)(uint)key];
         }
     }
 
@@ -146,6 +136,6 @@ internal sealed unsafe partial class ReadEvents
     private static partial int EpollWait(int epoll, byte* events, int most, int timeout);
 
     /// <param name="Key">Which registration it is: an event that was on its way to an earlier one finds another key.</param>
-    /// <param name="Connection">Whom to tell.</param>
-    private readonly record struct Place(ulong Key, WorkerConnection? Connection);
+    /// <param name="Signal">What to set.</param>
+    private sealed record Place(ulong Key, ReadSignal Signal);
 }

@@ -1,0 +1,121 @@
+using System.Buffers;
+using System.Globalization;
+using System.IO.Pipelines;
+using System.Net.Sockets;
+using Microsoft.AspNetCore.Connections;
+using Microsoft.AspNetCore.Connections.Features;
+using Microsoft.AspNetCore.Http.Features;
+using Serve.Embedded.Replicas;
+
+namespace Serve.Embedded.Proxy;
+
+/// <summary>
+/// A client's connection, as Kestrel takes it. Kestrel's own reads ahead of its requests into a pipe and sends from another, each with a loop and the changes of threads between them; here a request is received by
+/// who reads it and sent by who flushes it.
+/// </summary>
+internal sealed class ClientConnection : ConnectionContext, IDuplexPipe, IMemoryPoolFeature
+{
+    private static long s_count;
+
+    private readonly Socket _socket;
+    private readonly ReadEvents _events;
+    private readonly ulong _registration;
+    private readonly ClientInput _input;
+    private readonly ClientOutput _output;
+    private readonly CancellationTokenSource _closed = new();
+    private int _isClosed;
+
+    /// <param name="socket">Connected; its blocking calls return at once when there is nothing to do.</param>
+    /// <param name="events">Says when there is something to read.</param>
+    public ClientConnection(Socket socket, ReadEvents events)
+    {
+        _socket = socket;
+        _events = events;
+        _input = new(socket, events.ContinuesHere, OnEnd);
+        _output = new(socket, exception => _input.End(new ConnectionResetException(exception.Message, exception)));
+        LocalEndPoint = socket.LocalEndPoint;
+        RemoteEndPoint = socket.RemoteEndPoint;
+        ConnectionClosed = _closed.Token;
+        Transport = this;
+        Features.Set<IMemoryPoolFeature>(this);
+        _registration = events.Add(socket, _input.Signal);
+    }
+
+    public override string ConnectionId { get; set; } = Interlocked.Increment(ref s_count).ToString("x", CultureInfo.InvariantCulture);
+
+    public override IFeatureCollection Features { get; } = new FeatureCollection();
+
+    public override IDictionary<object, object?> Items { get; set; } = new ConnectionItems();
+
+    public override IDuplexPipe Transport { get; set; }
+
+    public PipeReader Input => _input;
+
+    public PipeWriter Output => _output;
+
+    MemoryPool<byte> IMemoryPoolFeature.MemoryPool => MemoryPool<byte>.Shared;
+
+    /// <summary>Whether something has come that was not received yet.</summary>
+    public bool HasArrived
+    {
+        get
+        {
+            try
+            {
+                return _socket.Available > 0;
+            }
+            catch (Exception exception) when (exception is ObjectDisposedException or SocketException)
+            {
+                // It has just been closed from the other side.
+                return false;
+            }
+        }
+    }
+
+    public override void Abort(ConnectionAbortedException abortReason)
+    {
+        _output.Break();
+        if (TryClose())
+        {
+            // The client is reset: it cannot take half a response for a whole one.
+            _socket.Close(timeout: 0);
+        }
+
+        _input.End(abortReason);
+    }
+
+    public override async ValueTask DisposeAsync()
+    {
+        _input.Complete();
+        _output.Complete();
+        await _output.Sending;
+        if (TryClose())
+        {
+            try
+            {
+                _socket.Shutdown(SocketShutdown.Both);
+            }
+            catch (SocketException)
+            {
+                // The client was faster.
+            }
+
+            _socket.Dispose();
+        }
+
+        await base.DisposeAsync();
+    }
+
+    private bool TryClose()
+    {
+        if (Interlocked.Exchange(ref _isClosed, 1) != 0)
+        {
+            return false;
+        }
+
+        _events.Remove(_registration);
+        return true;
+    }
+
+    private void OnEnd() => _ = _closed.CancelAsync();
+}
