@@ -1,5 +1,6 @@
 using Serve.Embedded.Controller;
 using Serve.Embedded.Replicas;
+using Serve.Embedded.Tests.Guards;
 using static Serve.Embedded.Controller.ReplicaAction;
 
 namespace Serve.Embedded.Tests.Controller;
@@ -138,8 +139,8 @@ public sealed class PlannerTests
         Assert.Equal([new Stop("a"), .. Starts(1)], Plan(one, Ready("a") with { IsCurrent = false }));
     }
 
-    /// <summary>Contract section 12, row 27.</summary>
     [Fact]
+    [ContractRow(27)]
     public void Replace_TenReplicas_AWaveGoesWhileAsManyCome()
     {
         DeploymentTarget ten = Ten with { Replaces = true };
@@ -150,7 +151,6 @@ public sealed class PlannerTests
         Assert.Equal([new Admit("n0"), new Stop("o7"), .. Starts(1)], Plan(ten, [.. OldRunning(8), .. draining, Ready("n0"), Starting("n1")]));
     }
 
-    /// <summary>Contract section 12, row 28.</summary>
     [Theory]
     [InlineData(10, 0.5, 5)]
     [InlineData(10, 0.2, 2)]
@@ -158,6 +158,7 @@ public sealed class PlannerTests
     [InlineData(4, 0.2, 1)]
     [InlineData(10, 0.21, 2)]
     [InlineData(5, 1.0, 5)]
+    [ContractRow(28)]
     public void Replace_Percentage_SetsTheFirstWave(int replicas, double percentage, int wave)
     {
         DeploymentTarget target = Ten with { NumReplicas = replicas, Floor = replicas, RollingUpdatePercentage = percentage, Replaces = true };
@@ -166,8 +167,8 @@ public sealed class PlannerTests
         Assert.Equal(wave, Plan(target with { Replaces = false }, OldRunning(replicas)).OfType<Start>().Count());
     }
 
-    /// <summary>Contract section 12, row 29.</summary>
     [Fact]
+    [ContractRow(29)]
     public void Replace_NewVersionAndFewer_ScalesDownFirstThenReplacesOneByOne()
     {
         DeploymentTarget two = Two with { Replaces = true, Floor = 10 };
@@ -179,8 +180,8 @@ public sealed class PlannerTests
         Assert.Equal([new Stop("o1"), .. Starts(1)], Plan(two, OldRunning(2)));
     }
 
-    /// <summary>Contract section 12, row 29.</summary>
     [Fact]
+    [ContractRow(29)]
     public void Replace_NewVersionAndMore_ScalesUpFirst()
     {
         DeploymentTarget ten = Ten with { Replaces = true };

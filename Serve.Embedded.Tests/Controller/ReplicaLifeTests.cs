@@ -2,20 +2,21 @@ using Serve.Embedded.Controller;
 using Serve.Embedded.Handles;
 using Serve.Embedded.Replicas;
 using Serve.Embedded.Telemetry;
+using Serve.Embedded.Tests.Guards;
 using static Serve.Embedded.Tests.Controller.ControllerHarness;
 
 namespace Serve.Embedded.Tests.Controller;
 
-/// <summary>Starting, health, scaling and ending of replicas, with the rows of contract section 12 that say how.</summary>
+/// <summary>Starting, health, scaling and ending of replicas.</summary>
 public sealed class ReplicaLifeTests
 {
     private static readonly TimeSpan Period = TimeSpan.FromSeconds(11.5);
 
-    /// <summary>Row 23.</summary>
     [Theory]
     [InlineData(1, 3)]
     [InlineData(2, 6)]
     [InlineData(7, 20)]
+    [ContractRow(23)]
     public void Start_ConstructorAlwaysFails_TheDeploymentFailsAndNothingRuns(int replicas, int failures)
     {
         ControllerHarness harness = new() { Fails = act => act.Deployment.Name == "Front" ? "always" : null };
@@ -31,10 +32,10 @@ public sealed class ReplicaLifeTests
         Assert.Equal(0, harness.Running("Front", "test:v1"));
     }
 
-    /// <summary>Row 24.</summary>
     [Theory]
     [InlineData(1)]
     [InlineData(2)]
+    [ContractRow(24)]
     public async Task Start_TheFirstConstructorFails_EndsWithAllReplicas(int replicas)
     {
         int calls = 0;
@@ -62,8 +63,9 @@ public sealed class ReplicaLifeTests
         Assert.Equal(2, harness.Acts.Pending.Count);
     }
 
-    /// <summary>Row 25: every second check fails, and nobody is replaced.</summary>
+    /// <summary>Every second check fails, and nobody is replaced.</summary>
     [Fact]
+    [ContractRow(25)]
     public void Health_EverySecondCheckFails_IsNeverReplaced()
     {
         ControllerHarness harness = Deployed();
@@ -76,8 +78,9 @@ public sealed class ReplicaLifeTests
         Assert.Equal(DeploymentStatus.Healthy, StatusOf(harness).Status);
     }
 
-    /// <summary>Row 25: exactly three failed checks in a row, and the count begins anew for the replica that takes its place.</summary>
+    /// <summary>Exactly three failed checks in a row, and the count begins anew for the replica that takes its place.</summary>
     [Fact]
+    [ContractRow(25)]
     public void Health_ThreeChecksInARowFail_IsReplacedTwiceOver()
     {
         ControllerHarness harness = Deployed();
@@ -95,8 +98,9 @@ public sealed class ReplicaLifeTests
         }
     }
 
-    /// <summary>Row 26: only the bad one of two is replaced.</summary>
+    /// <summary>Only the bad one of two is replaced.</summary>
     [Fact]
+    [ContractRow(26)]
     public void Health_OneOfTwoFails_OnlyThatOneIsReplaced()
     {
         ControllerHarness harness = Deployed(2);
@@ -111,8 +115,9 @@ public sealed class ReplicaLifeTests
         Assert.Equal(2, harness.Running("Front", "test:v1"));
     }
 
-    /// <summary>Row 26: everything fails for good.</summary>
+    /// <summary>Everything fails for good.</summary>
     [Fact]
+    [ContractRow(26)]
     public void Health_EveryCheckFails_TheDeploymentIsUnhealthyAndStaysSo()
     {
         ControllerHarness harness = Deployed();
@@ -139,8 +144,9 @@ public sealed class ReplicaLifeTests
         Assert.Single(harness.Acts.Pending, a => a.Kind == ActKind.CheckHealth && a.Deployment.Name == "Front");
     }
 
-    /// <summary>Row 30: nothing but another code makes other replicas.</summary>
+    /// <summary>Nothing but another code makes other replicas.</summary>
     [Fact]
+    [ContractRow(30)]
     public void Apply_OtherOptionsOfTheSameCode_NoReplicaIsReplaced()
     {
         DeploymentGoal goal = Front(2) with { UserConfig = "{}" };
@@ -190,8 +196,8 @@ public sealed class ReplicaLifeTests
         Assert.Equal(DeploymentStatus.Healthy, StatusOf(harness).Status);
     }
 
-    /// <summary>Row 31.</summary>
     [Fact]
+    [ContractRow(31)]
     public void Apply_OtherNumbersOfReplicas_StatusesFollow()
     {
         ControllerHarness harness = new();
@@ -230,8 +236,9 @@ public sealed class ReplicaLifeTests
         Assert.Equal((DeploymentStatus.Healthy, StatusTrigger.ConfigUpdateCompleted), StatusOf(harness));
     }
 
-    /// <summary>Row 32, for what cannot be killed.</summary>
+    /// <summary>For what cannot be killed.</summary>
     [Fact]
+    [ContractRow(32)]
     public void Stop_TheHandlerWillNotEnd_IsAbandonedAndCountedUntilItDoes()
     {
         ControllerHarness harness = Deployed(2);

@@ -1,5 +1,6 @@
 using Serve.Embedded.Controller;
 using Serve.Embedded.Replicas;
+using Serve.Embedded.Tests.Guards;
 using static Serve.Embedded.Tests.Controller.ControllerHarness;
 
 namespace Serve.Embedded.Tests.Controller;
@@ -32,8 +33,9 @@ public sealed class RolloutTests
         Assert.Equal((DeploymentStatus.Healthy, StatusTrigger.ConfigUpdateCompleted), StatusOf(harness, "Front"));
     }
 
-    /// <summary>Contract section 12, row 33, with the old version back at full strength.</summary>
+    /// <summary>With the old version back at full strength.</summary>
     [Fact]
+    [ContractRow(33)]
     public async Task Apply_TheNewCodeCannotStart_TheOldServesAtFullStrengthAndTheReasonIsTold()
     {
         ControllerHarness harness = await DeployedAsync(Front(10), Back(2));
@@ -53,8 +55,9 @@ public sealed class RolloutTests
         Assert.Equal(DeploymentStatus.Healthy, harness.Deployment("Back").Status);
     }
 
-    /// <summary>Contract section 12, row 34: of a version of which one deployment cannot start, no replica of another is ever given a request.</summary>
+    /// <summary>Of a version of which one deployment cannot start, no replica of another is ever given a request.</summary>
     [Fact]
+    [ContractRow(34)]
     public async Task Apply_OneDeploymentOfTheNewCodeCannotStart_NoneOfItEverServes()
     {
         ControllerHarness harness = await DeployedAsync(Front(4), Back(4));

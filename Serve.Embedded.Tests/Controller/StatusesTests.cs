@@ -1,4 +1,5 @@
 using Serve.Embedded.Controller;
+using Serve.Embedded.Tests.Guards;
 using static Serve.Embedded.Controller.DeploymentEvent;
 using static Serve.Embedded.DeploymentStatus;
 
@@ -72,6 +73,7 @@ public sealed class StatusesTests
     ];
 
     [Fact]
+    [ContractRow(48)]
     public void Next_EveryCell_IsAsTheTableSays()
     {
         foreach ((DeploymentStatus from, DeploymentEvent happened, DeploymentStatus to, StatusTrigger? trigger) in Table)
@@ -89,6 +91,7 @@ public sealed class StatusesTests
         Assert.All(Enum.GetValues<DeploymentStatus>(), from => Assert.Equal((Updating, StatusTrigger.Deleting), Statuses.Next(from, StatusTrigger.Unspecified, Deleted)));
 
     [Fact]
+    [ContractRow(48)]
     public void Of_Application_IsAsItsWorstDeployment()
     {
         Assert.Equal((ApplicationStatus.Running, ""), Of(("a", Healthy)));

@@ -1,5 +1,6 @@
 using System.Collections.Concurrent;
 using Serve.Embedded.Deployments;
+using Serve.Embedded.Tests.Guards;
 
 namespace Serve.Embedded.Tests.Deployments;
 
@@ -24,6 +25,7 @@ public sealed class MultiplexedModelsTests
     }
 
     [Fact]
+    [ContractRow(43)]
     public async Task GetAsync_OneTooMany_TheLeastRecentlyUsedIsUnloadedFirst()
     {
         MultiplexedModels<Model> models = new(LoadAsync, 2);
@@ -55,6 +57,7 @@ public sealed class MultiplexedModelsTests
     }
 
     [Fact]
+    [ContractRow(43)]
     public async Task GetAsync_DifferentModels_DoNotWaitForEachOther()
     {
         MultiplexedModels<Model> models = new(LoadAsync, 3);
@@ -216,6 +219,7 @@ public sealed class MultiplexedModelsTests
 
     /// <summary>Many callers, few rooms: never more models in memory than the most, and every caller gets its own.</summary>
     [Fact]
+    [ContractRow(43)]
     public async Task GetAsync_ManyAtOnce_NeverExceedsTheMost()
     {
         MultiplexedModels<Model> models = new(LoadAsync, 3);

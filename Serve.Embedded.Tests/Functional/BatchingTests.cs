@@ -1,5 +1,4 @@
 using System.Net;
-using System.Text.Json;
 using Microsoft.AspNetCore.Http;
 using Serve.Embedded.Config;
 using Serve.Embedded.Tests.Fakes;
@@ -10,17 +9,6 @@ namespace Serve.Embedded.Tests.Functional;
 public sealed class BatchingTests
 {
     private readonly ManualTimeProvider _clock = new();
-
-    [Fact]
-    public async Task Http_ABatchOfRequests_EachClientGetsItsOwnAnswer()
-    {
-        await using TestServer server = await StartAsync(app => app.AddBatch<HttpRequest, string>(
-            "Probe", _ => new Batch<HttpRequest>(r => r.Query["n"].ToString()), new() { MaxBatchSize = 4, BatchWaitTimeout = TimeSpan.FromHours(1) }));
-
-        string[] answers = await Task.WhenAll(Enumerable.Range(0, 4).Select(i => server.Client.GetStringAsync($"/?n={i}", TestServer.Deadline)));
-
-        Assert.Equal(["0 of 4", "1 of 4", "2 of 4", "3 of 4"], answers);
-    }
 
     [Fact]
     public async Task Http_RequestsAreReadBeforeTheyAreGathered_ABadOneHarmsNoOther()
@@ -97,31 +85,6 @@ public sealed class BatchingTests
         Assert.Equal(" of 1", await stays);
     }
 
-    [Fact]
-    public async Task Handle_CallsFromAnIngress_AreGathered()
-    {
-        await using TestServer server = await StartAsync(app => app
-            .Add<HttpRequest, string>("Probe", c => new Fan(c.GetHandle<int, string>("Model")))
-            .AddBatch<int, string>("Model", _ => new Batch<int>(n => $"{n}"), new() { MaxBatchSize = 5, BatchWaitTimeout = TimeSpan.FromHours(1) }));
-
-        Assert.Equal("0 of 5,1 of 5,2 of 5,3 of 5,4 of 5", await server.Client.GetStringAsync("/", TestServer.Deadline));
-    }
-
-    [Fact]
-    public async Task UserConfig_ChangesTheBatch_WithoutARestart()
-    {
-        await using TestServer server = await StartAsync(
-            app => app.AddBatch<HttpRequest, string>("Probe", c => new Tunable(c), new() { BatchWaitTimeout = TimeSpan.FromHours(1) }),
-            new() { Name = "Probe", UserConfig = """{"max_batch_size":2}""" });
-        string[] before = await Task.WhenAll(Enumerable.Range(0, 2).Select(_ => server.Client.GetStringAsync("/", TestServer.Deadline)));
-
-        await server.ApplyAsync(Probe.Config(new() { Name = "Probe", UserConfig = """{"max_batch_size":3}""" }));
-        string[] after = await Task.WhenAll(Enumerable.Range(0, 3).Select(_ => server.Client.GetStringAsync("/", TestServer.Deadline)));
-
-        Assert.Equal(["2", "2"], before);
-        Assert.Equal(["3", "3", "3"], after);
-    }
-
     /// <summary>Who waits in a batch of a server that ends does not wait for others who will never come.</summary>
     [Fact]
     public async Task Stop_WithABatchThatGathers_AnswersItAtOnce()
@@ -153,23 +116,5 @@ public sealed class BatchingTests
     {
         public ValueTask<IReadOnlyList<string>> HandleBatchAsync(IReadOnlyList<TRequest> batch, CancellationToken cancellationToken) =>
             new([.. batch.Select(request => $"{answer(request)} of {batch.Count}")]);
-    }
-
-    private sealed class Fan(DeploymentHandle<int, string> model) : IDeployment<HttpRequest, string>
-    {
-        public async ValueTask<string> HandleAsync(HttpRequest request, CancellationToken cancellationToken) =>
-            string.Join(',', await Task.WhenAll(Enumerable.Range(0, 5).Select(n => model.CallAsync(n, cancellationToken).AsTask())));
-    }
-
-    private sealed class Tunable(DeploymentContext context) : IBatchDeployment<HttpRequest, string>, IReconfigurable
-    {
-        public ValueTask<IReadOnlyList<string>> HandleBatchAsync(IReadOnlyList<HttpRequest> batch, CancellationToken cancellationToken) =>
-            new([.. batch.Select(_ => $"{batch.Count}")]);
-
-        public ValueTask ReconfigureAsync(JsonElement userConfig, CancellationToken cancellationToken)
-        {
-            context.Batching.MaxBatchSize = userConfig.GetProperty("max_batch_size").GetInt32();
-            return ValueTask.CompletedTask;
-        }
     }
 }

@@ -11,103 +11,6 @@ public sealed class CompositionTests
 {
     private static CancellationToken Deadline => TestServer.Deadline;
 
-    /// <summary>Rows 18 and 20 of the contract: the deadline ends the child's call too, and the client gets 408.</summary>
-    [Fact]
-    public async Task Deadline_OfTheRequest_EndsTheChildsCall()
-    {
-        ManualTimeProvider time = new();
-        Child child = new();
-        await using TestServer server = await StartAsync(child, new() { RequestTimeout = TimeSpan.FromSeconds(5) }, time);
-        Task<HttpResponseMessage> request = server.Client.GetAsync("/block", Deadline);
-        await child.BeginsAsync("block");
-
-        await server.PassTimeUntilAsync(request);
-
-        Assert.Equal(HttpStatusCode.RequestTimeout, (await request).StatusCode);
-        await child.CancelledAsync("block");
-        await IdleAsync(server);
-    }
-
-    /// <summary>A child's call that waits in the queue never reaches the replica.</summary>
-    [Fact]
-    public async Task Deadline_OfARequestWhoseChildsCallWaits_TakesItOutOfTheQueue()
-    {
-        ManualTimeProvider time = new();
-        Child child = new();
-        await using TestServer server = await StartAsync(child, new() { RequestTimeout = TimeSpan.FromDays(1) }, time, maxOngoing: 1);
-        Task<string> holds = server.Client.GetStringAsync("/hold", Deadline);
-        await child.BeginsAsync("hold");
-        using HttpRequestMessage impatient = new(HttpMethod.Get, "/late");
-        impatient.Headers.Add("x-request-timeout-seconds", "3");
-        Task<HttpResponseMessage> late = server.Client.SendAsync(impatient, Deadline);
-        while (server.Waiting == 0)
-        {
-            Deadline.ThrowIfCancellationRequested();
-            await Task.Yield();
-        }
-
-        await server.PassTimeUntilAsync(late);
-
-        Assert.Equal(HttpStatusCode.RequestTimeout, (await late).StatusCode);
-        while (server.Waiting != 0)
-        {
-            Deadline.ThrowIfCancellationRequested();
-            await Task.Yield();
-        }
-
-        child.Release();
-        Assert.Equal("hold", await holds);
-        Assert.DoesNotContain("late", child.Begun);
-    }
-
-    /// <summary>Rows 21 and 22: the client's leaving cancels the child's call, and no other.</summary>
-    [Fact]
-    public async Task ClientLeaves_ItsChildsCallIsCancelled_SiblingsAreNot()
-    {
-        Child child = new();
-        await using TestServer server = await StartAsync(child);
-        Task<string> stays = server.Client.GetStringAsync("/hold", Deadline);
-        await child.BeginsAsync("hold");
-        using CancellationTokenSource leaves = CancellationTokenSource.CreateLinkedTokenSource(Deadline);
-        Task<HttpResponseMessage> left = server.Client.GetAsync("/block", leaves.Token);
-        await child.BeginsAsync("block");
-
-        await leaves.CancelAsync();
-
-        await Assert.ThrowsAnyAsync<OperationCanceledException>(() => left);
-        await child.CancelledAsync("block");
-        child.Release();
-        Assert.Equal("hold", await stays);
-    }
-
-    /// <summary>Row 22, second part: what a constructor began is nobody's request.</summary>
-    [Fact]
-    public async Task ClientLeaves_WhatTheConstructorBegan_GoesOn()
-    {
-        Child child = new();
-        Task<string>? background = null;
-        DeploymentRegistry registry = new DeploymentRegistry().AddApplication("test:probe", app => app
-            .Add<HttpRequest, string>("Probe", c =>
-            {
-                DeploymentHandle<string, string> handle = c.GetHandle<string, string>("Child");
-                background = handle.CallAsync("hold", CancellationToken.None).AsTask();
-                return new Caller(handle);
-            })
-            .Add<string, string>("Child", _ => child));
-        await using TestServer server = await TestServer.StartAsync(registry, Probe.Config());
-        await child.BeginsAsync("hold");
-        using CancellationTokenSource leaves = CancellationTokenSource.CreateLinkedTokenSource(Deadline);
-        Task<HttpResponseMessage> left = server.Client.GetAsync("/block", leaves.Token);
-        await child.BeginsAsync("block");
-
-        await leaves.CancelAsync();
-        await child.CancelledAsync("block");
-        await Assert.ThrowsAnyAsync<OperationCanceledException>(() => left);
-
-        child.Release();
-        Assert.Equal("hold", await background!.WaitAsync(Deadline));
-    }
-
     [Fact]
     public async Task Stream_OfAChild_ComesThroughItemByItem()
     {
@@ -269,13 +172,6 @@ public sealed class CompositionTests
         return await starts;
     }
 
-    private static Task<TestServer> StartAsync(Child child, HttpOptionsConfig? http = null, TimeProvider? time = null, int maxOngoing = 5) => TestServer.StartAsync(
-        new DeploymentRegistry().AddApplication("test:probe", app => app
-            .Add<HttpRequest, string>("Probe", c => new Caller(c.GetHandle<string, string>("Child")))
-            .Add<string, string>("Child", _ => child, new() { MaxOngoingRequests = maxOngoing })),
-        Probe.Config(http: http),
-        time);
-
     private static Task<TestServer> StartAsync(Streams streams, DeploymentConfig? child = null, HttpOptionsConfig? http = null, TimeProvider? time = null) => TestServer.StartAsync(
         new DeploymentRegistry().AddApplication("test:probe", app => app
             .Add<HttpRequest, IAsyncEnumerable<string>>("Probe", c => new StreamCaller(c.GetHandle<string, IAsyncEnumerable<string>>("Child")))
@@ -345,63 +241,6 @@ public sealed class CompositionTests
     {
         public int Rank(in RoutedRequest request, ReadOnlySpan<ReplicaView> replicas, Span<int> ranking) =>
             request.Path == "/throw" ? throw new InvalidDataException("no") : 0;
-    }
-
-    /// <summary>"hold" waits until it is released, "block" until it is cancelled.</summary>
-    private sealed class Child : IDeployment<string, string>
-    {
-        private readonly TaskCompletionSource _release = new(TaskCreationOptions.RunContinuationsAsynchronously);
-        private readonly List<string> _begun = [];
-        private readonly List<string> _cancelled = [];
-
-        public IReadOnlyList<string> Begun => Copy(_begun);
-
-        public void Release() => _release.SetResult();
-
-        public Task BeginsAsync(string request) => HoldsAsync(_begun, request);
-
-        public Task CancelledAsync(string request) => HoldsAsync(_cancelled, request);
-
-        public async ValueTask<string> HandleAsync(string request, CancellationToken cancellationToken)
-        {
-            Add(_begun, request);
-            try
-            {
-                await (request == "block" ? Task.Delay(Timeout.InfiniteTimeSpan, TimeProvider.System, cancellationToken) : _release.Task.WaitAsync(cancellationToken));
-            }
-            catch (OperationCanceledException)
-            {
-                Add(_cancelled, request);
-                throw;
-            }
-
-            return request;
-        }
-
-        private static void Add(List<string> list, string request)
-        {
-            lock (list)
-            {
-                list.Add(request);
-            }
-        }
-
-        private static string[] Copy(List<string> list)
-        {
-            lock (list)
-            {
-                return [.. list];
-            }
-        }
-
-        private static async Task HoldsAsync(List<string> list, string request)
-        {
-            while (!Copy(list).Contains(request))
-            {
-                Deadline.ThrowIfCancellationRequested();
-                await Task.Yield();
-            }
-        }
     }
 
     /// <summary>"one", and "two" when it is released.</summary>

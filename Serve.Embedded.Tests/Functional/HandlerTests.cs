@@ -200,37 +200,6 @@ public abstract partial class HandlerTests(ServerForm form)
         Assert.Equal("abc", await seen.Task);
     }
 
-    [Fact]
-    public async Task Composition_ChildIsFull_CallerGetsTheChildsStatusAndRetryAfter()
-    {
-        TaskCompletionSource release = new(TaskCreationOptions.RunContinuationsAsynchronously);
-        DeploymentRegistry registry = new DeploymentRegistry().AddApplication("test:probe", app => app
-            .Add<HttpRequest, string>("Probe", c => new Caller(c.GetHandle<int, string>("Child")))
-            .Add<int, string>("Child", _ => new Child(release.Task)));
-        await using TestServer server = await TestServer.StartAsync(form, registry, new()
-        {
-            Applications =
-            [
-                new()
-                {
-                    ImportPath = "test:probe",
-                    Deployments = [new() { Name = "Child", MaxOngoingRequests = 1, MaxQueuedRequests = 0, Backpressure = new() { StatusCode = 429, RetryAfterS = 9 } }],
-                },
-            ],
-        });
-        Task<string> running = server.Client.GetStringAsync("/", TestServer.Deadline);
-        ServedChild child = new(server);
-        await child.IsBusyAsync();
-
-        using HttpResponseMessage refused = await server.Client.GetAsync("/", TestServer.Deadline);
-        release.SetResult();
-
-        Assert.Equal(HttpStatusCode.TooManyRequests, refused.StatusCode);
-        Assert.Equal("9", Assert.Single(refused.Headers.GetValues("Retry-After")));
-        Assert.Contains("Deployment 'Child'", await refused.Content.ReadAsStringAsync(TestServer.Deadline), StringComparison.Ordinal);
-        Assert.Equal("child says 42", await running);
-    }
-
     private async Task AnswersAsync<T>(T value, string? contentType, string body)
     {
         await using TestServer server = await ServeAsync(_ => value);
@@ -277,33 +246,6 @@ public abstract partial class HandlerTests(ServerForm form)
         {
             handle();
             return "done";
-        }
-    }
-
-    private sealed class Caller(DeploymentHandle<int, string> child) : IDeployment<HttpRequest, string>
-    {
-        public async ValueTask<string> HandleAsync(HttpRequest request, CancellationToken cancellationToken) =>
-            $"child says {await child.CallAsync(42, cancellationToken)}";
-    }
-
-    private sealed class Child(Task release) : IDeployment<int, string>
-    {
-        public async ValueTask<string> HandleAsync(int request, CancellationToken cancellationToken)
-        {
-            await release.WaitAsync(cancellationToken);
-            return request.ToString(System.Globalization.CultureInfo.InvariantCulture);
-        }
-    }
-
-    private sealed class ServedChild(TestServer server)
-    {
-        public async Task IsBusyAsync()
-        {
-            while (server.Server.Status.Applications[0].Deployments[1].Replicas[0].Permits.Ongoing == 0)
-            {
-                TestServer.Deadline.ThrowIfCancellationRequested();
-                await Task.Yield();
-            }
         }
     }
 }

@@ -11,21 +11,6 @@ namespace Serve.Embedded.Tests.Functional;
 public sealed class ReloadTests
 {
     [Fact]
-    public async Task Apply_PrefixMoves_SameReplicaServesTheNewPathAndTheOldIsGone()
-    {
-        Probe probe = new();
-        ServeConfig config = At(Probe.Config(), "/old");
-        await using TestServer server = await TestServer.StartAsync(probe.Register(), config);
-        string before = await ReplicaOfAsync(server, probe, "/old");
-
-        await server.ApplyAsync(At(config, "/new"));
-
-        Assert.Equal(before, await ReplicaOfAsync(server, probe, "/new"));
-        Assert.Equal(HttpStatusCode.NotFound, (await server.Client.GetAsync("/old", TestServer.Deadline)).StatusCode);
-        Assert.Equal(1, probe.Made);
-    }
-
-    [Fact]
     public async Task Apply_PrefixMovesWhileRequestsRunAndWait_BothAreAnswered()
     {
         Probe probe = new();
@@ -39,32 +24,6 @@ public sealed class ReloadTests
 
         Assert.Equal("one", await (await running).Content.ReadAsStringAsync(TestServer.Deadline));
         Assert.Equal("two", await (await waiting).Content.ReadAsStringAsync(TestServer.Deadline));
-    }
-
-    [Fact]
-    public async Task Apply_OneGoodAndOneBadApplication_TheGoodServesAndTheBadAnswers503()
-    {
-        Probe good = new();
-        Probe bad = new();
-        for (int i = 0; i < 3; i++)
-        {
-            bad.ConstructorFailures.Enqueue(new InvalidOperationException("no weights"));
-        }
-
-        DeploymentRegistry registry = bad.Register(good.Register(), "test:bad");
-        await using TestServer server = await TestServer.StartAsync(registry, new()
-        {
-            Applications = [new() { Name = "good", RoutePrefix = "/good", ImportPath = "test:probe" }, new() { Name = "bad", RoutePrefix = "/bad", ImportPath = "test:bad" }],
-        });
-
-        Assert.Contains("no weights", Assert.Single(server.Outcome.Failures), StringComparison.Ordinal);
-        await ReplicaOfAsync(server, good, "/good");
-        using HttpResponseMessage response = await server.Client.GetAsync("/bad", TestServer.Deadline);
-        Assert.Equal(HttpStatusCode.ServiceUnavailable, response.StatusCode);
-        Assert.Contains("unavailable", await response.Content.ReadAsStringAsync(TestServer.Deadline), StringComparison.Ordinal);
-        Assert.Equal(
-            [(ApplicationStatus.Running, DeploymentStatus.Healthy, StatusTrigger.ConfigUpdateCompleted), (ApplicationStatus.DeployFailed, DeploymentStatus.DeployFailed, StatusTrigger.ReplicaStartupFailed)],
-            server.Server.Status.Applications.Select(a => (a.Status, a.Deployments[0].Status, a.Deployments[0].Trigger)));
     }
 
     [Fact]
@@ -192,22 +151,6 @@ public sealed class ReloadTests
         Assert.Contains("broken build", Assert.Single(outcome.Failures), StringComparison.Ordinal);
         Assert.Equal(ApplicationStatus.DeployFailed, server.Server.Status.Applications[0].Status);
         await ReplicaOfAsync(server, old, "/");
-    }
-
-    [Fact]
-    public async Task Apply_ApplicationRemovedWithRequestsInside_TheyAreAnswered()
-    {
-        Probe probe = new();
-        await using TestServer server = await TestServer.StartAsync(probe.Register(), Probe.Config(new() { Name = "Probe", MaxOngoingRequests = 1 }));
-        (Task<HttpResponseMessage> running, ProbeCall call, Task<HttpResponseMessage> waiting) = await SheddingTests.FillAsync(server, probe);
-
-        await server.ApplyAsync(new());
-        Assert.Equal(HttpStatusCode.NotFound, (await server.Client.GetAsync("/", TestServer.Deadline)).StatusCode);
-        call.Return("one");
-        (await probe.NextAsync()).Return("two");
-
-        Assert.Equal("one", await (await running).Content.ReadAsStringAsync(TestServer.Deadline));
-        Assert.Equal("two", await (await waiting).Content.ReadAsStringAsync(TestServer.Deadline));
     }
 
     [Fact]

@@ -8,37 +8,6 @@ namespace Serve.Embedded.Tests.Functional;
 
 public abstract class RoutingTests(ServerForm form)
 {
-    [Theory]
-    [InlineData("/", "root")]
-    [InlineData("/anything/else", "root")]
-    [InlineData("/helloworld", "root")]
-    [InlineData("/hello", "hello")]
-    [InlineData("/hello/", "hello")]
-    [InlineData("/hello/a", "hello")]
-    [InlineData("/hello/world", "world")]
-    [InlineData("/hello/world/", "world")]
-    [InlineData("/hello/worlds", "hello")]
-    [InlineData("/hello/world/again", "again")]
-    [InlineData("/hello/world/again/and/again/and/again", "again")]
-    public async Task Get_SeveralPrefixes_GoesToTheLongestThatEndsAtASegment(string path, string application)
-    {
-        await using TestServer server = await TestServer.StartAsync(
-            form, Names(), Apps(("root", "/"), ("hello", "/hello"), ("world", "/hello/world"), ("again", "/hello/world/again")));
-
-        Assert.Equal(application, await server.Client.GetStringAsync(path, TestServer.Deadline));
-    }
-
-    [Fact]
-    public async Task Get_NoApplicationHasThePath_Answers404InRaysWords()
-    {
-        await using TestServer server = await TestServer.StartAsync(form, Names(), Apps(("hello", "/hello")));
-
-        using HttpResponseMessage response = await server.Client.GetAsync("/nothing/here", TestServer.Deadline);
-
-        Assert.Equal(HttpStatusCode.NotFound, response.StatusCode);
-        Assert.Equal("Path '/nothing/here' not found. Ping http://.../-/routes for available routes.", await response.Content.ReadAsStringAsync(TestServer.Deadline));
-    }
-
     [Fact]
     public async Task Get_UnderAPrefix_HandlerSeesThePathBelowIt()
     {
@@ -99,18 +68,6 @@ public abstract class RoutingTests(ServerForm form)
         Assert.Equal("the model is on fire", (await server.LogAsync(EventIds.RequestFailed)).Exception!.Message);
     }
 
-    [Fact]
-    public async Task Get_WithoutAnId_GetsAUuid4()
-    {
-        await using TestServer server = await TestServer.StartAsync(form, Names(), Apps(("root", "/")));
-
-        using HttpResponseMessage response = await server.Client.GetAsync("/", TestServer.Deadline);
-
-        Guid id = Guid.Parse(Assert.Single(response.Headers.GetValues("X-Request-ID")));
-        Assert.Equal(4, id.Version);
-        Assert.InRange(id.Variant, 8, 11);
-    }
-
     [Theory]
     [InlineData("mine", true)]
     [InlineData("", false)]
@@ -124,27 +81,6 @@ public abstract class RoutingTests(ServerForm form)
         using HttpResponseMessage response = await server.Client.SendAsync(request, TestServer.Deadline);
 
         Assert.Equal(echoed, Assert.Single(response.Headers.GetValues("X-Request-ID")) == id);
-    }
-
-    [Fact]
-    public async Task Post_TwentyAtOnceUnderOneIdOverThreeReplicas_EachGetsItsOwnBodyBack()
-    {
-        DeploymentRegistry registry = new DeploymentRegistry().AddBuiltIn();
-        await using TestServer server = await TestServer.StartAsync(form, registry, new()
-        {
-            Applications = [new() { ImportPath = "builtin:echo", Deployments = [new() { Name = "Echo", NumReplicas = 3 }] }],
-        });
-
-        string[] answers = await Task.WhenAll(Enumerable.Range(0, 20).Select(async i =>
-        {
-            using HttpRequestMessage request = new(HttpMethod.Post, "/") { Content = new StringContent($"body {i}") };
-            request.Headers.Add("X-Request-ID", "the same");
-            using HttpResponseMessage response = await server.Client.SendAsync(request, TestServer.Deadline);
-            Assert.Equal("the same", Assert.Single(response.Headers.GetValues("X-Request-ID")));
-            return await response.Content.ReadAsStringAsync(TestServer.Deadline);
-        }));
-
-        Assert.Equal(Enumerable.Range(0, 20).Select(i => $"body {i}"), answers);
     }
 
     [Fact]

@@ -1,58 +1,12 @@
 using System.Net;
 using Serve.Embedded.Config;
 using Serve.Embedded.Deployments;
-using Serve.Embedded.Telemetry;
 using Serve.Embedded.Tests.Fakes;
 
 namespace Serve.Embedded.Tests.Functional;
 
 public abstract class SheddingTests(ServerForm form)
 {
-    [Fact]
-    public async Task Get_QueueIsFull_Refuses503AndTheAdmittedAreAnswered()
-    {
-        Probe probe = new();
-        await using TestServer server = await TestServer.StartAsync(form, probe.Register(), Probe.Config(new() { Name = "Probe", MaxOngoingRequests = 1, MaxQueuedRequests = 1 }));
-        (Task<HttpResponseMessage> running, ProbeCall call, Task<HttpResponseMessage> waiting) = await FillAsync(server, probe);
-
-        for (int i = 0; i < 10; i++)
-        {
-            using HttpResponseMessage refused = await server.Client.GetAsync("/", TestServer.Deadline);
-            Assert.Equal(HttpStatusCode.ServiceUnavailable, refused.StatusCode);
-            string body = await refused.Content.ReadAsStringAsync(TestServer.Deadline);
-            Assert.StartsWith("Request dropped due to backpressure (num_queued_requests=1, max_queued_requests=1).", body, StringComparison.Ordinal);
-            Assert.Contains("Deployment 'Probe' of application 'default'", body, StringComparison.Ordinal);
-            Assert.InRange(int.Parse(Assert.Single(refused.Headers.GetValues("Retry-After")), null), 1, 60);
-            Assert.Equal("text/plain", refused.Content.Headers.ContentType!.MediaType);
-        }
-
-        call.Return("one");
-        (await probe.NextAsync()).Return("two");
-        Assert.Equal("one", await (await running).Content.ReadAsStringAsync(TestServer.Deadline));
-        Assert.Equal("two", await (await waiting).Content.ReadAsStringAsync(TestServer.Deadline));
-        Assert.Equal(10, server.LogsOf(EventIds.RequestRefused).Count());
-        Assert.All(server.LogsOf(EventIds.RequestRefused), r => Assert.StartsWith("Request dropped due to backpressure", r.Message, StringComparison.Ordinal));
-    }
-
-    [Fact]
-    public async Task Get_BackpressureConfigured_AnswersItsStatusAndRetryAfter()
-    {
-        Probe probe = new();
-        await using TestServer server = await TestServer.StartAsync(
-            form, probe.Register(),
-            Probe.Config(new() { Name = "Probe", MaxOngoingRequests = 1, MaxQueuedRequests = 1, Backpressure = new() { StatusCode = 429, RetryAfterS = 7 } }));
-        (Task<HttpResponseMessage> running, ProbeCall call, Task<HttpResponseMessage> waiting) = await FillAsync(server, probe);
-
-        using HttpResponseMessage refused = await server.Client.GetAsync("/", TestServer.Deadline);
-
-        Assert.Equal(HttpStatusCode.TooManyRequests, refused.StatusCode);
-        Assert.Equal("7", Assert.Single(refused.Headers.GetValues("Retry-After")));
-        call.Return("one");
-        (await probe.NextAsync()).Return("two");
-        await running;
-        await waiting;
-    }
-
     [Fact]
     public async Task Post_Refused_ClosesTheConnectionWithTheBodyUnread()
     {

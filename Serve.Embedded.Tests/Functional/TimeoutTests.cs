@@ -1,6 +1,4 @@
 using System.Net;
-using System.Net.Sockets;
-using Microsoft.AspNetCore.Http;
 using Serve.Embedded.Config;
 using Serve.Embedded.Handles;
 using Serve.Embedded.Telemetry;
@@ -41,30 +39,6 @@ public abstract class TimeoutTests(ServerForm form)
         Assert.Equal("in time", await (await next).Content.ReadAsStringAsync(TestServer.Deadline));
     }
 
-    [Fact]
-    public async Task Get_TimesOutInTheQueue_Answers408AndNeverReachesTheReplica()
-    {
-        Probe probe = new();
-        ManualTimeProvider time = new();
-        await using TestServer server = await TestServer.StartAsync(form, probe.Register(), Probe.Config(new() { Name = "Probe", MaxOngoingRequests = 1 }), time);
-        Task<HttpResponseMessage> running = server.Client.GetAsync("/", TestServer.Deadline);
-        ProbeCall call = await probe.NextAsync();
-        using HttpRequestMessage request = new(HttpMethod.Get, "/");
-        request.Headers.Add("x-request-timeout-seconds", "0.1");
-        int armed = time.ArmedTimers;
-        Task<HttpResponseMessage> waiting = server.Client.SendAsync(request, TestServer.Deadline);
-        await time.WhenArmedAsync(armed + 2, TestServer.Deadline);
-
-        time.Advance(TimeSpan.FromSeconds(0.2));
-        using HttpResponseMessage timedOut = await waiting;
-
-        Assert.Equal(HttpStatusCode.RequestTimeout, timedOut.StatusCode);
-        Assert.EndsWith(" timed out after 0.1s.", await timedOut.Content.ReadAsStringAsync(TestServer.Deadline), StringComparison.Ordinal);
-        call.Return("one");
-        Assert.Equal(HttpStatusCode.OK, (await running).StatusCode);
-        Assert.False(probe.TryNext(out _));
-    }
-
     [Theory]
     [InlineData("0")]
     [InlineData("-1")]
@@ -85,28 +59,6 @@ public abstract class TimeoutTests(ServerForm form)
     }
 
     [Fact]
-    public async Task Stream_TimesOutAfterItsFirstChunk_BreaksTheBody()
-    {
-        ManualTimeProvider time = new();
-        TaskCompletionSource sent = new(TaskCreationOptions.RunContinuationsAsynchronously);
-        DeploymentRegistry registry = new DeploymentRegistry().AddApplication("test:probe", app => app.AddHttp("Probe", _ => new Streamer(sent)));
-        await using TestServer server = await TestServer.StartAsync(form, registry, Probe.Config(http: HalfASecond), time);
-        int armed = time.ArmedTimers;
-
-        using HttpResponseMessage response = await server.Client.GetAsync("/", HttpCompletionOption.ResponseHeadersRead, TestServer.Deadline);
-        using Stream body = await response.Content.ReadAsStreamAsync(TestServer.Deadline);
-        byte[] buffer = new byte[100];
-        int first = await body.ReadAsync(buffer, TestServer.Deadline);
-        await sent.Task.WaitAsync(TestServer.Deadline);
-        await time.WhenArmedAsync(armed + 1, TestServer.Deadline);
-        time.Advance(TimeSpan.FromSeconds(0.6));
-
-        Assert.Equal(HttpStatusCode.OK, response.StatusCode);
-        Assert.Equal("first", System.Text.Encoding.ASCII.GetString(buffer, 0, first));
-        await Assert.ThrowsAnyAsync<IOException>(async () => await body.ReadExactlyAsync(buffer, TestServer.Deadline));
-    }
-
-    [Fact]
     public async Task Get_ClientLeavesInExecution_CancelsTheHandlerAndLogs499()
     {
         Probe probe = new();
@@ -122,31 +74,6 @@ public abstract class TimeoutTests(ServerForm form)
         await Assert.ThrowsAnyAsync<OperationCanceledException>(() => running);
         Assert.EndsWith("499", (await server.LogAsync(EventIds.RequestHandled)).Message.Split(' ')[2], StringComparison.Ordinal);
         Assert.Equal(1, Counts(server).Cancelled);
-    }
-
-    [Fact]
-    public async Task Get_ClientLeavesTheQueue_FreesItsPlaceAndNeverRuns()
-    {
-        Probe probe = new();
-        await using TestServer server = await TestServer.StartAsync(form, probe.Register(), Probe.Config(new() { Name = "Probe", MaxOngoingRequests = 1, MaxQueuedRequests = 1 }));
-        Task<HttpResponseMessage> running = server.Client.GetAsync("/first", TestServer.Deadline);
-        ProbeCall call = await probe.NextAsync();
-        using CancellationTokenSource client = new();
-        Task<HttpResponseMessage> leaving = server.Client.GetAsync("/leaves", client.Token);
-        await SheddingTests.WaitingAsync(server, 1);
-
-        await client.CancelAsync();
-        await SheddingTests.WaitingAsync(server, 0);
-        Task<HttpResponseMessage> next = server.Client.GetAsync("/next", TestServer.Deadline);
-        await SheddingTests.WaitingAsync(server, 1);
-        call.Return("first");
-        ProbeCall second = await probe.NextAsync();
-        second.Return("next");
-
-        Assert.Equal("/next", second.Path);
-        Assert.Equal("next", await (await next).Content.ReadAsStringAsync(TestServer.Deadline));
-        await running;
-        await Assert.ThrowsAnyAsync<OperationCanceledException>(() => leaving);
     }
 
     /// <summary>Sends a request and waits until its deadline is set.</summary>
@@ -166,16 +93,6 @@ public abstract class TimeoutTests(ServerForm form)
         {
             TestServer.Deadline.ThrowIfCancellationRequested();
             await Task.Yield();
-        }
-    }
-
-    private sealed class Streamer(TaskCompletionSource sent) : IHttpDeployment
-    {
-        public async ValueTask HandleAsync(HttpContext context, CancellationToken cancellationToken)
-        {
-            await context.Response.WriteAsync("first", cancellationToken);
-            sent.SetResult();
-            await Task.Delay(Timeout.InfiniteTimeSpan, TimeProvider.System, cancellationToken);
         }
     }
 }

@@ -1,6 +1,7 @@
 using Serve.Embedded.Handles;
 using Serve.Embedded.Replicas;
 using Serve.Embedded.Tests.Fakes;
+using Serve.Embedded.Tests.Guards;
 
 namespace Serve.Embedded.Tests.Handles;
 
@@ -12,6 +13,7 @@ public sealed class AdmissionGateTests
     private AdmissionGate Gate => _test.Gate;
 
     [Fact]
+    [ContractRow(1)]
     public void Admit_OneRunsAndOneWaits_TheNextTenAreRefusedAndBothEnd()
     {
         Handle handle = Gate.AddHandle(1);
@@ -33,6 +35,7 @@ public sealed class AdmissionGateTests
     }
 
     [Fact]
+    [ContractRow(7)]
     public void Admit_NoLimitOnTheQueue_AHundredWaitAndAllRun()
     {
         Handle handle = Gate.AddHandle(-1);
@@ -47,6 +50,7 @@ public sealed class AdmissionGateTests
     }
 
     [Fact]
+    [ContractRow(8)]
     public void Admit_QueueIsFull_AfterOneIsRoutedExactlyOneMoreIsLetIn()
     {
         Handle handle = Gate.AddHandle(5);
@@ -72,6 +76,7 @@ public sealed class AdmissionGateTests
     }
 
     [Fact]
+    [ContractRow(9)]
     public void MaxQueued_RaisedAndLowered_EvictsNobodyAndHoldsAtOnce()
     {
         Handle handle = Gate.AddHandle(5);
@@ -102,6 +107,7 @@ public sealed class AdmissionGateTests
     }
 
     [Fact]
+    [ContractRow(13)]
     public void AddReplica_SomebodyWaitedForTheFirst_GoesToIt()
     {
         Handle handle = Gate.AddHandle(10);
@@ -117,6 +123,7 @@ public sealed class AdmissionGateTests
     }
 
     [Fact]
+    [ContractRow(15)]
     public void Release_SomebodyWaits_IsPassedOnWithoutAPoke()
     {
         Handle handle = Gate.AddHandle(10);
@@ -137,6 +144,7 @@ public sealed class AdmissionGateTests
     }
 
     [Fact]
+    [ContractRow(16)]
     public void Release_OneAtATime_GrantsInTheOrderOfArrival()
     {
         Handle handle = Gate.AddHandle(100);
@@ -154,6 +162,7 @@ public sealed class AdmissionGateTests
     }
 
     [Fact]
+    [ContractRow(17)]
     public void TryLeave_WhileItWaits_ThePlaceIsFreeAndTheNextIsServed()
     {
         Handle handle = Gate.AddHandle(2);
@@ -321,6 +330,7 @@ public sealed class AdmissionGateTests
     }
 
     [Fact]
+    [ContractRow(16)]
     public void Readmit_TheQueueIsFull_GoesBeforeAllThatWaitAndIsCountedOnce()
     {
         Handle handle = Gate.AddHandle(1);

@@ -1,4 +1,5 @@
 using Serve.Embedded.Handles;
+using Serve.Embedded.Tests.Guards;
 
 namespace Serve.Embedded.Tests.Handles;
 
@@ -8,6 +9,7 @@ public sealed class DrainRateTests
     private readonly DrainRate _rate = new();
 
     [Fact]
+    [ContractRow(12)]
     public void Sample_First_IsOnlyTheBaseline()
     {
         _rate.Sample(1000, 5);
@@ -18,6 +20,7 @@ public sealed class DrainRateTests
     }
 
     [Fact]
+    [ContractRow(12)]
     public void Sample_TenThenTwenty_IsThirteen()
     {
         Samples(0, 10, 30);
@@ -25,6 +28,7 @@ public sealed class DrainRateTests
     }
 
     [Fact]
+    [ContractRow(12)]
     public void IsWarm_AfterThreeSamples()
     {
         Samples(0, 10, 20);
@@ -34,6 +38,7 @@ public sealed class DrainRateTests
     }
 
     [Fact]
+    [ContractRow(12)]
     public void Sample_IdleSecond_IsSkipped()
     {
         Samples(0, 10, 20);
@@ -47,6 +52,7 @@ public sealed class DrainRateTests
     }
 
     [Fact]
+    [ContractRow(12)]
     public void Sample_SomebodyWaitsAndNobodyLeaves_CountsAsZero()
     {
         Samples(0, 10);

@@ -1,4 +1,5 @@
 using Serve.Embedded.Replicas;
+using Serve.Embedded.Tests.Guards;
 
 namespace Serve.Embedded.Tests.Handles;
 
@@ -194,6 +195,7 @@ public sealed class HandleOptionsTests
     }
 
     [Fact]
+    [ContractRow(50)]
     public async Task Broadcast_EveryReplicaOnce_AlsoThoseThatAreFull()
     {
         TaskCompletionSource<string> ends = new(TaskCreationOptions.RunContinuationsAsynchronously);

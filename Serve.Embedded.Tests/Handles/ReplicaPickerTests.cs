@@ -2,6 +2,7 @@ using Serve.Embedded.Deployments;
 using Serve.Embedded.Handles;
 using Serve.Embedded.Replicas;
 using Serve.Embedded.Tests.Fakes;
+using Serve.Embedded.Tests.Guards;
 
 namespace Serve.Embedded.Tests.Handles;
 
@@ -24,6 +25,7 @@ public sealed class ReplicaPickerTests
     [Theory]
     [InlineData(1, 0, 1)]
     [InlineData(0, 1, 0)]
+    [ContractRow(14)]
     public void Take_TwoReplicas_TheShorterTenTimesOfTen(int first, int second, int shorter)
     {
         for (int i = 0; i < 10; i++)

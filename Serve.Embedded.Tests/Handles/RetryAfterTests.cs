@@ -2,6 +2,7 @@ using Microsoft.Extensions.Logging.Abstractions;
 using Serve.Embedded.Deployments;
 using Serve.Embedded.Handles;
 using Serve.Embedded.Tests.Fakes;
+using Serve.Embedded.Tests.Guards;
 
 namespace Serve.Embedded.Tests.Handles;
 
@@ -29,6 +30,7 @@ public sealed class RetryAfterTests
     [InlineData(5, 0.999, 6)]
     [InlineData(7.5, 0.5, 8)]
     [InlineData(60, 0.0, 48)]
+    [ContractRow(12)]
     public void Jittered_Draw_IsExact(double seconds, double draw, int expected) => Assert.Equal(expected, RetryAfter.Jittered(seconds, draw));
 
     [Theory]
@@ -89,6 +91,7 @@ public sealed class RetryAfterTests
     [InlineData(0.0, 48)]
     [InlineData(0.5, 60)]
     [InlineData(0.999, 60)]
+    [ContractRow(12)]
     public void Seconds_DepthOfAThousandAtOneASecond_IsClampedBeforeAndAfterTheJitter(double draw, int expected)
     {
         Warm(perSecond: 1, depth: 1000);
@@ -97,6 +100,7 @@ public sealed class RetryAfterTests
     }
 
     [Fact]
+    [ContractRow(12)]
     public void Seconds_RateKnown_IsDepthOverRate()
     {
         Warm(perSecond: 5, depth: 100);
@@ -106,6 +110,7 @@ public sealed class RetryAfterTests
 
     /// <summary>A deployment that hangs drains nothing: the rate says never, so the service time is asked.</summary>
     [Fact]
+    [ContractRow(12)]
     public void Seconds_RateIsZero_FallsBackToTheServiceTime()
     {
         AddReplica(1);

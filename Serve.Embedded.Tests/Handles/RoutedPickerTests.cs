@@ -1,6 +1,7 @@
 using Serve.Embedded.Deployments;
 using Serve.Embedded.Handles;
 using Serve.Embedded.Replicas;
+using Serve.Embedded.Tests.Guards;
 
 namespace Serve.Embedded.Tests.Handles;
 
@@ -10,8 +11,9 @@ public sealed class RoutedPickerTests
 
     private static readonly CallOptions ModelM = new() { ModelId = "m" };
 
-    /// <summary>The contract's vector: ten requests with one id go to one replica.</summary>
+    /// <summary>Ten requests with one id go to one replica.</summary>
     [Fact]
+    [ContractRow(43)]
     public async Task Model_TenRequests_GoToTheReplicaThatHasIt()
     {
         Models models = new();
@@ -27,8 +29,9 @@ public sealed class RoutedPickerTests
         Assert.Equal(1, models.Loads);
     }
 
-    /// <summary>The contract's vector: with that replica saturated, another loads it; nobody waits while a permit is free.</summary>
+    /// <summary>With that replica saturated, another loads it; nobody waits while a permit is free.</summary>
     [Fact]
+    [ContractRow(43)]
     public async Task Model_ItsReplicaIsFull_AnotherLoadsItToo()
     {
         Models models = new();

@@ -1,9 +1,10 @@
 using Serve.Embedded.Controller.Scaling;
 using Serve.Embedded.Tests.Fakes;
+using Serve.Embedded.Tests.Guards;
 
 namespace Serve.Embedded.Tests.Controller.Scaling;
 
-/// <summary>Ray Serve's shared flow of scaling up and down (contract, section 12, row 40), with the built-in policy and with a custom one: a decision every 0.1 s on a clock of the test's own.</summary>
+/// <summary>Ray Serve's shared flow of scaling up and down, with the built-in policy and with a custom one: a decision every 0.1 s on a clock of the test's own.</summary>
 public sealed class AutoscalerFlowTests
 {
     private static readonly TimeSpan Tick = TimeSpan.FromSeconds(0.1);
@@ -29,6 +30,7 @@ public sealed class AutoscalerFlowTests
     [Theory]
     [InlineData(false)]
     [InlineData(true)]
+    [ContractRow(40)]
     public void Decide_Overload_ActsOnlyAfterAFullUninterruptedDelay(bool custom)
     {
         Use(custom);
@@ -42,6 +44,7 @@ public sealed class AutoscalerFlowTests
     [InlineData(true, 1.0)]
     [InlineData(false, 0.0)]
     [InlineData(true, 0.0)]
+    [ContractRow(40)]
     public void Decide_OverloadInterruptedHalfWay_BeginsAnew(bool custom, double otherLoad)
     {
         Use(custom);
@@ -56,6 +59,7 @@ public sealed class AutoscalerFlowTests
     [Theory]
     [InlineData(false)]
     [InlineData(true)]
+    [ContractRow(40)]
     public void Decide_Idle_GoesToOneAndThenToZeroEachAfterItsOwnDelay(bool custom)
     {
         Use(custom);
@@ -71,6 +75,7 @@ public sealed class AutoscalerFlowTests
     [Theory]
     [InlineData(false)]
     [InlineData(true)]
+    [ContractRow(40)]
     public void Decide_IdleInterruptedHalfWay_BeginsAnew(bool custom)
     {
         Use(custom);
@@ -86,6 +91,7 @@ public sealed class AutoscalerFlowTests
     [Theory]
     [InlineData(false)]
     [InlineData(true)]
+    [ContractRow(40)]
     public void Decide_LastReplicaIsUsedAgain_ItsDelayBeginsAnew(bool custom)
     {
         Use(custom);
@@ -100,6 +106,7 @@ public sealed class AutoscalerFlowTests
     [Theory]
     [InlineData(false)]
     [InlineData(true)]
+    [ContractRow(40)]
     public void Decide_NoDelayForZeroOfItsOwn_TakesTheOther(bool custom)
     {
         Use(custom);
@@ -112,6 +119,7 @@ public sealed class AutoscalerFlowTests
     [Theory]
     [InlineData(false)]
     [InlineData(true)]
+    [ContractRow(40)]
     public void Decide_UpAfterDown_IsTheWholeFlow(bool custom)
     {
         Use(custom);

@@ -1,6 +1,7 @@
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Testing;
 using Serve.Embedded.Telemetry;
+using Serve.Embedded.Tests.Guards;
 
 namespace Serve.Embedded.Tests.Deployments;
 
@@ -8,8 +9,9 @@ public sealed class BatcherTests
 {
     private static CancellationToken TestEnds => TestContext.Current.CancellationToken;
 
-    /// <summary>The contract's vector: size 10, wait 0.01 s, nine callers.</summary>
+    /// <summary>Size 10, wait 0.01 s, nine callers.</summary>
     [Fact]
+    [ContractRow(41)]
     public async Task HandleAsync_NineOfTen_WaitForTheTimeout()
     {
         using TestBatcher batcher = new();
@@ -24,8 +26,9 @@ public sealed class BatcherTests
         Assert.Equal(Enumerable.Range(0, 9).Select(i => $"<{i}>"), await Task.WhenAll(callers).WaitAsync(TestEnds));
     }
 
-    /// <summary>The contract's vector, with the tenth caller.</summary>
+    /// <summary>The same, with the tenth caller.</summary>
     [Fact]
+    [ContractRow(41)]
     public async Task HandleAsync_TheTenthOfTen_WaitsForNothing()
     {
         using TestBatcher batcher = new();
@@ -103,6 +106,7 @@ public sealed class BatcherTests
     [InlineData(1)]
     [InlineData(3)]
     [InlineData(null)]
+    [ContractRow(42)]
     public async Task HandleAsync_WrongNumberOfAnswers_FailsEveryCallerOfTheBatchOnly(int? answers)
     {
         using TestBatcher batcher = new(new() { MaxBatchSize = 2 });
@@ -120,6 +124,7 @@ public sealed class BatcherTests
     [Theory]
     [InlineData(true)]
     [InlineData(false)]
+    [ContractRow(42)]
     public async Task HandleAsync_HandlerThrows_EveryCallerOfTheBatchOnly(bool atOnce)
     {
         InvalidDataException error = new("bad");
@@ -139,6 +144,7 @@ public sealed class BatcherTests
     }
 
     [Fact]
+    [ContractRow(42)]
     public async Task HandleAsync_CancelledWhileItWaits_IsInNoBatch()
     {
         using TestBatcher batcher = new();
@@ -324,6 +330,7 @@ public sealed class BatcherTests
     }
 
     [Fact]
+    [ContractRow(41)]
     public void Control_ValuesThatCannotBe_AreRefused()
     {
         using TestBatcher batcher = new();

@@ -1,3 +1,5 @@
+using Serve.Embedded.Tests.Guards;
+
 namespace Serve.Embedded.Tests.Functional.Binary;
 
 public sealed class BinaryBootTests
@@ -21,6 +23,7 @@ public sealed class BinaryBootTests
     }
 
     [Fact]
+    [ContractRow(45)]
     public async Task Run_AfterAKill_ResumesTheLastGoodGenerationOrServesTheFile()
     {
         using OperatorSite site = new(Toml.Slow(message: "File!"));

@@ -1,4 +1,5 @@
 using System.Text.Json;
+using Serve.Embedded.Tests.Guards;
 
 namespace Serve.Embedded.Tests.Functional.Binary;
 
@@ -161,6 +162,7 @@ public sealed class BinaryDeployTests
     }
 
     [Fact]
+    [ContractRow(49)]
     public async Task Shutdown_RunningServer_EndsIt()
     {
         using OperatorSite site = new(Toml.Slow());

@@ -1,6 +1,7 @@
 using System.Collections.Concurrent;
 using System.Net;
 using System.Text.Json;
+using Serve.Embedded.Tests.Guards;
 
 namespace Serve.Embedded.Tests.Functional.Binary;
 
@@ -93,8 +94,9 @@ public sealed class BinaryRolloutTests
         Assert.Equal(["OK v1"], (await load.StopAsync()).Keys);
     }
 
-    /// <summary>Row 35 of the contract: what the file no longer says, the code says.</summary>
+    /// <summary>What the file no longer says, the code says.</summary>
     [Fact]
+    [ContractRow(35)]
     public async Task Deploy_AnOverrideIsTakenOut_TheCodesOwnValueComesBackAndTheReplicaStays()
     {
         using OperatorSite site = new(Toml.Slow(ongoing: 7, queued: 9));

@@ -1,5 +1,6 @@
 using System.Net;
 using System.Net.Sockets;
+using Serve.Embedded.Tests.Guards;
 
 namespace Serve.Embedded.Tests.Functional.Binary;
 
@@ -31,6 +32,7 @@ public sealed class BinaryShutdownTests
 
     /// <summary>Twelve requests are in the server, two of them running and ten waiting, when the signal comes.</summary>
     [Fact]
+    [ContractRow(46)]
     public async Task Terminate_RequestsRunAndWait_AreAnsweredAndTheExitCodeIsZero()
     {
         await using ServeProcess server = await ServeProcess.StartAsync(Toml.Slow(delay: 0.3, queued: 20));

@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using System.Globalization;
 using System.Net;
+using Serve.Embedded.Tests.Guards;
 
 namespace Serve.Embedded.Tests.Functional.Binary;
 
@@ -8,6 +9,7 @@ namespace Serve.Embedded.Tests.Functional.Binary;
 public sealed class BinaryWorkerTests
 {
     [Fact]
+    [ContractRow(11, 26)]
     public async Task Worker_KilledAgainAndAgainUnderLoad_FailsNoIdempotentRequest()
     {
         using OperatorSite site = await WorkerSite.CreateAsync();
@@ -59,6 +61,7 @@ public sealed class BinaryWorkerTests
     }
 
     [Fact]
+    [ContractRow(26)]
     public async Task Worker_Hangs_IsReplacedByItsHealthCheck()
     {
         using OperatorSite site = await WorkerSite.CreateAsync("health_check_period_s = 0.1\nhealth_check_timeout_s = 0.3\ngraceful_shutdown_timeout_s = 1.0");

@@ -1,6 +1,7 @@
 using System.Net.Sockets;
 using Serve.Embedded.Replicas.Workers;
 using Serve.Embedded.Tests.Functional;
+using Serve.Embedded.Tests.Guards;
 
 namespace Serve.Embedded.Tests.Replicas.Workers.Road;
 
@@ -180,6 +181,7 @@ public sealed class ReuseTests
     }
 
     [Fact]
+    [ContractRow(11)]
     public async Task Send_NobodyListens_SentNothingAndCanBeRepeated()
     {
         await using RoadHost host = await RoadHost.StartAsync(new UnixDomainSocketEndPoint(Path.Combine(Path.GetTempPath(), Path.GetRandomFileName())));
