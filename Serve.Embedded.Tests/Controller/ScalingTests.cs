@@ -155,6 +155,44 @@ public sealed class ScalingTests
         Assert.Equal(ApplicationStatus.Running, harness.Application().Status);
     }
 
+    /// <summary>The box is exceeded by one replica, and not by one for each rollout; the log says who has to stop old ones first.</summary>
+    [Theory]
+    [InlineData(4)]
+    [InlineData(5)]
+    [InlineData(6)]
+    public void Box_SeveralRolloutsAtOnce_ExceedItByOneAltogether(int cpus)
+    {
+        DeploymentGoal two = Front(2) with { NumCpus = 1, RollingUpdatePercentage = 1 };
+        ControllerHarness harness = new();
+        _ = harness.Apply(new ApplyRequest([App("a", "test:v1", two, Back()), App("b", "test:v1", two, Back())], Box: new() { Cpus = cpus, MemoryMb = 1_000_000 }));
+        harness.Run(TimeSpan.FromMilliseconds(200));
+        int most = 0;
+
+        _ = harness.Apply(App("a", "test:v2", two, Back()), App("b", "test:v2", two, Back()));
+        harness.Run(eachStep: () => most = Math.Max(most, Taking(harness, "a") + Taking(harness, "b")));
+
+        Assert.Equal(cpus + 1, most);
+        Assert.Equal((2, 2), (harness.Running("Front", "test:v2", "a"), harness.Running("Front", "test:v2", "b")));
+        Assert.Equal(cpus == 4 ? 1 : 0, harness.Logs.GetSnapshot().Count(r => r.Id.Id == EventIds.RolloutReplaces));
+    }
+
+    /// <summary>Who is first among the applications is not first among rollouts.</summary>
+    [Fact]
+    public void Box_ARolloutComesToAnother_TheOneUnderWayKeepsWhatItHas()
+    {
+        DeploymentGoal two = Front(2) with { NumCpus = 1 };
+        ControllerHarness harness = new();
+        _ = harness.Apply(new ApplyRequest([App("a", "test:v1", two, Back()), App("b", "test:v1", two, Back())], Box: new() { Cpus = 4, MemoryMb = 1_000_000 }));
+        harness.Run(TimeSpan.FromMilliseconds(200));
+
+        _ = harness.Apply(App("a", "test:v1", two, Back()), App("b", "test:v2", two, Back()));
+        Assert.Equal((2, 3), (Taking(harness, "a"), Taking(harness, "b")));
+        _ = harness.Apply(App("a", "test:v2", two, Back()), App("b", "test:v2", two, Back()));
+
+        harness.Run(eachStep: () => Assert.InRange(Taking(harness, "a") + Taking(harness, "b"), 2, 5));
+        Assert.Equal((2, 2), (harness.Running("Front", "test:v2", "a"), harness.Running("Front", "test:v2", "b")));
+    }
+
     [Fact]
     public void Box_IsExceededAlready_TheRolloutReplacesAndTheLogSaysWhy()
     {
@@ -228,6 +266,9 @@ public sealed class ScalingTests
         harness.Run(TimeSpan.FromMilliseconds(200));
         return harness;
     }
+
+    /// <summary>Replicas of the front that are not on their way out.</summary>
+    private static int Taking(ControllerHarness harness, string application) => harness.Deployment("Front", application).Replicas.Count(r => r.State != ReplicaState.Draining);
 
     private static List<Admission> Arrive(ControllerHarness harness, int count)
     {

@@ -1,5 +1,4 @@
 using System.Net;
-using Microsoft.AspNetCore.Http;
 using Serve.Embedded.Config;
 using Serve.Embedded.Controller;
 using Serve.Embedded.Deployments;

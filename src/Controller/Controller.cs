@@ -155,7 +155,14 @@ internal sealed class Controller
             case ControllerMessage.Tick:
                 break;
             default:
-                _applications.MarkDirty(_reconciler.Take(message));
+                DeploymentState about = _reconciler.Take(message);
+                _applications.MarkDirty(about);
+                if (message is ControllerMessage.WornOut or ControllerMessage.ReconfigureFailed)
+                {
+                    // One that must go is replaced as in a rollout, which shares the box with others.
+                    _scaling.ShareAgain();
+                }
+
                 break;
         }
     }

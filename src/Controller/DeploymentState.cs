@@ -66,6 +66,9 @@ internal sealed class DeploymentState
     /// <summary>How far a rollout may exceed the box.</summary>
     public RolloutRoom Room { get; set; } = new(int.MaxValue, null);
 
+    /// <summary>Replicas that a rollout under way may have beyond its target; 0 = there is none, or it stops old ones first.</summary>
+    public int Surge => HasOldServing && !Replaces ? FirstWave : 0;
+
     /// <summary>The trouble with its policy that the log says already.</summary>
     public string? ToldTrouble { get; set; }
 
@@ -98,6 +101,9 @@ internal sealed class DeploymentState
     /// <summary>Why the wanted code cannot be started as far as is known; each start finds out anew.</summary>
     private string? BuildError => Goal.Worker?.BuildError;
 
+    /// <summary>New replicas beside the old ones, as many as a rollout may begin with.</summary>
+    private int FirstWave => Math.Min(NumReplicas, Math.Min(Planner.Wave(Goal.RollingUpdatePercentage, NumReplicas), Room.MostSurge));
+
     private int MostFailures => Math.Min(Goal.MaxConstructorRetryCount, StartsPerReplica * Math.Max(1, NumReplicas));
 
     /// <summary>
@@ -125,9 +131,7 @@ internal sealed class DeploymentState
 
     /// <summary>The first replicas of the wanted code are up, as many as a rollout may have beside the old: it can be trusted with requests.</summary>
     public bool FirstWaveIsUp =>
-        Replaces ||
-        _replicas.Count(r => IsCurrent(r) && (r.IsReady || r.Replica.State.TakesRequests())) >=
-            Math.Min(NumReplicas, Math.Min(Planner.Wave(Goal.RollingUpdatePercentage, NumReplicas), Room.MostSurge));
+        Replaces || _replicas.Count(r => IsCurrent(r) && (r.IsReady || r.Replica.State.TakesRequests())) >= FirstWave;
 
     /// <summary>Everything is as the goal wants it and nothing is on its way.</summary>
     public bool IsAtGoal =>

@@ -98,9 +98,9 @@ internal sealed class ScalingRound(DeploymentRegistry registry, ServeEnvironment
         IReadOnlyList<BoxShare> shares = BoxShares.Share(budget, claims);
         BoxUse taken = claims.Select((c, i) => c.Replica * shares[i].Replicas).Aggregate(default(BoxUse), (sum, use) => sum + use);
         List<DeploymentState> changed = [];
+        ShareRoom(budget, taken, deployments, claims);
         for (int i = 0; i < claims.Count; i++)
         {
-            deployments[i].Room = RolloutRoom.Of(budget, taken, claims[i].Replica);
             if (deployments[i].ScaleTo(shares[i].Replicas, shares[i].HeldBack))
             {
                 changed.Add(deployments[i]);
@@ -112,6 +112,16 @@ internal sealed class ScalingRound(DeploymentRegistry registry, ServeEnvironment
         }
 
         return changed;
+    }
+
+    /// <summary>Rollouts share what is free, and the one replica by which the box may be exceeded: those under way keep what they have, others get what is left.</summary>
+    private static void ShareRoom(BoxBudget budget, BoxUse taken, IReadOnlyList<DeploymentState> deployments, List<BoxClaim> claims)
+    {
+        foreach (int i in Enumerable.Range(0, claims.Count).OrderByDescending(i => deployments[i].Surge > 0).ThenByDescending(i => deployments[i].HasOldServing))
+        {
+            deployments[i].Room = RolloutRoom.Of(budget, taken, claims[i].Replica);
+            taken += claims[i].Replica * deployments[i].Surge;
+        }
     }
 
     private static BoxClaim Claim(DeploymentState deployment, BoxBudget budget)
