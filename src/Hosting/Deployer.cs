@@ -210,17 +210,20 @@ internal sealed class Deployer(Server server, ConfigSource source, GenerationSto
         }
     }
 
-    /// <summary>Goes to the last good generation, if there is one that is still valid, because the file cannot be served.</summary>
-    public async Task FallBackAsync(string why)
+    /// <summary>Goes to the last good generation, if there is one that is still valid, because the file is valid and did not come up.</summary>
+    public async Task FallBackAsync(IReadOnlyList<string> failures)
     {
+        string failed = string.Join(" ", failures);
+        string why = $"{source.Path} is valid but did not come up. {failed}";
         // The one that has just failed may have been good once: it is not what to go back to.
-        Generation? good = store.Current is { } current ? store.GoodBefore(current.Number) : null;
-        if (good is null || good.Read(source.Catalog) is not { IsValid: true } read)
+        if (store.Current is not { } current || store.GoodBefore(current.Number) is not { } good || good.Read(source.Catalog) is not { IsValid: true } read)
         {
             Log.NoFallback(logger, why);
             return;
         }
 
+        // What takes its place would supersede it, if it were still open how it went.
+        store.MarkFailed(current.Number, failed);
         (_, ApplyRequest request) = await DeployAsync(read.Config, GenerationSource.File, restoredFrom: good.Number);
         NoteFallback(why);
         await request.Settled;

@@ -152,7 +152,7 @@ internal sealed class ServeRun
         }
         else if (_boot.Fallback && outcome.Failures.Count > 0)
         {
-            await _deployer!.FallBackAsync($"{_source.Path} is valid but did not come up. {string.Join(" ", outcome.Failures)}");
+            await _deployer!.FallBackAsync(outcome.Failures);
         }
     }
 

@@ -86,6 +86,42 @@ public sealed class BinaryBootTests
         Assert.Contains("config.toml:", status.Out, StringComparison.Ordinal);
     }
 
+    [Theory]
+    [InlineData("fail_start = true", "fails to start")]
+    [InlineData("fail_health_after_s = 0.0", "is not well")]
+    public async Task Run_FallbackWithAFileThatNeverBecomesHealthy_ServesTheLastGoodGenerationLoudly(string fault, string why)
+    {
+        static string Faulty(string args) => $$"""
+            [[applications]]
+            name = "faulty"
+            import_path = "builtin:faulty"
+            args = { {{args}} }
+
+              [[applications.deployments]]
+              name = "Faulty"
+              max_constructor_retry_count = 2
+
+            """;
+        using OperatorSite site = new(Faulty("version = \"v1\""));
+        await using (ServeProcess server = await site.StartAsync())
+        {
+            server.Signal(ServeBinary.Terminate);
+            Assert.Equal(0, await server.ExitAsync());
+        }
+
+        site.Write(Faulty($"version = \"v2\", {fault}"));
+        await using ServeProcess back = await site.StartAsync("--fallback");
+        Finished status = await site.RunAsync(back, "status");
+        Finished history = await site.RunAsync(back, "history");
+
+        Assert.Equal("v1", await back.Client.GetStringAsync("/", back.Deadline));
+        Assert.Contains(back.Lines, l => l.StartsWith("CRITICAL ", StringComparison.Ordinal) && l.Contains("Falls back to generation 1", StringComparison.Ordinal) && l.Contains(why, StringComparison.Ordinal));
+        Assert.StartsWith("The server fell back to generation 1: ", status.Out, StringComparison.Ordinal);
+        Assert.Contains("is valid but did not come up", status.Out, StringComparison.Ordinal);
+        Assert.Contains(why, status.Out, StringComparison.Ordinal);
+        Assert.Contains(history.Out.Split('\n'), l => l.StartsWith("2 ", StringComparison.Ordinal) && l.Contains(" failed ", StringComparison.Ordinal));
+    }
+
     [Fact]
     public async Task Run_BrokenFileAndNothingToFallBackTo_DoesNotStart()
     {
