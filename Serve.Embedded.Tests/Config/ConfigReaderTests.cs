@@ -338,10 +338,22 @@ public sealed class ConfigReaderTests
 
         Assert.Equal(
             """
-            body:1:1: no applications; the smallest file that serves is: [[applications]] import_path = "builtin:echo"; applications = [] starts with none
-            body:2:29: port must be an integer from 0 to 65535 (0 = any free port), not -1
-            body:3:3: unknown key applicatoins in the file's top level; did you mean 'applications'?
+            body:1:1: $: no applications; the smallest file that serves is: [[applications]] import_path = "builtin:echo"; applications = [] starts with none
+            body:2:29: $.http_options.port: port must be an integer from 0 to 65535 (0 = any free port), not -1
+            body:3:3: $.applicatoins: unknown key applicatoins in the file's top level; did you mean 'applications'?
             """, TestCatalog.Lines(result));
+    }
+
+    [Fact]
+    public void ReadJson_BadInputDeepInside_TellsItsPath()
+    {
+        ConfigResult result = ConfigReader.ReadJson(
+            """{"applications":[{"import_path":"builtin:slow"},{"name":"b","route_prefix":"/b","import_path":"builtin:slow","deployments":[{"name":"SlowDeployment","num_replicas":-1,"odd key":1}]}]}"""u8,
+            "body", TestCatalog.Builtin);
+
+        Assert.Equal(
+            ["$.applications[1].deployments[0].num_replicas", "$.applications[1].deployments[0][\"odd key\"]"],
+            result.Errors.Select(e => e.Path));
     }
 
     private static IEnumerable<ConfigKey> Leaves(IEnumerable<ConfigKey> keys) =>

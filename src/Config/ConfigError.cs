@@ -3,8 +3,11 @@ namespace Serve.Embedded.Config;
 /// <summary>One thing that is wrong with what an operator wrote, or that is not as it seems. Line and column start at 1; 0 = the whole source.</summary>
 internal sealed record ConfigError(string Source, int Line, int Column, string Message)
 {
+    /// <summary>Where in a JSON document it is, such as <c>$.applications[0].name</c>; <see langword="null"/> = the place says enough.</summary>
+    public string? Path { get; init; }
+
     /// <summary><c>config.toml:12:3: message</c>, the form that editors and terminals turn into a link.</summary>
-    public override string ToString() => Line > 0 ? $"{Source}:{Line}:{Column}: {Message}" : $"{Source}: {Message}";
+    public override string ToString() => Line > 0 ? $"{Source}:{Line}:{Column}: {(Path is null ? "" : $"{Path}: ")}{Message}" : $"{Source}: {Message}";
 }
 
 /// <summary>Gathers every error and warning of one source, so that an operator mends a file in one go; bounded, whatever the file is.</summary>
@@ -23,6 +26,9 @@ internal sealed class ConfigErrors(string source)
 
     /// <summary>Errors; warnings stop nobody.</summary>
     public int Count { get; private set; }
+
+    /// <summary>What is at a place, for errors to name; <see langword="null"/> = the place says enough.</summary>
+    public Lazy<IReadOnlyDictionary<TextPlace, string>>? Paths { get; set; }
 
     private int WarningCount { get; set; }
 
@@ -56,7 +62,7 @@ internal sealed class ConfigErrors(string source)
         List<ConfigError> list = kept
             .OrderBy(error => error.Place)
             .Take(MaxShown)
-            .Select(error => new ConfigError(source, error.Place.Line, error.Place.Column, error.Message))
+            .Select(error => new ConfigError(source, error.Place.Line, error.Place.Column, error.Message) { Path = Paths?.Value.GetValueOrDefault(error.Place) })
             .ToList();
         if (count > list.Count)
         {

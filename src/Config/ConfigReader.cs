@@ -39,9 +39,14 @@ internal static class ConfigReader
     public static ConfigResult ReadJson(ReadOnlySpan<byte> utf8, string sourceName, ConfigCatalog catalog, ServeConfig? basis = null)
     {
         ConfigErrors errors = new(sourceName);
-        return Text(utf8, errors) is string text
-            ? Judge(WithoutRayKeys(JsonConfigReader.Read(text, errors), errors), catalog, errors, basis)
-            : ConfigResult.Invalid(errors);
+        if (Text(utf8, errors) is not string text || JsonConfigReader.Read(text, errors) is not { } root)
+        {
+            return ConfigResult.Invalid(errors);
+        }
+
+        // Read anew, and only where there are errors: what is judged is not what was written any more.
+        errors.Paths = new(() => JsonPaths.Of(JsonConfigReader.Read(text, new(sourceName))!));
+        return Judge(WithoutRayKeys(root, errors), catalog, errors, basis);
     }
 
     /// <summary>The text of what was sent, or <see langword="null"/> and an error.</summary>
@@ -56,9 +61,9 @@ internal static class ConfigReader
         return null;
     }
 
-    private static ConfigNode? WithoutRayKeys(ConfigNode? root, ConfigErrors errors)
+    private static ConfigNode WithoutRayKeys(ConfigNode root, ConfigErrors errors)
     {
-        if (root is { Kind: ConfigNodeKind.Table })
+        if (root.Kind == ConfigNodeKind.Table)
         {
             new RayKeys(errors).TakeOut(root);
         }
