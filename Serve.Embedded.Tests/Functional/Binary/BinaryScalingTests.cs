@@ -42,6 +42,67 @@ public sealed class BinaryScalingTests
         Assert.Equal("Hello!", await server.Client.GetStringAsync("/", server.Deadline));
     }
 
+    /// <summary>Nobody waits here: without those who are refused the load would be what one replica can bear.</summary>
+    [Fact]
+    public async Task Autoscaling_NoQueue_RefusedDemandCountsAsLoad()
+    {
+        using OperatorSite site = new(Autoscaled
+            .Replace("MIN", "1", StringComparison.Ordinal)
+            .Replace("max_ongoing_requests = 2", "max_ongoing_requests = 1", StringComparison.Ordinal)
+            .Replace("max_queued_requests = 1000", "max_queued_requests = 0", StringComparison.Ordinal));
+        await using ServeProcess server = await site.StartAsync();
+        await using StatusWatch status = new(site, server);
+        await status.LineAsync(" 1/1 ");
+
+        using CancellationTokenSource enough = new();
+        Task<HashSet<HttpStatusCode>>[] load = [.. Enumerable.Range(0, 8).Select(_ => OverloadAsync(server, enough.Token))];
+        await status.LineAsync(" 3/3 ");
+        await enough.CancelAsync();
+
+        Assert.Equal([HttpStatusCode.OK, HttpStatusCode.ServiceUnavailable], (await Task.WhenAll(load)).SelectMany(codes => codes).Distinct().Order());
+    }
+
+    /// <summary>Eight callers want eight replicas of one CPU each, <c>"auto"</c> would go to a hundred, and the box has two.</summary>
+    [Fact]
+    public async Task Autoscaling_Auto_GoesToWhatTheBoxHoldsAndNoFurther()
+    {
+        using OperatorSite site = new("""
+            [box]
+            cpus = 2.0
+
+            [[applications]]
+            name = "slow"
+            import_path = "builtin:slow"
+
+              [[applications.deployments]]
+              name = "SlowDeployment"
+              num_replicas = "auto"
+              num_cpus = 1.0
+              max_queued_requests = 1000
+              user_config = { message = "Hello!", delay_s = 0.05 }
+              autoscaling_config = { target_ongoing_requests = 1.0, look_back_period_s = 0.3, upscale_delay_s = 0.0 }
+
+            """);
+        await using ServeProcess server = await site.StartAsync();
+        await using StatusWatch status = new(site, server);
+        await status.LineAsync(" 1/1 ");
+
+        using CancellationTokenSource enough = new();
+        Task[] load = [.. Enumerable.Range(0, 8).Select(_ => LoadAsync(server, enough.Token))];
+        string top = await status.LineAsync(" 2/2 ");
+        for (int i = 0; i < 20; i++)
+        {
+            await server.Client.GetStringAsync("/", server.Deadline);
+        }
+
+        Finished after = await site.RunAsync(server, "status");
+        await enough.CancelAsync();
+        await Task.WhenAll(load);
+
+        Assert.All([top, after.Out], shown => Assert.DoesNotContain("Held back", shown, StringComparison.Ordinal));
+        Assert.Contains(" 2/2 ", after.Out, StringComparison.Ordinal);
+    }
+
     [Fact]
     public async Task ScaleRoute_FixedNumber_ScalesAndIsAGeneration()
     {
@@ -132,6 +193,19 @@ public sealed class BinaryScalingTests
         }
 
         return answered;
+    }
+
+    private static async Task<HashSet<HttpStatusCode>> OverloadAsync(ServeProcess server, CancellationToken enough)
+    {
+        using HttpClient client = server.NewClient();
+        HashSet<HttpStatusCode> codes = [];
+        while (!enough.IsCancellationRequested)
+        {
+            using HttpResponseMessage response = await client.GetAsync("/", server.Deadline);
+            codes.Add(response.StatusCode);
+        }
+
+        return codes;
     }
 
     private static async Task<(HttpStatusCode Code, string Said)> ScaleAsync(ServeProcess server, string deployment, string body)

@@ -101,7 +101,7 @@ internal sealed class ConformanceSite : IAsyncDisposable
     /// <summary>What the server says of an application.</summary>
     public async Task<JsonElement> StatusAsync(string application = "app")
     {
-        using JsonDocument status = JsonDocument.Parse(await _admin.GetStringAsync("api/serve/applications/", Deadline));
+        using JsonDocument status = JsonDocument.Parse(await _admin.GetStringAsync("api/serve/applications/?view=full", Deadline));
         return status.RootElement.GetProperty("applications").GetProperty(application).Clone();
     }
 

@@ -44,6 +44,39 @@ public abstract class DeployConformance(SiteForm form) : ConformanceSuite(form)
         Assert.All(await load, answer => Assert.DoesNotMatch("^(?!OK )|v3", answer));
     }
 
+    /// <summary>Ten of the old and two that start; then as many old ones go as new ones serve, and never fewer than ten do.</summary>
+    [Fact]
+    public async Task Deploy_TenReplicasStartFirst_TwoNewOnesAtATimeBesideTheOld()
+    {
+        await using ConformanceSite site = await StartAsync(Ten("v1", "start_first"));
+        Wave wave = await BeginAsync(site, Ten("v2", "start_first"));
+
+        for (int fresh = 0; fresh <= 8; fresh += 2)
+        {
+            IReadOnlyList<string> starting = await wave.ReachesAsync(old: 10 - fresh, fresh, starting: 2, atLeast: 10);
+            await Task.WhenAll(starting.Select(site.ReleaseAsync));
+        }
+
+        await wave.ReachesAsync(old: 0, fresh: 10, starting: 0, atLeast: 10);
+    }
+
+    /// <summary>Ray Serve's own arithmetic: two old ones go while two new ones start, and then one for one.</summary>
+    [Fact]
+    [ContractRow(27)]
+    public async Task Deploy_TenReplicasReplaced_TwoOldOnesGoWhileTwoNewOnesStart()
+    {
+        await using ConformanceSite site = await StartAsync(Ten("v1", "replace"));
+        Wave wave = await BeginAsync(site, Ten("v2", "replace"));
+
+        for (int fresh = 0; fresh < 10; fresh++)
+        {
+            IReadOnlyList<string> starting = await wave.ReachesAsync(old: Math.Max(0, 8 - fresh), fresh, starting: Math.Min(2, 10 - fresh), atLeast: 8);
+            await site.ReleaseAsync(starting[0]);
+        }
+
+        await wave.ReachesAsync(old: 0, fresh: 10, starting: 0, atLeast: 8);
+    }
+
     [Fact]
     [ContractRow(36)]
     public async Task Deploy_PrefixMoves_TheSameReplicaServesTheNewPathAndTheOldIsGone()
@@ -103,6 +136,20 @@ public abstract class DeployConformance(SiteForm form) : ConformanceSuite(form)
         "args":{"version":"{{version}}"{{(bad ? ",\"bad\":true" : "")}}}
         """);
 
+    private static string Ten(string version, string rolling) => App(
+        "versions",
+        Of("Child", $"\"num_replicas\":10,\"rolling_update_percentage\":0.2,\"rolling_update\":\"{rolling}\""),
+        more: $$"""
+        "args":{"version":"{{version}}"{{(version == "v1" ? "" : ",\"slow\":true")}}}
+        """);
+
+    private static async Task<Wave> BeginAsync(ConformanceSite site, string application)
+    {
+        Wave wave = new(site, [.. (await Wave.ReplicasAsync(site)).Select(r => r.Id)]);
+        await site.SendAsync(application);
+        return wave;
+    }
+
     /// <summary>One request after the other. Returns what they were answered.</summary>
     private static async Task<HashSet<string>> LoadAsync(ConformanceSite site, CancellationToken enough)
     {
@@ -114,6 +161,38 @@ public abstract class DeployConformance(SiteForm form) : ConformanceSuite(form)
         }
 
         return answers;
+    }
+}
+
+/// <summary>How far a rollout is, by the replicas that the server shows.</summary>
+/// <param name="site">Where.</param>
+/// <param name="before">The replicas that there were.</param>
+internal sealed class Wave(ConformanceSite site, HashSet<string> before)
+{
+    public static async Task<IReadOnlyList<(string Id, string State)>> ReplicasAsync(ConformanceSite site) =>
+    [
+        .. (await site.StatusAsync()).GetProperty("deployments").GetProperty("Child").GetProperty("replicas").EnumerateArray()
+            .Select(r => (r.GetProperty("replica_id").GetString()!, r.GetProperty("state").GetString()!)),
+    ];
+
+    /// <summary>Until so many old and new ones serve and so many start; never do fewer than <paramref name="atLeast"/> serve meanwhile.</summary>
+    /// <returns>Those that start.</returns>
+    public async Task<IReadOnlyList<string>> ReachesAsync(int old, int fresh, int starting, int atLeast)
+    {
+        while (true)
+        {
+            IReadOnlyList<(string Id, string State)> replicas = await ReplicasAsync(site);
+            string[] serving = [.. replicas.Where(r => r.State == "RUNNING").Select(r => r.Id)];
+            string[] begun = [.. replicas.Where(r => r.State == "STARTING").Select(r => r.Id)];
+            int kept = serving.Count(before.Contains);
+            Assert.True(serving.Length >= atLeast && begun.Length <= 2, $"{kept} old and {serving.Length - kept} new ones serve, and {begun.Length} start.");
+            if ((kept, serving.Length - kept, begun.Length) == (old, fresh, starting))
+            {
+                return begun;
+            }
+
+            await Task.Yield();
+        }
     }
 }
 

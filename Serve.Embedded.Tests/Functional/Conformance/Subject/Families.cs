@@ -75,17 +75,22 @@ internal sealed class ChildBatch : IBatchDeployment<string, string>
         new([.. batch.Select(name => $"{name} of {batch.Count}")]);
 }
 
-/// <summary>A version, as the application's <c>args</c> say; with <c>bad</c> it does not start.</summary>
+/// <summary>A version, as the application's <c>args</c> say; with <c>bad</c> it does not start, with <c>slow</c> each replica starts when its id is released.</summary>
 internal sealed class Versioned : IDeployment<string, string>
 {
     private readonly string _version;
 
-    public Versioned(DeploymentContext context)
+    public Versioned(Board board, DeploymentContext context)
     {
         _version = context.Args!.Value.GetProperty("version").GetString()!;
         if (context.Args.Value.TryGetProperty("bad", out _))
         {
             throw new InvalidOperationException($"{_version} was told not to start.");
+        }
+
+        if (context.Args.Value.TryGetProperty("slow", out _))
+        {
+            board.ReleasedAsync(context.ReplicaId, CancellationToken.None).GetAwaiter().GetResult();
         }
     }
 

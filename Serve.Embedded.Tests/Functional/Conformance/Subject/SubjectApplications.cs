@@ -32,7 +32,7 @@ internal static class SubjectApplications
             .AddApplication("subject:models", app => app.Add<HttpRequest, string>("Models", c => new Models(board, work, c)))
             .AddApplication("subject:versions", app => app
                 .Add<HttpRequest, string>("Parent", c => new VersionedParent(ChildOf(c), c), Open)
-                .Add<string, string>("Child", c => new Versioned(c), Open));
+                .Add<string, string>("Child", c => new Versioned(board, c), Open));
     }
 
     private static void AddChild(ApplicationBuilder app, Work work) => app.Add<string, string>("Child", _ => new Child(work));
