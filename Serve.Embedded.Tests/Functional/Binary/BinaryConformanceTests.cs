@@ -16,4 +16,6 @@ public sealed class BinaryBatchingConformance() : BatchingConformance(SiteForm.B
 
 public sealed class BinaryModelsConformance() : ModelsConformance(SiteForm.Binary);
 
+public sealed class BinaryLifeConformance() : LifeConformance(SiteForm.Binary);
+
 public sealed class BinaryDeployConformance() : DeployConformance(SiteForm.Binary);

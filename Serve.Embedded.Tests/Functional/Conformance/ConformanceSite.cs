@@ -105,6 +105,13 @@ internal sealed class ConformanceSite : IAsyncDisposable
         return status.RootElement.GetProperty("applications").GetProperty(application).Clone();
     }
 
+    /// <summary>The replicas of a deployment of <c>app</c>, in the order in which they were made.</summary>
+    public async Task<IReadOnlyList<(string Id, string State)>> ReplicasAsync(string deployment) =>
+    [
+        .. (await StatusAsync()).GetProperty("deployments").GetProperty(deployment).GetProperty("replicas").EnumerateArray()
+            .Select(r => (r.GetProperty("replica_id").GetString()!, r.GetProperty("state").GetString()!)),
+    ];
+
     /// <summary>What comes back for a request, its body read; <paramref name="client"/> is how its client leaves.</summary>
     public async Task<Answer> AskAsync(string path, CancellationTokenSource? client = null, params (string Name, string Value)[] headers)
     {

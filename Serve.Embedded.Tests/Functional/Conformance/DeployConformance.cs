@@ -145,7 +145,7 @@ public abstract class DeployConformance(SiteForm form) : ConformanceSuite(form)
 
     private static async Task<Wave> BeginAsync(ConformanceSite site, string application)
     {
-        Wave wave = new(site, [.. (await Wave.ReplicasAsync(site)).Select(r => r.Id)]);
+        Wave wave = new(site, [.. (await site.ReplicasAsync("Child")).Select(r => r.Id)]);
         await site.SendAsync(application);
         return wave;
     }
@@ -169,19 +169,13 @@ public abstract class DeployConformance(SiteForm form) : ConformanceSuite(form)
 /// <param name="before">The replicas that there were.</param>
 internal sealed class Wave(ConformanceSite site, HashSet<string> before)
 {
-    public static async Task<IReadOnlyList<(string Id, string State)>> ReplicasAsync(ConformanceSite site) =>
-    [
-        .. (await site.StatusAsync()).GetProperty("deployments").GetProperty("Child").GetProperty("replicas").EnumerateArray()
-            .Select(r => (r.GetProperty("replica_id").GetString()!, r.GetProperty("state").GetString()!)),
-    ];
-
     /// <summary>Until so many old and new ones serve and so many start; never do fewer than <paramref name="atLeast"/> serve meanwhile.</summary>
     /// <returns>Those that start.</returns>
     public async Task<IReadOnlyList<string>> ReachesAsync(int old, int fresh, int starting, int atLeast)
     {
         while (true)
         {
-            IReadOnlyList<(string Id, string State)> replicas = await ReplicasAsync(site);
+            IReadOnlyList<(string Id, string State)> replicas = await site.ReplicasAsync("Child");
             string[] serving = [.. replicas.Where(r => r.State == "RUNNING").Select(r => r.Id)];
             string[] begun = [.. replicas.Where(r => r.State == "STARTING").Select(r => r.Id)];
             int kept = serving.Count(before.Contains);

@@ -6,6 +6,7 @@ internal sealed class Board
     private readonly Lock _gate = new();
     private readonly List<string> _events = [];
     private readonly HashSet<string> _released = [];
+    private int _failures;
     private TaskCompletionSource _changed = new(TaskCreationOptions.RunContinuationsAsynchronously);
 
     public IReadOnlyList<string> Events
@@ -22,6 +23,17 @@ internal sealed class Board
     public void Tell(string what) => Change(() => _events.Add(what));
 
     public void Release(string name) => Change(() => _released.Add(name));
+
+    /// <summary>Whether this is one of the first <paramref name="count"/> to ask.</summary>
+    public bool IsAmongTheFirst(int count) => Interlocked.Increment(ref _failures) <= count;
+
+    public bool IsReleased(string name)
+    {
+        lock (_gate)
+        {
+            return _released.Contains(name);
+        }
+    }
 
     public Task HeardAsync(string what, CancellationToken cancellationToken) => UntilAsync(() => _events.Contains(what), cancellationToken);
 

@@ -60,6 +60,48 @@ internal sealed class Late : IDeployment<HttpRequest, string>
     public ValueTask<string> HandleAsync(HttpRequest request, CancellationToken cancellationToken) => _probe.HandleAsync(request, cancellationToken);
 }
 
+/// <summary>
+/// Fails as often as <c>args.failures</c> says before it comes up. Once <c>flaky</c> is released every second of its health checks fails; once <c>sick ID</c> is, or <c>sick all</c>, all do.
+/// </summary>
+internal sealed class Life : IDeployment<HttpRequest, string>, IHealthChecked
+{
+    private readonly Board _board;
+    private readonly Probe _probe;
+    private readonly string _id;
+    private int _checks;
+
+    public Life(Board board, Work work, DeploymentContext context)
+    {
+        if (context.Args is { } args && board.IsAmongTheFirst(args.GetProperty("failures").GetInt32()))
+        {
+            throw new InvalidOperationException("It was told not to start.");
+        }
+
+        _board = board;
+        _probe = new(work, context);
+        _id = context.ReplicaId;
+    }
+
+    public ValueTask<string> HandleAsync(HttpRequest request, CancellationToken cancellationToken) => _probe.HandleAsync(request, cancellationToken);
+
+    public ValueTask CheckHealthAsync(CancellationToken cancellationToken)
+    {
+        bool fails = _board.IsReleased("flaky") && ++_checks % 2 == 1;
+        if (fails || _board.IsReleased($"sick {_id}") || _board.IsReleased("sick all"))
+        {
+            _board.Tell($"sick {_id}");
+            throw new InvalidOperationException("It was told to be sick.");
+        }
+
+        if (_checks > 0)
+        {
+            _board.Tell($"well {_checks}");
+        }
+
+        return ValueTask.CompletedTask;
+    }
+}
+
 /// <summary>One chunk at once and one when it is released; <c>/throw/NAME</c> fails then.</summary>
 internal sealed class Streamer(Board board, Work work) : IDeployment<HttpRequest, IAsyncEnumerable<string>>
 {

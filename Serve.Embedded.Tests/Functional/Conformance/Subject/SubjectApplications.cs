@@ -15,6 +15,7 @@ internal static class SubjectApplications
             .AddApplication("subject:board", app => app.Add<HttpRequest, string>("Board", _ => new BoardDeployment(board), Open))
             .AddApplication("subject:probe", app => app.Add<HttpRequest, string>("Probe", c => new Probe(work, c)))
             .AddApplication("subject:late", app => app.Add<HttpRequest, string>("Late", c => new Late(board, work, c)))
+            .AddApplication("subject:life", app => app.Add<HttpRequest, string>("Life", c => new Life(board, work, c)))
             .AddApplication("subject:stream", app => app.Add<HttpRequest, IAsyncEnumerable<string>>("Stream", _ => new Streamer(board, work)))
             .AddApplication("subject:socket", app => app.AddHttp("Socket", _ => new Socket()))
             .AddApplication("subject:awaits", app => AddChild(app.Add<HttpRequest, string>("Parent", c => new Parent(ChildOf(c)), Open), work))
