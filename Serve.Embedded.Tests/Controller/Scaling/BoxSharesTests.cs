@@ -74,6 +74,11 @@ public sealed class BoxSharesTests
         Assert.StartsWith("Held back by the box: it wants 1 replicas and gets 0", shares[2].HeldBack, StringComparison.Ordinal);
     }
 
+    /// <summary>By weight alone the second would have none, and all that it is asked would be refused.</summary>
+    [Fact]
+    public void Share_MinimumsAreTooMuch_NobodyIsLeftOutWhileAnotherHasTwo() =>
+        Assert.Equal([2, 1, 0], Shares(Cpus(3), Claim("a", want: 4, min: 4, weight: 5), Claim("b", want: 4, min: 4), Claim("c", want: 1, min: 0)));
+
     /// <summary>A replica larger than the box runs nowhere, and holds nobody else back.</summary>
     [Fact]
     public void Share_ReplicaLargerThanTheBox_IsTheOnlyOneHeldBack()

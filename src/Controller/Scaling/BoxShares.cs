@@ -18,9 +18,9 @@ internal readonly record struct BoxShare(int Replicas, string? HeldBack);
 /// Who gets how many replicas where all together want more than the box holds: a pure function of claims and budget, the same answer for the same question.
 /// </summary>
 /// <remarks>
-/// Everybody first gets the minimum, then one replica after another goes to whoever has the smallest part of the box for its weight, until nothing that anybody wants fits any more. The part is
-/// that of the scarcest thing that a replica takes (dominant resource fairness), so that large replicas and small ones are compared by what they use up. Replicas that take nothing are never
-/// held back. More weight never means fewer replicas.
+/// Everybody whose minimum is not 0 first gets one replica, since none at all serves nobody; then the minimum; then one replica after another goes to whoever has the smallest part of the box
+/// for its weight, until nothing that anybody wants fits any more. The part is that of the scarcest thing that a replica takes (dominant resource fairness), so that large replicas and small
+/// ones are compared by what they use up. Replicas that take nothing are never held back. More weight never means fewer replicas.
 /// </remarks>
 internal static class BoxShares
 {
@@ -36,7 +36,8 @@ internal static class BoxShares
         int[] shares = new int[claims.Count];
         BoxResource?[] lacks = new BoxResource?[claims.Count];
         BoxUse minimums = Sum(claims, Minimum);
-        BoxUse taken = Fill(budget, claims, Minimum, default, shares, lacks);
+        BoxUse taken = Fill(budget, claims, c => Math.Min(1, Minimum(c)), default, shares, lacks);
+        taken = Fill(budget, claims, Minimum, taken, shares, lacks);
         Fill(budget, claims, c => c.Want, taken, shares, lacks);
         int weights = claims.Sum(c => c.Weight);
         return [.. claims.Select((claim, i) => new BoxShare(shares[i],
