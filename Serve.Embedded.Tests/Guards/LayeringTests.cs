@@ -9,6 +9,7 @@ public sealed partial class LayeringTests
     {
         ["Config"] = [],
         ["Telemetry"] = [],
+        ["Client"] = [],
         ["Deployments"] = ["Config", "Telemetry"],
         ["Replicas"] = ["Config", "Telemetry", "Deployments"],
         ["Handles"] = ["Config", "Telemetry", "Deployments", "Replicas"],

@@ -41,5 +41,17 @@ public sealed class RepeatsTests
         Assert.False(subject.MayRepeat(Failure(nothingSent: false, canRepeat: false), "PUT", RetryMode.Always));
     }
 
+    /// <summary>Only a request that no worker can have seen may be refused with the promise that it was not run.</summary>
+    [Fact]
+    public void WasSent_OnceAWorkerMayHaveRunIt()
+    {
+        Repeats subject = default;
+
+        Assert.True(subject.MayRepeat(Failure(nothingSent: true), "POST", RetryMode.Idempotent));
+        Assert.False(subject.WasSent);
+        Assert.True(subject.MayRepeat(Failure(nothingSent: false), "GET", RetryMode.Idempotent));
+        Assert.True(subject.WasSent);
+    }
+
     private static WorkerFailedException Failure(bool nothingSent, bool canRepeat = true) => new("no") { NothingSent = nothingSent, CanRepeat = canRepeat };
 }

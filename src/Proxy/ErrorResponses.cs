@@ -1,6 +1,7 @@
 using System.Globalization;
 using System.Text;
 using Microsoft.AspNetCore.Http.Features;
+using Microsoft.Extensions.Primitives;
 using Serve.Embedded.Handles;
 
 namespace Serve.Embedded.Proxy;
@@ -9,6 +10,9 @@ namespace Serve.Embedded.Proxy;
 internal static class ErrorResponses
 {
     public const string InternalServerError = "Internal Server Error";
+
+    private const string NotRunHeader = "X-Request-Not-Run";
+    private static readonly StringValues Yes = "?1";
 
     public static string NotFound(string path) => $"Path '{path}' not found. Ping http://.../-/routes for available routes.";
 
@@ -26,6 +30,9 @@ internal static class ErrorResponses
             response.Headers.Connection = "close";
         }
     }
+
+    /// <summary>Tells the client that nothing of the request was run: it may be sent again whatever it does.</summary>
+    public static void SayNotRun(IHttpResponseFeature response) => response.Headers[NotRunHeader] = Yes;
 
     public static Task WriteAsync(IFeatureCollection features, IHttpResponseFeature response, IHttpResponseBodyFeature body, Refusal refusal)
     {

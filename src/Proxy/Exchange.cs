@@ -273,6 +273,7 @@ internal sealed class Exchange : IHttpRequestLifetimeFeature
         ServedApplication? now = _host is null ? _proxy.Routes.Find(_application.Name) : _host.Route.Find(_proxy.Routes, _application.Name);
         if (now is null || now.Ingress == deployment)
         {
+            SayNotRun();
             return ErrorAsync(StatusCodes.Status503ServiceUnavailable, deployment.UnavailableMessage());
         }
 
@@ -457,7 +458,7 @@ internal sealed class Exchange : IHttpRequestLifetimeFeature
         switch (exception)
         {
             case BackPressureException refusal:
-                return RefuseAsync(new(refusal.Message, refusal.StatusCode, refusal.RetryAfterSeconds));
+                return RefusedBelowAsync(new(refusal.Message, refusal.StatusCode, refusal.RetryAfterSeconds));
             case DeploymentUnavailableException unavailable:
                 return ErrorAsync(StatusCodes.Status503ServiceUnavailable, unavailable.Message);
             case BadHttpRequestException bad:
@@ -535,8 +536,24 @@ internal sealed class Exchange : IHttpRequestLifetimeFeature
 
     private Task RefuseAsync(Refusal refusal)
     {
+        SayNotRun();
+        return RefusedBelowAsync(refusal);
+    }
+
+    /// <summary>A deployment that the handler has called refuses: what the handler had done before, nobody knows.</summary>
+    private Task RefusedBelowAsync(Refusal refusal)
+    {
         _application.Ingress.LogRefusal(refusal);
         return ErrorResponses.WriteAsync(_features, _response, _body, refusal);
+    }
+
+    /// <summary>So that clients may send again what must not be run twice.</summary>
+    private void SayNotRun()
+    {
+        if (!_repeats.WasSent)
+        {
+            ErrorResponses.SayNotRun(_response);
+        }
     }
 
     private Task TimedOutAsync() =>

@@ -12,6 +12,9 @@ internal struct Repeats
     private int _unsent;
     private bool _wasSent;
 
+    /// <summary>A worker may have run it.</summary>
+    public readonly bool WasSent => _wasSent;
+
     /// <summary>Whether to try again; counts it if so. A request that was sent is sent once more and never again, so that one that kills its worker kills no third.</summary>
     public bool MayRepeat(WorkerFailedException failure, string method, RetryMode mode)
     {
