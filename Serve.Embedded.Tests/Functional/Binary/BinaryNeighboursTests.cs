@@ -7,33 +7,53 @@ namespace Serve.Embedded.Tests.Functional.Binary;
 /// <summary>What stands before the server in practice: reverse proxies, and a client library that retries.</summary>
 public sealed class BinaryNeighboursTests
 {
+    /// <summary>The client that Ray Serve's documentation recommends, word for word: three at once where there is room for one.</summary>
     [Fact]
-    public async Task PythonRequests_RetriesARefusalAndIsAnswered()
+    public async Task PythonRequests_WithTheRecipeOfRayServe_IsAnswered()
     {
-        await Programs.SkipWithoutAsync("python3", "-c", "import requests");
-        await using ServeProcess server = await ServeProcess.StartAsync(Toml.Slow(delay: 0.5, ongoing: 1, queued: 0));
-        const string Script =
+        await using ServeProcess server = await StartForPythonAsync();
+
+        string output = await PythonAsync(
+            server,
             """
-            import sys, threading, requests
-            from requests.adapters import HTTPAdapter
-            from urllib3.util.retry import Retry
             bodies = []
             def ask():
-                with requests.Session() as session:
-                    session.mount("http://", HTTPAdapter(max_retries=Retry(total=30, status_forcelist=[503], respect_retry_after_header=True)))
-                    response = session.get(sys.argv[1], timeout=30)
-                    bodies.append((response.status_code, response.text))
+                response = session().get(sys.argv[1], timeout=30)
+                bodies.append((response.status_code, response.text))
             threads = [threading.Thread(target=ask) for _ in range(3)]
             [t.start() for t in threads]
             [t.join() for t in threads]
             print(bodies)
-            """;
+            """);
 
-        (int exitCode, string output) = await RunAsync(server, "python3", "-c", Script, server.Address.ToString());
-
-        Assert.Equal(0, exitCode);
-        Assert.Equal("[(200, 'Hello!'), (200, 'Hello!'), (200, 'Hello!')]", output.Trim());
+        Assert.Equal("[(200, 'Hello!'), (200, 'Hello!'), (200, 'Hello!')]", output);
         Assert.Contains(server.Lines, l => l.Contains(" 503 ", StringComparison.Ordinal));
+    }
+
+    /// <summary>The recipe does not repeat a POST: its refusal is the answer, with the words that say it was not run. Allowed to, it is answered.</summary>
+    [Fact]
+    public async Task PythonRequests_Post_IsRepeatedOnlyWhereAllowed()
+    {
+        await using ServeProcess server = await StartForPythonAsync();
+
+        string output = await PythonAsync(
+            server,
+            """
+            enough = threading.Event()
+            def occupy():
+                while not enough.is_set():
+                    requests.get(sys.argv[1])
+            thread = threading.Thread(target=occupy)
+            thread.start()
+            while (refused := session().post(sys.argv[1], data="a", timeout=30)).status_code == 200:
+                pass
+            enough.set()
+            print(refused.status_code, refused.headers["X-Request-Not-Run"], int(refused.headers["Retry-After"]) >= 1)
+            print(session(allowed_methods=None).post(sys.argv[1], data="a", timeout=30).text)
+            thread.join()
+            """);
+
+        Assert.Equal("503 ?1 True\nHello!", output);
     }
 
     [Fact]
@@ -99,6 +119,31 @@ public sealed class BinaryNeighboursTests
             """);
 
         await BehindAsync(server, port, "nginx", "-c", file, "-e", "stderr", "-p", folder);
+    }
+
+    private static async Task<ServeProcess> StartForPythonAsync()
+    {
+        await Programs.SkipWithoutAsync("python3", "-c", "import requests");
+        return await ServeProcess.StartAsync(Toml.Slow(delay: 0.5, ongoing: 1, queued: 0));
+    }
+
+    private static async Task<string> PythonAsync(ServeProcess server, string script)
+    {
+        const string Recipe =
+            """
+            import sys, threading, requests
+            from requests.adapters import HTTPAdapter
+            from urllib3.util.retry import Retry
+            def session(**more):
+                session = requests.Session()
+                retries = Retry(total=5, backoff_factor=1, status_forcelist=[500, 501, 502, 503, 504], **more)
+                session.mount("http://", HTTPAdapter(max_retries=retries))
+                return session
+
+            """;
+        (int exitCode, string output) = await RunAsync(server, "python3", "-c", Recipe + script, server.Address.ToString());
+        Assert.Equal(0, exitCode);
+        return output.Trim();
     }
 
     private static async Task BehindAsync(ServeProcess server, int port, string program, params string[] arguments)
