@@ -69,6 +69,10 @@ public sealed class ServeClientBuilderTests
         Assert.Equal("Client 'model': MaxRetries must be from 0 to 20, not -1.", thrown.Message);
     }
 
+    [Fact]
+    public void AddServeClient_ForAllClientsAtOnce_IsRefusedWithTheWayOut() =>
+        Assert.Contains("AddHttpClient", Assert.Throws<ArgumentException>(() => new ServiceCollection().ConfigureHttpClientDefaults(static b => b.AddServeClient())).Message, StringComparison.Ordinal);
+
     private ServiceCollection Services(ScriptedServer server, params string[] names)
     {
         ServiceCollection services = new();

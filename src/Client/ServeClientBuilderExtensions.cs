@@ -14,10 +14,11 @@ public static class ServeClientBuilderExtensions
     /// </summary>
     /// <param name="builder">What <c>AddHttpClient</c> returned.</param>
     /// <param name="configure">Sets options. <see langword="null"/> (default) = the defaults. A second call for the same client adds to the first.</param>
+    /// <exception cref="ArgumentException">The builder is that of <c>ConfigureHttpClientDefaults</c>, which names no client.</exception>
     public static IHttpClientBuilder AddServeClient(this IHttpClientBuilder builder, Action<ServeClientOptions>? configure = null)
     {
         ArgumentNullException.ThrowIfNull(builder);
-        string name = builder.Name;
+        string name = builder.Name ?? throw new ArgumentException("AddServeClient is for one client, which has a budget of its own. Call it on what AddHttpClient returns, for each.", nameof(builder));
         IServiceCollection services = builder.Services;
         OptionsBuilder<ServeClientOptions> options = services.AddOptions<ServeClientOptions>(name);
         if (configure is not null)
