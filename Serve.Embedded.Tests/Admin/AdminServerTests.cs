@@ -35,11 +35,67 @@ public sealed class AdminServerTests
         Assert.Equal(2, deployment.GetProperty("target_num_replicas").GetInt32());
         Assert.Equal(3, deployment.GetProperty("deployment_config").GetProperty("max_ongoing_requests").GetInt32());
         Assert.Equal(0.25, deployment.GetProperty("deployment_config").GetProperty("user_config").GetProperty("delay_s").GetDouble());
-        Assert.Equal(2, deployment.GetProperty("replica_states").GetProperty("RUNNING").GetInt32());
         List<JsonElement> replicas = [.. deployment.GetProperty("replicas").EnumerateArray()];
         Assert.Equal(2, replicas.Select(r => r.GetProperty("replica_id").GetString()).Distinct().Count());
         Assert.All(replicas, r => Assert.Equal("RUNNING", r.GetProperty("state").GetString()));
         Assert.All(replicas, r => Assert.Equal(Environment.ProcessId, r.GetProperty("pid").GetInt32()));
+    }
+
+    /// <summary>Its models refuse what they do not know and what is missing; nothing else in the document does, and there we may say more.</summary>
+    [Fact]
+    public async Task Applications_RaysOwnClient_GetsWhatItsModelsTake()
+    {
+        await using TestServer server = await StartAsync();
+        using HttpClient admin = ClientOf(server);
+
+        using JsonDocument details = JsonDocument.Parse(await admin.GetStringAsync("/api/serve/applications/", TestServer.Deadline));
+
+        JsonElement root = details.RootElement;
+        Assert.Equal(
+            ["controller_info", "deploy_mode", "proxy_location", "http_options", "grpc_options", "proxies", "applications", "target_capacity", "target_groups"], NamesOf(root));
+        // Its "serve shutdown" does nothing where the controller is on no node.
+        Assert.Equal(JsonValueKind.String, root.GetProperty("controller_info").GetProperty("node_id").ValueKind);
+        Assert.True(root.GetProperty("http_options").GetProperty("keep_alive_timeout_s").TryGetInt32(out _));
+        JsonElement application = root.GetProperty("applications").GetProperty("slow");
+        Assert.Equal(
+            ["name", "route_prefix", "status", "message", "last_deployed_time_s", "source", "external_scaler_enabled", "docs_path", "deployed_app_config", "deployments"], NamesOf(application));
+        Assert.Equal("builtin:slow", application.GetProperty("deployed_app_config").GetProperty("import_path").GetString());
+        JsonElement deployment = application.GetProperty("deployments").GetProperty("SlowDeployment");
+        Assert.Equal(
+            ["name", "status", "status_trigger", "message", "target_num_replicas", "required_resources", "deployment_config", "replicas"], NamesOf(deployment));
+        Assert.Equal("SlowDeployment", deployment.GetProperty("deployment_config").GetProperty("name").GetString());
+        Assert.All(deployment.GetProperty("replicas").EnumerateArray(), r => Assert.True(r.GetProperty("start_time_s").GetDouble() > 1_700_000_000));
+    }
+
+    [Fact]
+    public async Task Applications_FullView_HasOursToo()
+    {
+        await using TestServer server = await StartAsync();
+        using HttpClient admin = ClientOf(server);
+
+        using JsonDocument details = JsonDocument.Parse(await admin.GetStringAsync("/api/serve/applications/?view=full", TestServer.Deadline));
+        using HttpResponseMessage wrong = await admin.GetAsync("/api/serve/applications/?view=half", TestServer.Deadline);
+
+        Assert.Equal(JsonValueKind.Array, details.RootElement.GetProperty("notices").ValueKind);
+        JsonElement application = details.RootElement.GetProperty("applications").GetProperty("slow");
+        Assert.Equal("builtin:slow", application.GetProperty("import_path").GetString());
+        JsonElement deployment = application.GetProperty("deployments").GetProperty("SlowDeployment");
+        Assert.Equal(2, deployment.GetProperty("replica_states").GetProperty("RUNNING").GetInt32());
+        Assert.Equal(0, deployment.GetProperty("requests").GetProperty("ongoing").GetInt32());
+        Assert.Equal(HttpStatusCode.BadRequest, wrong.StatusCode);
+        Assert.Equal("view is 'half': it must be full, or left out.", await ErrorOfAsync(wrong));
+    }
+
+    /// <summary>It compares the version with the oldest one that it talks to, by the rules of Python's packages (PEP 440).</summary>
+    [Fact]
+    public async Task Version_RaysOwnClient_CanReadIt()
+    {
+        await using TestServer server = await StartAsync();
+        using HttpClient admin = ClientOf(server);
+
+        using JsonDocument version = JsonDocument.Parse(await admin.GetStringAsync("/api/ray/version", TestServer.Deadline));
+
+        Assert.Matches(@"^[2-9]\.[0-9]+\.[0-9]+\+[a-z0-9]+(\.[a-z0-9]+)*$", version.RootElement.GetProperty("ray_version").GetString());
     }
 
     [Fact]
@@ -61,7 +117,7 @@ public sealed class AdminServerTests
     }
 
     [Theory]
-    [InlineData("/api/ray/version", "serve.embedded-")]
+    [InlineData("/api/ray/version", "serve.embedded.")]
     [InlineData("/-/healthz", "success")]
     public async Task Get_KnownPath_Answers(string path, string contains)
     {
@@ -150,6 +206,8 @@ public sealed class AdminServerTests
     });
 
     private static HttpClient ClientOf(TestServer server) => new(new SocketsHttpHandler { UseProxy = false }) { BaseAddress = new(server.Server.AdminAddresses[0]) };
+
+    private static string[] NamesOf(JsonElement element) => [.. element.EnumerateObject().Select(p => p.Name)];
 
     private static async Task<string> ErrorOfAsync(HttpResponseMessage response)
     {

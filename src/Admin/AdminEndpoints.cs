@@ -14,6 +14,9 @@ internal sealed class AdminEndpoints(IAdminControl control)
 {
     private const string Toml = "application/toml";
 
+    /// <summary>The one whose shapes are answered.</summary>
+    private const string RayVersion = "2.51.0";
+
     private static readonly string[] Paths =
     [
         "GET, PUT, DELETE /api/serve/applications/",
@@ -49,8 +52,14 @@ internal sealed class AdminEndpoints(IAdminControl control)
     private Task Applications(HttpContext context)
     {
         string type = context.Request.Query["api_type"].ToString();
+        string view = context.Request.Query["view"].ToString();
+        if (view is not ("" or "full"))
+        {
+            return AdminJson.WriteErrorAsync(context.Response, StatusCodes.Status400BadRequest, $"view is '{view}': it must be full, or left out.");
+        }
+
         return type is "" or "declarative" or "imperative"
-            ? AdminJson.WriteAsync(context.Response, StatusCodes.Status200OK, json => DetailsJson.Write(json, control.View, withApplications: type != "imperative"))
+            ? AdminJson.WriteAsync(context.Response, StatusCodes.Status200OK, json => new DetailsJson(json, withOurs: view == "full").Write(control.View, withApplications: type != "imperative"))
             : AdminJson.WriteErrorAsync(context.Response, StatusCodes.Status400BadRequest, $"api_type is '{type}': it must be declarative or imperative.");
     }
 
@@ -284,10 +293,10 @@ internal sealed class AdminEndpoints(IAdminControl control)
 
     private static Task Version(HttpContext context) => AdminJson.WriteAsync(context.Response, StatusCodes.Status200OK, json =>
     {
-        // "version" is that of the document's shape, as Ray has it.
+        // "version" is that of the document's shape, as Ray has it. Ray's client reads the other as a version of Python's, and talks to none before 1.12.
         json.WriteStartObject();
         json.WriteString("version", "4");
-        json.WriteString("ray_version", $"serve.embedded-{typeof(AdminEndpoints).Assembly.GetName().Version?.ToString(3)}");
+        json.WriteString("ray_version", $"{RayVersion}+serve.embedded.{typeof(AdminEndpoints).Assembly.GetName().Version?.ToString(3)}");
         json.WriteString("ray_commit", string.Empty);
         json.WriteEndObject();
     });

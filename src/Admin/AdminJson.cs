@@ -1,3 +1,4 @@
+using System.Text.Encodings.Web;
 using System.Text.Json;
 using Microsoft.AspNetCore.Http;
 
@@ -6,11 +7,14 @@ namespace Serve.Embedded.Admin;
 /// <summary>JSON answers of the admin port.</summary>
 internal static class AdminJson
 {
+    /// <summary>Quotes as \" and text beyond ASCII as it is, for people who read an answer raw. Nobody takes it for a page: its type says what it is.</summary>
+    private static readonly JsonWriterOptions Options = new() { Indented = true, Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
+
     public static async Task WriteAsync(HttpResponse response, int statusCode, Action<Utf8JsonWriter> write)
     {
         response.StatusCode = statusCode;
         response.ContentType = "application/json";
-        await using Utf8JsonWriter json = new(response.BodyWriter, new() { Indented = true });
+        await using Utf8JsonWriter json = new(response.BodyWriter, Options);
         write(json);
         await json.FlushAsync();
     }

@@ -7,13 +7,22 @@ using Serve.Embedded.Replicas;
 
 namespace Serve.Embedded.Admin;
 
-/// <summary>The details document in Ray Serve's shape, with the counts of this instant added as <c>requests</c>.</summary>
-internal static class DetailsJson
+/// <summary>
+/// The details document in Ray Serve's shape. Ray's own client refuses a document with a member that it does not know, so what is ours (the counts of this instant as <c>requests</c>, notices and more) is in it
+/// for those alone who ask for it.
+/// </summary>
+/// <param name="json">Where it goes.</param>
+/// <param name="withOurs">Whether what Ray's shape has no place for is in it.</param>
+internal sealed class DetailsJson(Utf8JsonWriter json, bool withOurs)
 {
-    public static void Write(Utf8JsonWriter json, AdminView view, bool withApplications)
+    /// <summary>What Ray calls the machine that a part runs on: here all of them run on one.</summary>
+    private const string Node = "head";
+
+    public void Write(AdminView view, bool withApplications)
     {
         json.WriteStartObject();
         json.WriteStartObject("controller_info");
+        json.WriteString("node_id", Node);
         json.WriteNumber("pid", Environment.ProcessId);
         json.WriteEndObject();
         json.WriteString("deploy_mode", "MULTI_APP");
@@ -21,11 +30,14 @@ internal static class DetailsJson
         json.WriteStartObject("http_options");
         json.WriteString("host", view.InForce.Http.Host);
         json.WriteNumber("port", view.InForce.Http.Port);
-        WriteSeconds(json, "request_timeout_s", view.InForce.Http.RequestTimeout);
-        json.WriteNumber("keep_alive_timeout_s", view.InForce.Http.KeepAliveTimeout.TotalSeconds);
+        WriteSeconds("request_timeout_s", view.InForce.Http.RequestTimeout);
+        // Ray has whole seconds.
+        json.WriteNumber("keep_alive_timeout_s", withOurs ? view.InForce.Http.KeepAliveTimeout.TotalSeconds : Math.Ceiling(view.InForce.Http.KeepAliveTimeout.TotalSeconds));
         json.WriteEndObject();
+        json.WriteNull("grpc_options");
         json.WriteStartObject("proxies");
-        json.WriteStartObject("head");
+        json.WriteStartObject(Node);
+        json.WriteString("node_id", Node);
         json.WriteString("status", view.IsDraining ? "DRAINING" : "HEALTHY");
         json.WriteNumber("connections", view.Connections);
         json.WriteEndObject();
@@ -33,13 +45,23 @@ internal static class DetailsJson
         json.WriteStartObject("applications");
         foreach (ApplicationReport application in withApplications ? view.Status.Applications : [])
         {
-            Write(json, application);
+            Write(application);
         }
 
         json.WriteEndObject();
         json.WriteNull("target_capacity");
         json.WriteStartArray("target_groups");
         json.WriteEndArray();
+        if (withOurs)
+        {
+            WriteOurs(view);
+        }
+
+        json.WriteEndObject();
+    }
+
+    private void WriteOurs(AdminView view)
+    {
         json.WriteStartArray("notices");
         foreach (string notice in view.Notices)
         {
@@ -54,22 +76,26 @@ internal static class DetailsJson
             json.WriteString("outcome", GenerationText.Word(generation.Outcome));
             json.WriteEndObject();
         }
-        json.WriteEndObject();
     }
 
-    private static void Write(Utf8JsonWriter json, ApplicationReport application)
+    private void Write(ApplicationReport application)
     {
         json.WriteStartObject(application.Name);
         json.WriteString("name", application.Name);
         json.WriteString("route_prefix", application.RoutePrefix);
-        json.WriteString("import_path", application.ImportPath);
-        json.WriteString("status", Ray(application.Status.ToString()));
+        if (withOurs)
+        {
+            json.WriteString("import_path", application.ImportPath);
+        }
+
+        json.WriteString("status", RayShape.Word(application.Status.ToString()));
         json.WriteString("message", application.Message);
         json.WriteNumber("last_deployed_time_s", application.DeployedAt.ToUnixTimeMilliseconds() / 1000.0);
         json.WriteString("source", "declarative");
+        json.WriteBoolean("external_scaler_enabled", false);
         json.WriteNull("docs_path");
         json.WritePropertyName("deployed_app_config");
-        if (application.Running is { } running)
+        if (application.Running is { } running && (withOurs || RayShape.Holds(running)))
         {
             json.WriteRawValue(ConfigWriter.ToJson(running));
         }
@@ -81,35 +107,35 @@ internal static class DetailsJson
         json.WriteStartObject("deployments");
         foreach (DeploymentReport deployment in application.Deployments)
         {
-            Write(json, deployment);
+            Write(deployment);
         }
 
         json.WriteEndObject();
         json.WriteEndObject();
     }
 
-    private static void Write(Utf8JsonWriter json, DeploymentReport deployment)
+    private void Write(DeploymentReport deployment)
     {
         json.WriteStartObject(deployment.Goal.Name);
         json.WriteString("name", deployment.Goal.Name);
-        json.WriteString("status", Ray(deployment.Status.ToString()));
-        json.WriteString("status_trigger", Ray(deployment.Trigger.ToString()));
+        json.WriteString("status", RayShape.Word(deployment.Status.ToString()));
+        json.WriteString("status_trigger", withOurs ? RayShape.Word(deployment.Trigger.ToString()) : RayShape.TriggerOf(deployment.Trigger));
         json.WriteString("message", deployment.Message);
-        json.WriteStartArray("log_tail");
-        foreach (string line in deployment.LogTail)
+        json.WriteNumber("target_num_replicas", deployment.NumReplicas);
+        json.WriteStartObject("required_resources");
+        json.WriteNumber("CPU", deployment.Goal.NumCpus ?? 0);
+        json.WriteEndObject();
+        json.WriteStartObject("deployment_config");
+        json.WriteString("name", deployment.Goal.Name);
+        WriteScale(deployment.Goal);
+        json.WriteNumber("max_ongoing_requests", deployment.Goal.MaxOngoingRequests);
+        if (withOurs || RayShape.HoldsQueue(deployment.Goal.MaxQueuedRequests))
         {
-            json.WriteStringValue(line);
+            json.WriteNumber("max_queued_requests", deployment.Goal.MaxQueuedRequests);
         }
 
-        json.WriteEndArray();
-        json.WriteNumber("target_num_replicas", deployment.NumReplicas);
-        json.WriteString("held_back", deployment.HeldBack);
-        json.WriteStartObject("deployment_config");
-        WriteScale(json, deployment.Goal);
-        json.WriteNumber("max_ongoing_requests", deployment.Goal.MaxOngoingRequests);
-        json.WriteNumber("max_queued_requests", deployment.Goal.MaxQueuedRequests);
-        WriteSeconds(json, "max_queue_wait_s", deployment.Goal.MaxQueueWait);
-        WriteNumber(json, "max_websockets", deployment.Goal.MaxWebsockets);
+        WriteSeconds("max_queue_wait_s", deployment.Goal.MaxQueueWait);
+        WriteNumber("max_websockets", deployment.Goal.MaxWebsockets);
         json.WriteNumber("graceful_shutdown_timeout_s", deployment.Goal.GracefulShutdownTimeout.TotalSeconds);
         json.WritePropertyName("user_config");
         if (deployment.Goal.UserConfig is { } userConfig)
@@ -122,39 +148,63 @@ internal static class DetailsJson
         }
 
         json.WriteEndObject();
-        WriteRequests(json, deployment.Served.Gate);
+        json.WriteStartArray("replicas");
+        foreach (Replica replica in deployment.Replicas)
+        {
+            Write(replica);
+        }
+
+        json.WriteEndArray();
+        if (withOurs)
+        {
+            WriteOurs(deployment);
+        }
+
+        json.WriteEndObject();
+    }
+
+    private void Write(Replica replica)
+    {
+        json.WriteStartObject();
+        json.WriteString("replica_id", replica.Id);
+        json.WriteString("node_id", Node);
+        json.WriteNumber("rank", replica.Rank);
+        json.WriteString("state", withOurs ? RayShape.Word(replica.State.ToString()) : RayShape.StateOf(replica.State));
+        json.WriteNumber("pid", replica.Process?.ProcessId ?? Environment.ProcessId);
+        json.WriteNumber("start_time_s", replica.StartedAt.ToUnixTimeMilliseconds() / 1000.0);
+        json.WriteNumber("ongoing_requests", replica.Permits.Ongoing);
+        json.WriteNumber("websockets", replica.Upgrades.Count);
+        json.WriteNumber("threads", replica.ThreadCount);
+        json.WriteEndObject();
+    }
+
+    private void WriteOurs(DeploymentReport deployment)
+    {
+        json.WriteStartArray("log_tail");
+        foreach (string line in deployment.LogTail)
+        {
+            json.WriteStringValue(line);
+        }
+
+        json.WriteEndArray();
+        json.WriteString("held_back", deployment.HeldBack);
+        WriteRequests(deployment.Served.Gate);
         json.WriteStartObject("replica_states");
         foreach (IGrouping<ReplicaState, Replica> state in deployment.Replicas.GroupBy(r => r.State))
         {
-            json.WriteNumber(Ray(state.Key.ToString()), state.Count());
+            json.WriteNumber(RayShape.Word(state.Key.ToString()), state.Count());
         }
 
         if (deployment.Abandoned > 0)
         {
-            json.WriteNumber(Ray(nameof(ReplicaState.Abandoned)), deployment.Abandoned);
+            json.WriteNumber(RayShape.Word(nameof(ReplicaState.Abandoned)), deployment.Abandoned);
         }
 
-        json.WriteEndObject();
-        json.WriteStartArray("replicas");
-        foreach (Replica replica in deployment.Replicas)
-        {
-            json.WriteStartObject();
-            json.WriteString("replica_id", replica.Id);
-            json.WriteNumber("rank", replica.Rank);
-            json.WriteString("state", Ray(replica.State.ToString()));
-            json.WriteNumber("pid", replica.Process?.ProcessId ?? Environment.ProcessId);
-            json.WriteNumber("ongoing_requests", replica.Permits.Ongoing);
-            json.WriteNumber("websockets", replica.Upgrades.Count);
-            json.WriteNumber("threads", replica.ThreadCount);
-            json.WriteEndObject();
-        }
-
-        json.WriteEndArray();
         json.WriteEndObject();
     }
 
     /// <summary>Ray Serve has either a number or what the load may make of it.</summary>
-    private static void WriteScale(Utf8JsonWriter json, DeploymentGoal goal)
+    private void WriteScale(DeploymentGoal goal)
     {
         if (goal.Autoscaling is not { } scaling)
         {
@@ -175,7 +225,7 @@ internal static class DetailsJson
         json.WriteEndObject();
     }
 
-    private static void WriteRequests(Utf8JsonWriter json, AdmissionGate gate)
+    private void WriteRequests(AdmissionGate gate)
     {
         RequestTotals totals = gate.Totals;
         json.WriteStartObject("requests");
@@ -190,7 +240,7 @@ internal static class DetailsJson
         json.WriteEndObject();
     }
 
-    private static void WriteNumber(Utf8JsonWriter json, string name, int? number)
+    private void WriteNumber(string name, int? number)
     {
         if (number is { } set)
         {
@@ -202,7 +252,7 @@ internal static class DetailsJson
         }
     }
 
-    private static void WriteSeconds(Utf8JsonWriter json, string name, TimeSpan? time)
+    private void WriteSeconds(string name, TimeSpan? time)
     {
         if (time is { Ticks: > 0 } set)
         {
@@ -213,7 +263,4 @@ internal static class DetailsJson
             json.WriteNull(name);
         }
     }
-
-    /// <summary>Our names as Ray writes them: <c>DeployFailed</c> is <c>DEPLOY_FAILED</c>.</summary>
-    private static string Ray(string name) => JsonNamingPolicy.SnakeCaseUpper.ConvertName(name);
 }

@@ -80,7 +80,7 @@ internal static class GenerationWait
     /// <summary>One line per change, on a terminal.</summary>
     private static async Task<string> ShowProgressAsync(AdminClient client, CliContext context, string shown)
     {
-        using JsonDocument details = await client.GetJsonAsync("/api/serve/applications/");
+        using JsonDocument details = await client.GetJsonAsync("/api/serve/applications/?view=full");
         string now = string.Join(", ", details.RootElement.GetProperty("applications").EnumerateObject().SelectMany(a => a.Value.GetProperty("deployments").EnumerateObject())
             .Select(d => $"{d.Name} {d.Value.GetProperty("status").GetString()} {string.Join(" ", d.Value.GetProperty("replica_states").EnumerateObject().Select(s => $"{s.Value} {s.Name}"))}"));
         if (now != shown)

@@ -44,7 +44,7 @@ internal sealed class StatusCommand : Command
 
     private static async Task<int> ShowAsync(AdminClient client, CliArguments arguments, CliContext context)
     {
-        using JsonDocument details = await client.GetJsonAsync("/api/serve/applications/");
+        using JsonDocument details = await client.GetJsonAsync("/api/serve/applications/?view=full");
         JsonElement applications = details.RootElement.GetProperty("applications");
         string? only = arguments.Value(Application.Name);
         if (only is not null && !applications.TryGetProperty(only, out _))

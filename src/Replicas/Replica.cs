@@ -25,11 +25,14 @@ internal sealed class Replica
     public Replica(string id, DeploymentDefinition definition, TimeProvider time)
     {
         Id = id;
+        StartedAt = time.GetUtcNow();
         _definition = definition;
         _threads = definition.Blocks ? new($"{definition.Name} {id}", time) : null;
     }
 
     public string Id { get; }
+
+    public DateTimeOffset StartedAt { get; }
 
     /// <summary>Which of its deployment's replicas it is, from 0; the controller moves it down when others have gone.</summary>
     public int Rank

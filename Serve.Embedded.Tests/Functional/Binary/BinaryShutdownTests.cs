@@ -166,7 +166,7 @@ public sealed class BinaryShutdownTests
         using HttpClient admin = new(new SocketsHttpHandler { UseProxy = false }) { BaseAddress = server.AdminAddress };
         while (true)
         {
-            string status = await admin.GetStringAsync("/api/serve/applications/", server.Deadline);
+            string status = await admin.GetStringAsync("/api/serve/applications/?view=full", server.Deadline);
             if (status.Contains($"\"ongoing\": {ongoing},", StringComparison.Ordinal) && status.Contains($"\"queued\": {queued},", StringComparison.Ordinal))
             {
                 return;
