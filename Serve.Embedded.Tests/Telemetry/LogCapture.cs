@@ -14,10 +14,10 @@ internal sealed class LogCapture : IDisposable
     /// <summary>A test may enter a scope and need not leave it.</summary>
     private readonly ExecutionContext _outside = ExecutionContext.Capture()!;
 
-    public LogCapture(bool json = false)
+    public LogCapture(bool json = false, bool forJournal = false)
     {
         Output = new LogOutput(_stream);
-        Settings = new LiveLogSettings(new LogSettings { Json = json });
+        Settings = new LiveLogSettings(new LogSettings { Json = json }) { ForJournal = forJournal };
         Provider = new ServeLoggerProvider(Output, Settings, Clock) { ProxyId = "127.0.0.1:8000" };
         _factory = LoggerFactory.Create(logging => logging.SetMinimumLevel(LogLevel.Trace).AddProvider(Provider));
         AccessLog = new AccessLog(_factory, Settings);

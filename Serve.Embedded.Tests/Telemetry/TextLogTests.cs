@@ -32,6 +32,26 @@ public sealed class TextLogTests : IDisposable
             _log.Lines());
     }
 
+    /// <summary>The journal takes each line for a record of its own, a line of a stack trace too.</summary>
+    [Fact]
+    public void Log_ForTheJournal_EachLineBeginsWithItsLevel()
+    {
+        using LogCapture log = new(forJournal: true);
+        ILogger logger = log.Logger(LogCategories.Server);
+        log.Settings.Current = log.Settings.Current with { MinimumLevel = LogLevel.Debug };
+        logger.LogDebug("d");
+        logger.LogInformation("i");
+        logger.LogWarning("w");
+        logger.LogError(new InvalidOperationException("broken\nin two"), "e");
+        logger.LogCritical("c");
+
+        string[] lines = log.Lines();
+
+        string[] starts = ["<7>DEBUG ", "<6>INFO ", "<4>WARNING ", "<3>ERROR ", "<3>    System.InvalidOperationException: broken", "<3>    in two", "<2>CRITICAL "];
+        Assert.Equal(starts.Length, lines.Length);
+        Assert.All(lines.Zip(starts), pair => Assert.StartsWith(pair.Second, pair.First, StringComparison.Ordinal));
+    }
+
     [Fact]
     public void Log_WithinARequest_IsTheReplicasWithTheRequestId()
     {

@@ -48,7 +48,7 @@ internal sealed class ServeRun
         // First of all: a signal that comes before the server is ready is remembered, not died of.
         using Signals signals = new(_reloads.Request, signal => _stop.TrySetResult(signal), exit);
         ConfigResult file = _source.Read();
-        LiveLogSettings settings = new(file.IsValid ? Server.SettingsOf(file.Config.Logging) : new());
+        LiveLogSettings settings = new(file.IsValid ? Server.SettingsOf(file.Config.Logging) : new()) { ForJournal = JournalStream.IsStandardError(_environment) };
         using LogOutput output = new(log);
         using ServeLoggerProvider provider = new(output, settings, TimeProvider.System);
         using LoggerFactory loggers = new([provider], new LoggerFilterOptions { MinLevel = LogLevel.Trace });

@@ -97,6 +97,7 @@ internal sealed class JsonLogLine(LineBuffer line)
 
     private void Begin(in LogHead head, int maxNameChars)
     {
+        line.Append(head.LineStart);
         _json.Reset(line);
         _json.WriteStartObject();
         _json.WriteString(LevelName, head.LevelName);

@@ -72,7 +72,7 @@ internal sealed class LineBuffer : IBufferWriter<byte>
     public void AppendSafe(ReadOnlySpan<char> text) => Append(text, UnsafeInText);
 
     /// <summary>Every line of <paramref name="text"/> below the record's own, indented: no line of it can pass for a record.</summary>
-    public void AppendIndented(string text)
+    public void AppendIndented(string text, ReadOnlySpan<byte> lineStart)
     {
         foreach (ReadOnlySpan<char> line in text.AsSpan().EnumerateLines())
         {
@@ -81,7 +81,9 @@ internal sealed class LineBuffer : IBufferWriter<byte>
                 return;
             }
 
-            Append("\n    "u8);
+            Append("\n"u8);
+            Append(lineStart);
+            Append("    "u8);
             AppendSafe(line);
         }
     }

@@ -14,7 +14,7 @@ internal enum LogComponent
 }
 
 /// <summary>What both forms of a log line say before they come to the message.</summary>
-internal readonly ref struct LogHead(LogLevel level, DateTime time, LogComponent component, string componentId, RequestScope? scope)
+internal readonly ref struct LogHead(LogLevel level, DateTime time, LogComponent component, string componentId, RequestScope? scope, bool forJournal = false)
 {
     public DateTime Time => time;
 
@@ -23,6 +23,16 @@ internal readonly ref struct LogHead(LogLevel level, DateTime time, LogComponent
     public string ComponentId => componentId;
 
     public RequestScope? Scope => scope;
+
+    /// <summary>What every line begins with, those of a stack trace too: for the journal the level as it has it, which it takes off again (sd-daemon(3)); else nothing.</summary>
+    public ReadOnlySpan<byte> LineStart => !forJournal ? default : level switch
+    {
+        LogLevel.Trace or LogLevel.Debug => "<7>"u8,
+        LogLevel.Information => "<6>"u8,
+        LogLevel.Warning => "<4>"u8,
+        LogLevel.Error => "<3>"u8,
+        _ => "<2>"u8,
+    };
 
     /// <summary>Python's names, which is what readers of Ray Serve's logs look for.</summary>
     public ReadOnlySpan<byte> LevelName => level switch

@@ -21,6 +21,9 @@ internal sealed class LiveLogSettings(LogSettings settings)
     /// <summary>An access log is wanted at all, whatever the settings say.</summary>
     public bool MayAccessLog { get; init; } = true;
 
+    /// <summary>The log goes into systemd's journal, which reads the level of a line from its start.</summary>
+    public bool ForJournal { get; init; }
+
     public LogSettings Current
     {
         get => _current;

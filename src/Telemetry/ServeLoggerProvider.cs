@@ -54,7 +54,7 @@ internal sealed class ServeLoggerProvider : ILoggerProvider
             LogComponent.Replica => scope!.Replica ?? "-",
             _ => ProcessId,
         };
-        return new LogHead(level, _time.GetLocalNow().DateTime, component, id, scope);
+        return new LogHead(level, _time.GetLocalNow().DateTime, component, id, scope, _settings.ForJournal);
     }
 
     public void Write(LineBuffer line) => _output.Write(line.Written);

@@ -9,7 +9,7 @@ internal static class TextLogLine
         line.AppendSafe(message);
         if (exception is not null)
         {
-            line.AppendIndented(exception.ToString());
+            line.AppendIndented(exception.ToString(), head.LineStart);
         }
 
         line.EndLine();
@@ -39,6 +39,7 @@ internal static class TextLogLine
 
     private static void WriteHead(LineBuffer line, in LogHead head)
     {
+        line.Append(head.LineStart);
         line.Append(head.LevelName);
         line.Append(" "u8);
         line.Append(head.Time);
