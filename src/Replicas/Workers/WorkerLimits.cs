@@ -10,6 +10,7 @@ internal sealed partial record WorkerLimits
     public static readonly WorkerLimits None = new();
 
     private const long Mebibyte = 1024 * 1024;
+    private const int NotPermitted = 1;
     private const int PriorityOfProcess = 0;
     private const int CoreLimit = 4;
     private const int ProcessesLimit = 6;
@@ -74,7 +75,7 @@ internal sealed partial record WorkerLimits
         List<string> refused = [];
         if (Nice is { } nice && SetPriority(PriorityOfProcess, (uint)processId, nice) != 0)
         {
-            refused.Add($"nice = {nice} is refused: {LastError()}. A priority above the server's own needs CAP_SYS_NICE, or LimitNICE= in the server's unit.");
+            refused.Add($"nice = {nice} is refused: {LastError()}. {RemedyOf(Marshal.GetLastPInvokeError(), "A priority above the server's own needs CAP_SYS_NICE, or LimitNICE= in the server's unit.")}");
         }
 
         foreach (Rlimit limit in AllRlimits)
@@ -95,12 +96,19 @@ internal sealed partial record WorkerLimits
 
             if (SetAffinity(processId, mask.Length * sizeof(ulong), mask) != 0)
             {
-                refused.Add($"cpu_affinity = [{string.Join(", ", processors)}] is refused: {LastError()}. None of them is a processor that the server may use (taskset -p {Environment.ProcessId} shows those).");
+                refused.Add($"cpu_affinity = [{string.Join(", ", processors)}] is refused: {LastError()}. {RemedyOf(Marshal.GetLastPInvokeError(), $"None of them is a processor that the server may use (taskset -p {Environment.ProcessId} shows those).")}");
             }
         }
 
         return refused;
     }
+
+    /// <summary>A process of the server's own user can be moved, unless a filter of system calls is in the way: the kernel itself says no with other errors.</summary>
+    /// <param name="error">The system's number.</param>
+    /// <param name="usual">What is wrong where it is the kernel that says no.</param>
+    internal static string RemedyOf(int error, string usual) => error == NotPermitted
+        ? "A filter of system calls keeps the server from it: under systemd its SystemCallFilter= must let @resources through."
+        : usual;
 
     private static string LastError() => Marshal.GetPInvokeErrorMessage(Marshal.GetLastPInvokeError());
 
