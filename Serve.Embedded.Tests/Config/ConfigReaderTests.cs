@@ -75,6 +75,11 @@ public sealed class ConfigReaderTests
         { App + "args = [1]", "config.toml:3:8: args must be a table, not a list" },
         { App + "args = { a = inf }", "config.toml:3:14: args must not hold inf: it is handed over as JSON, which has no such number" },
         { App + "request_timeout_s = true", "config.toml:3:21: request_timeout_s must be a number of seconds from 0.001 to 2592000, or 0 for none, not true" },
+        // As Ray Serve's own examples have it, which this server cannot import: one error, that says what to write.
+        {
+            "[[applications]]\nimport_path = \"fruit.deployment_graph\"\nruntime_env = { working_dir = \"x\" }",
+            "config.toml:2:15: import_path must be an import path such as builtin:slow, not \"fruit.deployment_graph\": it has no colon (a class of Python is python:FILE.CLASS)"
+        },
         { "[[applications]]\nimport_path = \"slow\"", "config.toml:2:15: import_path must be an import path such as builtin:slow, not \"slow\": it has no colon" },
         { "[[applications]]\nimport_path = \"a:b:c\"", "config.toml:2:15: import_path must be an import path such as builtin:slow, not \"a:b:c\": it has more than one colon" },
         { "[[applications]]\nimport_path = \":b\"", "config.toml:2:15: import_path must be an import path such as builtin:slow, not \":b\": one side of the colon is empty" },

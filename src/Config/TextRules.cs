@@ -100,7 +100,7 @@ internal static class TextRules
             return "it has more than one colon";
         }
 
-        return colon < 0 ? "it has no colon"
+        return colon < 0 ? (path.Contains('.', StringComparison.Ordinal) ? "it has no colon (a class of Python is python:FILE.CLASS)" : "it has no colon")
             : colon == 0 || colon == path.Length - 1 ? "one side of the colon is empty"
             : Foreign(path, c => !char.IsControl(c) && !char.IsWhiteSpace(c));
     }

@@ -43,6 +43,12 @@ internal static class WorkerRules
             return;
         }
 
+        if (application.Find("import_path") is { Kind: ConfigNodeKind.String } wrong && TextRules.ImportPath(wrong.Text) is not null)
+        {
+            // It is an error already, and nobody knows what it was to name.
+            return;
+        }
+
         foreach (ConfigNode table in (IEnumerable<ConfigNode>)[application, .. deployments])
         {
             foreach ((string key, ConfigMember member) in table.Members)
