@@ -2,6 +2,7 @@ using System.Reflection;
 using System.Text;
 using Serve.Embedded.Cli;
 using Serve.Embedded.Config;
+using Serve.Embedded.Hosting.Systemd;
 
 namespace Serve.Embedded;
 
@@ -24,7 +25,8 @@ public static class ServeCli
         ArgumentNullException.ThrowIfNull(registry);
         StandardStreams.Occupy();
         bool colour = !Console.IsOutputRedirected && string.IsNullOrEmpty(Environment.GetEnvironmentVariable("NO_COLOR"));
-        return RunAsync(args, new CliContext(registry, Console.Out, Console.Error, Environment.GetEnvironmentVariable, colour));
+        TextWriter error = JournalStream.IsStandardError(Environment.GetEnvironmentVariable) ? new JournalErrors(Console.Error) : Console.Error;
+        return RunAsync(args, new CliContext(registry, Console.Out, error, Environment.GetEnvironmentVariable, colour));
     }
 
     internal static async Task<int> RunAsync(IReadOnlyList<string> words, CliContext context)
