@@ -100,6 +100,7 @@ internal sealed class ServeRun
             await ready;
             Log.Ready(_logger, string.Join(", ", server.Addresses), string.Join(", ", server.AdminAddresses));
             systemd.Ready(Summary());
+            systemd.StartStatus(Summary);
             systemd.StartWatchdog(() => server.IsAlive);
             _started.SetResult();
         }
@@ -176,5 +177,5 @@ internal sealed class ServeRun
         _systemd.Ready(Summary());
     }
 
-    private string Summary() => $"Serving {_server!.Status.Applications.Count} application(s) on {string.Join(", ", _server.Addresses)}";
+    private string Summary() => StatusLine.Of(_server!.Status.Applications, _server.Addresses);
 }

@@ -97,6 +97,24 @@ public sealed partial class SystemdNotifierTests : IDisposable
         Assert.Equal("STATUS=3 applications", Received());
     }
 
+    [Fact]
+    public void StartStatus_LineThatChanges_IsSentOnceAndNoMoreWhenTheEndHasBegun()
+    {
+        using SystemdNotifier notifier = Notifier();
+        string status = "up";
+        notifier.Ready(status);
+        notifier.StartStatus(() => status);
+
+        _time.Advance(TimeSpan.FromSeconds(10));
+        status = "half";
+        _time.Advance(TimeSpan.FromSeconds(10));
+        notifier.Stopping(TimeSpan.Zero, "ending");
+        status = "none";
+        _time.Advance(TimeSpan.FromSeconds(10));
+
+        Assert.Equal(["READY=1\nSTATUS=up", "STATUS=half", "STOPPING=1\nEXTEND_TIMEOUT_USEC=5000000\nSTATUS=ending"], ReceivedAll());
+    }
+
     [Theory]
     [InlineData(null)]
     [InlineData("4242")]

@@ -18,14 +18,20 @@ internal sealed class SystemdNotifier : IDisposable
     /// <summary>systemd reads its socket at once, unless it is far gone; nobody waits longer for it.</summary>
     private static readonly TimeSpan SendTime = TimeSpan.FromSeconds(1);
 
+    /// <summary>How far the status line may be behind.</summary>
+    private static readonly TimeSpan StatusPeriod = TimeSpan.FromSeconds(2);
+
     private readonly string? _socket;
     private readonly TimeSpan? _watchdog;
     private readonly TimeProvider _time;
     private readonly ILogger _logger;
     private readonly Lock _lock = new();
     private ITimer? _feeder;
+    private ITimer? _statusTimer;
+    private string? _lastStatus;
     private bool _isSilent;
     private bool _isHeldBack;
+    private bool _isStopping;
 
     private SystemdNotifier(string? socket, TimeSpan? watchdog, TimeProvider time, ILogger logger)
     {
@@ -57,7 +63,23 @@ internal sealed class SystemdNotifier : IDisposable
     }
 
     /// <summary>Started, or done with a reload.</summary>
-    public void Ready(string status) => Send("READY=1", $"STATUS={OneLine(status)}");
+    public void Ready(string status)
+    {
+        _lastStatus = status;
+        Send("READY=1", $"STATUS={OneLine(status)}");
+    }
+
+    /// <summary>Keeps the status line true from now on until the end begins: it is sent again when it has changed. Does nothing without systemd.</summary>
+    public void StartStatus(Func<string> status)
+    {
+        if (IsActive)
+        {
+            lock (_lock)
+            {
+                _statusTimer ??= _time.CreateTimer(_ => SendIfNew(status()), null, StatusPeriod, StatusPeriod);
+            }
+        }
+    }
 
     /// <summary>A reload begins; <see cref="Ready"/> ends it, whether it succeeded or not.</summary>
     public void Reloading(string status)
@@ -71,10 +93,15 @@ internal sealed class SystemdNotifier : IDisposable
     }
 
     /// <summary>The end begins, and may take this long; so that <c>TimeoutStopSec</c> of the unit need not know the deadline in the configuration.</summary>
-    public void Stopping(TimeSpan longest, string status) => Send(
-        "STOPPING=1",
-        string.Create(CultureInfo.InvariantCulture, $"EXTEND_TIMEOUT_USEC={Microseconds(longest + StopMargin)}"),
-        $"STATUS={OneLine(status)}");
+    public void Stopping(TimeSpan longest, string status)
+    {
+        lock (_lock)
+        {
+            _statusTimer?.Dispose();
+            Send("STOPPING=1", string.Create(CultureInfo.InvariantCulture, $"EXTEND_TIMEOUT_USEC={Microseconds(longest + StopMargin)}"), $"STATUS={OneLine(status)}");
+            _isStopping = true;
+        }
+    }
 
     /// <summary>A start takes this much longer from now; only before <see cref="Ready"/>.</summary>
     public void ExtendStart(TimeSpan by, string status) => Send(
@@ -103,6 +130,20 @@ internal sealed class SystemdNotifier : IDisposable
         lock (_lock)
         {
             _feeder?.Dispose();
+            _statusTimer?.Dispose();
+        }
+    }
+
+    private void SendIfNew(string status)
+    {
+        lock (_lock)
+        {
+            // A timer that is disposed of may still be running.
+            if (!_isStopping && status != _lastStatus)
+            {
+                _lastStatus = status;
+                Status(status);
+            }
         }
     }
 
