@@ -112,6 +112,30 @@ public sealed class WorkerGroupsTests : IDisposable
         Assert.Equal(end, (await worker.Exited.WaitAsync(TestContext.Current.CancellationToken)).ToString());
     }
 
+    /// <summary>Its socket accepts connections until its memory has been taken from it.</summary>
+    [Theory]
+    [InlineData(1, "signal 9 (SIGKILL), out of memory: the kernel killed it")]
+    [InlineData(2, "signal 9 (SIGKILL)")]
+    public async Task Exited_SeenWellAfterTheKill_IsOutOfMemoryUnlessItWasSeenSoAgain(int seenWell, string end)
+    {
+        using WorkerGroups groups = new(_own);
+        await using TestWorkers workers = new(groups);
+        string events = $"{groups.Folder}/w1/memory.events";
+        Directory.CreateDirectory(Path.GetDirectoryName(events)!);
+        await File.WriteAllTextAsync(events, "oom_kill 0\n", TestContext.Current.CancellationToken);
+        WorkerProcess worker = await workers.StartedAsync("trap 'kill -9 $$' USR1; echo up; sleep 1000 & wait");
+
+        await File.WriteAllTextAsync(events, "oom_kill 1\n", TestContext.Current.CancellationToken);
+        for (int seen = 0; seen < seenWell; seen++)
+        {
+            worker.IsWell();
+        }
+
+        worker.SignalGroup(10);
+
+        Assert.Equal(end, (await worker.Exited.WaitAsync(TestContext.Current.CancellationToken)).ToString());
+    }
+
     public void Dispose() => Directory.Delete(_own, recursive: true);
 
     private void Has(string file, string text) => File.WriteAllText(Path.Combine(_own, file), text);

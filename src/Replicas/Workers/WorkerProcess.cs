@@ -20,7 +20,8 @@ internal sealed class WorkerProcess
     private readonly string _mark;
     private readonly ControlGroup? _group;
     private readonly string? _memoryEvents;
-    private long _outOfMemoryKills;
+    private long _killsWhenLastWell;
+    private long _killsWhenWellBefore;
     private bool _asked;
     private bool _reaped;
 
@@ -33,7 +34,7 @@ internal sealed class WorkerProcess
         _memoryEvents = group?.MemoryEventsFile;
         _guard = guard;
         _output = output;
-        IsWell();
+        _killsWhenLastWell = _killsWhenWellBefore = CountOutOfMemoryKills();
     }
 
     public int Id { get; }
@@ -136,8 +137,15 @@ internal sealed class WorkerProcess
         }
     }
 
-    /// <summary>It was just seen well: whomever the kernel has killed for memory until now, it was not this one.</summary>
-    public void IsWell() => Volatile.Write(ref _outOfMemoryKills, CountOutOfMemoryKills());
+    /// <summary>
+    /// It was just seen well: whomever the kernel has killed for memory by the time before, it was not this one. (Not until now: while the memory of a process that was killed is taken from it,
+    /// which is much, its socket goes on accepting connections.)
+    /// </summary>
+    public void IsWell()
+    {
+        Volatile.Write(ref _killsWhenWellBefore, Volatile.Read(ref _killsWhenLastWell));
+        Volatile.Write(ref _killsWhenLastWell, CountOutOfMemoryKills());
+    }
 
     /// <summary>Signals the worker and all of its group; nothing when it has ended.</summary>
     public void SignalGroup(int signal)
@@ -197,7 +205,7 @@ internal sealed class WorkerProcess
     private long CountOutOfMemoryKills() => OutOfMemoryKills.Count(_memoryEvents ?? OutOfMemoryKills.OfMachine) ?? 0;
 
     private OutOfMemory WasOutOfMemory() =>
-        CountOutOfMemoryKills() <= Volatile.Read(ref _outOfMemoryKills) ? OutOfMemory.No
+        CountOutOfMemoryKills() <= Volatile.Read(ref _killsWhenWellBefore) ? OutOfMemory.No
         : _memoryEvents is null ? OutOfMemory.Probably
         : OutOfMemory.Yes;
 
