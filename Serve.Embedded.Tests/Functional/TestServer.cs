@@ -81,7 +81,7 @@ internal sealed class TestServer : IAsyncDisposable
         (map ?? (static app => app.MapServe()))(host);
         await host.StartAsync(Deadline);
         EmbeddedServer embedded = host.Services.GetRequiredService<ServeHost>().Running!;
-        return new(embedded.Server, embedded.Deployer, await embedded.First.Settled, logs, loggers, time as ManualTimeProvider, host);
+        return new(embedded.Server, embedded.Deployer, await (await embedded.First).Settled, logs, loggers, time as ManualTimeProvider, host);
     }
 
     public static async Task<TestServer> StartAsync(DeploymentRegistry registry, ServeConfig config, TimeProvider? time = null)
@@ -98,7 +98,7 @@ internal sealed class TestServer : IAsyncDisposable
             environment,
             new(new()),
             starting => deployer = new(starting, source, GenerationStore.Open((string?)null, environment.Time, NullLogger.Instance), loggers.CreateLogger(LogCategories.Server), () => { }));
-        ApplyRequest first = await deployer!.BootAsync(config, restoredFrom: null, server.ListenAsync);
+        ApplyRequest first = await deployer!.BootAsync(config, GenerationSource.File, restoredFrom: null, server.ListenAsync);
         ApplyOutcome outcome = await first.Settled;
         return new(server, deployer, outcome, logs, loggers, time as ManualTimeProvider);
     }

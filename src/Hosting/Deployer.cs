@@ -112,10 +112,11 @@ internal sealed class Deployer(Server server, ConfigSource source, GenerationSto
     /// Makes a valid configuration the first goal. Its routes are there before the server listens, and what has to be imported is imported after it: who asks for that waits for it, and for nothing else.
     /// </summary>
     /// <param name="config">The goal.</param>
-    /// <param name="restoredFrom">The generation that it is; <see langword="null"/> = it is the file's.</param>
+    /// <param name="from">Who has it from where.</param>
+    /// <param name="restoredFrom">The generation that it is; <see langword="null"/> = it is none that was there before.</param>
     /// <param name="listen">Lets requests in.</param>
     /// <returns>How it goes, once all is imported.</returns>
-    public async Task<ApplyRequest> BootAsync(ServeConfig config, int? restoredFrom, Func<Task> listen)
+    public async Task<ApplyRequest> BootAsync(ServeConfig config, GenerationSource from, int? restoredFrom, Func<Task> listen)
     {
         config = source.WithOwn(config);
         await _turn.WaitAsync();
@@ -124,7 +125,7 @@ internal sealed class Deployer(Server server, ConfigSource source, GenerationSto
             ApplyRequest request;
             if (server.KnownCode(config, CodeOf(restoredFrom)) is { } known)
             {
-                request = Pursue(config, known, GenerationSource.File, restoredFrom: restoredFrom).Request;
+                request = Pursue(config, known, from, restoredFrom: restoredFrom).Request;
                 await request.Taken;
                 await listen();
                 return request;
@@ -139,7 +140,7 @@ internal sealed class Deployer(Server server, ConfigSource source, GenerationSto
                 Warn(code);
                 server.Complete(request, config, file, code);
             });
-            Begin(Accept(config, GenerationSource.File, restoredFrom).Number, request);
+            Begin(Accept(config, from, restoredFrom).Number, request);
             return request;
         }
         finally

@@ -37,9 +37,10 @@ internal sealed class EmbeddedServer
     /// <summary>Who may ask for what on the host's admin routes, beyond what the host says itself.</summary>
     public AdminGuard AdminGuard { get; private set; } = null!;
 
-    /// <summary>What it started with.</summary>
-    public ApplyRequest First { get; private set; } = null!;
+    /// <summary>What it started with, once all of it is imported.</summary>
+    public Task<ApplyRequest> First { get; private set; } = null!;
 
+    /// <summary>Starts it. As on a port of its own, what has to be imported first is waited for by those who ask for it, and not by the host.</summary>
     /// <exception cref="ServeException">The configuration has errors, or an address cannot be had.</exception>
     public static async Task<EmbeddedServer> StartAsync(ServeOptions options, ServeEnvironment environment, ServingState serving, string? contentRoot, Action shutdown)
     {
@@ -56,9 +57,7 @@ internal sealed class EmbeddedServer
             embedded.Server = await Server.CreateAsync(
                 config, options.Registry, environment, logSettings, server => embedded.Deployer = new(server, source, store, logger, shutdown), folder: source.Folder, ports: ports, serving: serving);
             embedded.AdminGuard = new(hosts: null, embedded.Server.Token);
-            embedded.First = (await embedded.Deployer.DeployAsync(config, path is null ? GenerationSource.Code : GenerationSource.File)).Request;
-            await embedded.First.Taken;
-            await embedded.Server.ListenAsync();
+            await embedded.BootAsync(config);
         }
         catch
         {
@@ -77,7 +76,8 @@ internal sealed class EmbeddedServer
     }
 
     /// <exception cref="ServeException">An application did not come up.</exception>
-    public Task SettledAsync(CancellationToken cancellationToken) => SettledAsync(First, "Not every application has come up.", cancellationToken);
+    public async Task SettledAsync(CancellationToken cancellationToken) =>
+        await SettledAsync(await First.WaitAsync(cancellationToken), "Not every application has come up.", cancellationToken);
 
     public void BeginDrain() => Server.Application.IsDraining = true;
 
@@ -97,6 +97,21 @@ internal sealed class EmbeddedServer
         await Server.StopAsync(cancellationToken);
         await Server.DisposeAsync();
         _store.Dispose();
+    }
+
+    /// <summary>Completes when requests are let in.</summary>
+    private async Task BootAsync(ServeConfig config)
+    {
+        TaskCompletionSource listens = new(TaskCreationOptions.RunContinuationsAsynchronously);
+        First = Deployer.BootAsync(config, _source.Path is null ? GenerationSource.Code : GenerationSource.File, restoredFrom: null, async () =>
+        {
+            await Server.ListenAsync();
+            listens.SetResult();
+        });
+        await await Task.WhenAny(First, listens.Task);
+
+        // An import that the end of the server cuts off is nobody's trouble.
+        _ = First.ContinueWith(static first => _ = first.Exception, CancellationToken.None, TaskContinuationOptions.ExecuteSynchronously, TaskScheduler.Default);
     }
 
     private void ListenForReloads(TimeProvider time)

@@ -3,7 +3,8 @@ using Microsoft.Extensions.Diagnostics.HealthChecks;
 namespace Serve.Embedded.Hosting;
 
 /// <summary>
-/// What a load balancer should know of the server: healthy when everything runs as asked, unhealthy when a deployment cannot serve or the server is on its way out, degraded in between.
+/// What a load balancer should know of the server: healthy when everything runs as asked, unhealthy when a deployment cannot serve, or not yet, or the server is on its way out, degraded in between.
+/// A deployment that its load has brought to zero can serve: whoever asks for it wakes it.
 /// </summary>
 internal sealed class ServeHealthCheck(ServeHost host) : IHealthCheck
 {
@@ -38,9 +39,9 @@ internal sealed class ServeHealthCheck(ServeHost host) : IHealthCheck
             {
                 data[$"{application.Name}/{deployment.Name}"] =
                     $"{deployment.Status}: {deployment.RunningReplicas} of {deployment.TargetReplicas} replica(s) running.{Sentence(deployment.Message)}";
-                if (deployment is { RunningReplicas: 0, Status: DeploymentStatus.Unhealthy or DeploymentStatus.DeployFailed })
+                if (deployment is { RunningReplicas: 0, Status: DeploymentStatus.Unhealthy or DeploymentStatus.DeployFailed } or { RunningReplicas: 0, TargetReplicas: > 0, Status: DeploymentStatus.Updating })
                 {
-                    troubles.Add($"Deployment '{deployment.Name}' of application '{application.Name}' has no replica.{Sentence(deployment.Message)}");
+                    troubles.Add($"Deployment '{deployment.Name}' of application '{application.Name}' has no replica{(deployment.Status == DeploymentStatus.Updating ? " yet" : "")}.{Sentence(deployment.Message)}");
                     health = HealthStatus.Unhealthy;
                 }
             }

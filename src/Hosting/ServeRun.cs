@@ -78,7 +78,7 @@ internal sealed class ServeRun
             _server = await Server.CreateAsync(
                 config, _registry, environment, settings, server => _deployer = new(server, _source, store, _logger, () => _stop.TrySetResult("The admin port's shutdown")), sockets, _source.Folder);
             TaskCompletionSource listens = new(TaskCreationOptions.RunContinuationsAsynchronously);
-            first = _deployer!.BootAsync(config, isGeneration ? store.LastGood?.Number : null, async () =>
+            first = _deployer!.BootAsync(config, GenerationSource.File, isGeneration ? store.LastGood?.Number : null, async () =>
             {
                 await _server.ListenAsync();
                 listens.SetResult();
