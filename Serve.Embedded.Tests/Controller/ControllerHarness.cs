@@ -7,6 +7,7 @@ using Serve.Embedded.Controller;
 using Serve.Embedded.Deployments;
 using Serve.Embedded.Handles;
 using Serve.Embedded.Replicas;
+using Serve.Embedded.Telemetry;
 using Serve.Embedded.Tests.Fakes;
 
 namespace Serve.Embedded.Tests.Controller;
@@ -16,10 +17,10 @@ internal sealed class ControllerHarness
 {
     private readonly Serve.Embedded.Controller.Controller _controller;
 
-    public ControllerHarness(ulong seed = 1)
+    public ControllerHarness(ulong seed = 1, ServeTelemetry? telemetry = null)
     {
         Logs = FakeLogCollector.Create(new());
-        ServeEnvironment environment = new(Clock, new SeededRandom(seed), static item => item.Execute(), new LoggerFactory([new FakeLoggerProvider(Logs)]));
+        ServeEnvironment environment = new(Clock, new SeededRandom(seed), static item => item.Execute(), new LoggerFactory([new FakeLoggerProvider(Logs)])) { Telemetry = telemetry ?? ServeTelemetry.Silent };
         DeploymentRegistry registry = new();
         foreach (string version in (string[])["v1", "v2", "v3"])
         {

@@ -40,6 +40,9 @@ internal sealed class TestServer : IAsyncDisposable
         Client = NewClient();
     }
 
+    /// <summary>The application that it is embedded in.</summary>
+    public WebApplication? Host => _host;
+
     public Server Server { get; }
 
     public Deployer Deployer { get; }
@@ -84,11 +87,11 @@ internal sealed class TestServer : IAsyncDisposable
         return new(embedded.Server, embedded.Deployer, await (await embedded.First).Settled, logs, loggers, time as ManualTimeProvider, host);
     }
 
-    public static async Task<TestServer> StartAsync(DeploymentRegistry registry, ServeConfig config, TimeProvider? time = null)
+    public static async Task<TestServer> StartAsync(DeploymentRegistry registry, ServeConfig config, TimeProvider? time = null, ServeTelemetry? telemetry = null)
     {
         FakeLogCollector logs = NewLogs();
         LoggerFactory loggers = new([new FakeLoggerProvider(logs)]);
-        ServeEnvironment environment = new(time ?? TimeProvider.System, new SeededRandom(1), ServeEnvironment.ResumeOnThreadPool, loggers);
+        ServeEnvironment environment = new(time ?? TimeProvider.System, new SeededRandom(1), ServeEnvironment.ResumeOnThreadPool, loggers) { Telemetry = telemetry ?? ServeTelemetry.Silent };
         ConfigSource source = new(path: null, registry, new Dictionary<string, string>(), _ => null);
         Deployer? deployer = null;
         config = config with { Http = config.Http with { Port = 0 }, Admin = config.Admin with { Port = 0 } };

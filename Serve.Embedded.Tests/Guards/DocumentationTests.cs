@@ -1,4 +1,6 @@
+using System.Reflection;
 using System.Text.RegularExpressions;
+using Serve.Embedded.Telemetry;
 
 namespace Serve.Embedded.Tests.Guards;
 
@@ -34,6 +36,16 @@ public sealed partial class DocumentationTests
             .Where(link => link.Length > 0 && !link.Contains("://", StringComparison.Ordinal) && !Path.Exists(Path.Combine(folder, link)));
 
         Assert.Empty(broken);
+    }
+
+    [Theory]
+    [InlineData(typeof(InstrumentNames))]
+    [InlineData(typeof(SpanNames))]
+    public void Observability_NamesEverythingThatIsTold(Type names)
+    {
+        string document = Repository.Read("docs/observability.md");
+
+        Assert.All(names.GetFields(BindingFlags.Public | BindingFlags.Static), name => Assert.Contains($"`{name.GetRawConstantValue()}`", document, StringComparison.Ordinal));
     }
 
     [GeneratedRegex(@"`([A-Z][a-z]+[A-Za-z]*)(<[^`]*>)?`")]

@@ -1,5 +1,6 @@
 using Serve.Embedded.Handles;
 using Serve.Embedded.Replicas;
+using Serve.Embedded.Telemetry;
 using Serve.Embedded.Tests.Fakes;
 using Serve.Embedded.Tests.Guards;
 
@@ -488,9 +489,9 @@ public sealed class AdmissionGateTests
         RequestTotals ended = Gate.Totals;
         Gate.RemoveHandle(Gate.AddHandle(0));
 
-        Assert.Equal(new(3, 3, 0, 1, 1, 0, 0), before);
+        Assert.Equal(new(3, 3, default, 1, 1, 0, 0), before);
         Assert.Equal(before, gone);
-        Assert.Equal(new(3, 3, 0, 1, 1, 0, 1), ended);
+        Assert.Equal(new(3, 3, default, 1, 1, 0, 1), ended);
         Assert.Equal(ended, Gate.Totals);
     }
 

@@ -2,6 +2,7 @@ using Microsoft.Extensions.Logging.Abstractions;
 using Serve.Embedded.Deployments;
 using Serve.Embedded.Handles;
 using Serve.Embedded.Replicas;
+using Serve.Embedded.Telemetry;
 using Serve.Embedded.Tests.Fakes;
 
 namespace Serve.Embedded.Tests.Handles;
@@ -11,9 +12,9 @@ internal sealed class TestDeployment<TRequest, TResponse>
 {
     private readonly DeploymentDefinition _definition;
 
-    public TestDeployment(Func<string, TRequest, CancellationToken, ValueTask<TResponse>> handle, int limit = 1, int maxQueued = 10, IRequestRouter? router = null)
+    public TestDeployment(Func<string, TRequest, CancellationToken, ValueTask<TResponse>> handle, int limit = 1, int maxQueued = 10, IRequestRouter? router = null, ServeTelemetry? telemetry = null)
     {
-        ServeEnvironment environment = new(Clock, new SeededRandom(3), ServeEnvironment.ResumeOnThreadPool, NullLoggerFactory.Instance);
+        ServeEnvironment environment = new(Clock, new SeededRandom(3), ServeEnvironment.ResumeOnThreadPool, NullLoggerFactory.Instance) { Telemetry = telemetry ?? ServeTelemetry.Silent };
         Limit = limit;
         _definition = new("D", c => new Handler(c, handle), new() { Router = router }, http: null, blocks: false, typeof(TRequest), typeof(TResponse));
         Served = new("app", _definition, new() { MaxOngoingRequests = limit, MaxQueuedRequests = maxQueued }, environment);

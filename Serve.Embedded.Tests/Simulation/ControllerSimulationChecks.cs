@@ -1,6 +1,7 @@
 using Serve.Embedded.Controller;
 using Serve.Embedded.Handles;
 using Serve.Embedded.Replicas;
+using Serve.Embedded.Telemetry;
 
 namespace Serve.Embedded.Tests.Simulation;
 

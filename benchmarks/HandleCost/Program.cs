@@ -13,7 +13,11 @@ using Serve.Embedded.Replicas;
 int rounds = args.Length > 0 ? int.Parse(args[0], CultureInfo.InvariantCulture) : 9;
 int calls = args.Length > 1 ? int.Parse(args[1], CultureInfo.InvariantCulture) : 2_000_000;
 
-ServeEnvironment environment = new(TimeProvider.System, new SeededRandom(1), ServeEnvironment.ResumeOnThreadPool, NullLoggerFactory.Instance);
+ServeEnvironment environment = new(TimeProvider.System, new SeededRandom(1), ServeEnvironment.ResumeOnThreadPool, NullLoggerFactory.Instance)
+{
+    // As in a server: there, and nobody listens.
+    Telemetry = new(meters: null),
+};
 DeploymentDefinition definition = new("Next", _ => new Next(), new(), http: null, blocks: false, typeof(int), typeof(int));
 using ServedDeployment served = new(
     "bench", definition, new DeploymentLimits { MaxOngoingRequests = 4, MaxQueuedRequests = 100 }, environment);

@@ -3,6 +3,7 @@ using Serve.Embedded.Config;
 using Serve.Embedded.Controller;
 using Serve.Embedded.Controller.Generations;
 using Serve.Embedded.Handles;
+using Serve.Embedded.Telemetry;
 using Serve.Embedded.Replicas;
 
 namespace Serve.Embedded.Admin;

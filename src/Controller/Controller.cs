@@ -48,6 +48,7 @@ internal sealed class Controller
         _scaling = new(registry, environment, _logger, () => Tell(new ControllerMessage.Woken()));
         _applications = new(code ?? (goal => registry.Applications[goal.Code.ImportPath!]), environment, _logger, _scaling);
         _goals = new(_applications, _scaling);
+        environment.Telemetry.Follow(new MeasuredStatus(() => Status));
         _timer = environment.Time.CreateTimer(
             static controller => ((Controller)controller!).Tell(new ControllerMessage.Tick()), this, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
     }
@@ -239,7 +240,14 @@ internal sealed class Controller
         }
 
         Volatile.Write(ref _status, new(
-            [.. applications.Select(a => a.Report ??= StatusReport.Of(a)), .. _applications.Departures.Where(d => _applications.Find(d.Application) is null).DistinctBy(d => d.Application).Select(StatusReport.Of)]));
+            [.. applications.Select(a => a.Report ??= StatusReport.Of(a)), .. _applications.Departures.Where(d => _applications.Find(d.Application) is null).DistinctBy(d => d.Application).Select(StatusReport.Of)])
+        {
+            Beside =
+            [
+                .. applications.SelectMany(a => a.Leaving.Concat(a.Coming?.Deployments ?? [])).Select(StatusReport.Of),
+                .. _applications.Departures.SelectMany(d => d.Deployments).Select(StatusReport.Of),
+            ],
+        });
     }
 
     private void SetTimer()

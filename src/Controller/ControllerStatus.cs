@@ -8,6 +8,9 @@ namespace Serve.Embedded.Controller;
 internal sealed record ControllerStatus(IReadOnlyList<ApplicationReport> Applications)
 {
     public static ControllerStatus Empty { get; } = new([]);
+
+    /// <summary>Deployments beside those of <see cref="Applications"/> that are wanted: of a revision on its way up, and all that are on their way out.</summary>
+    public IReadOnlyList<DeploymentReport> Beside { get; init; } = [];
 }
 
 /// <param name="Name">Its name.</param>

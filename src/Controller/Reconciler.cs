@@ -306,12 +306,14 @@ internal sealed class Reconciler(ServeEnvironment environment, ILogger logger, I
             return;
         }
 
+        environment.Telemetry.HealthCheckFailed(deployment.Served.Tags);
         Log.HealthCheckFailed(logger, replica.Id, deployment.Name, deployment.Served.Application, entry.Strikes, ReplicaEntry.MostStrikes, error);
         if (entry.Strikes < ReplicaEntry.MostStrikes)
         {
             return;
         }
 
+        environment.Telemetry.ReplicaRestarts(deployment.Served.Tags, "unhealthy");
         Log.ReplicaUnhealthy(logger, replica.Id, deployment.Name, deployment.Served.Application);
         if (entry.Code == deployment.Code)
         {
@@ -336,6 +338,7 @@ internal sealed class Reconciler(ServeEnvironment environment, ILogger logger, I
             return;
         }
 
+        environment.Telemetry.ReplicaRestarts(deployment.Served.Tags, "died");
         Log.ReplicaDied(logger, replica.Id, deployment.Name, deployment.Served.Application, end.Reason);
         if (entry.Code == deployment.Code)
         {
@@ -352,6 +355,7 @@ internal sealed class Reconciler(ServeEnvironment environment, ILogger logger, I
         (DeploymentState deployment, Replica replica, string reason) = worn;
         if (deployment.Find(replica) is { MustGo: false } entry && (entry.IsReady || replica.State.TakesRequests()))
         {
+            environment.Telemetry.ReplicaRestarts(deployment.Served.Tags, "worn_out");
             Log.ReplicaWornOut(logger, replica.Id, deployment.Name, deployment.Served.Application, reason);
             entry.MustGo = true;
         }

@@ -21,6 +21,7 @@ internal sealed class ReplicaActs(ServeEnvironment environment, ILogger logger, 
         Run(deployment, replica, async () =>
         {
             string application = deployment.Served.Application;
+            long began = environment.Time.GetTimestamp();
             ReplicaHandles handles = new(application, siblings, deployment.Served);
             try
             {
@@ -29,10 +30,12 @@ internal sealed class ReplicaActs(ServeEnvironment environment, ILogger logger, 
                     MaxOngoingRequests = start.MaxOngoingRequests,
                     Container = environment.Services,
                     Dispatch = environment.Resume,
+                    Telemetry = environment.Telemetry,
                 };
                 await replica.StartAsync(context, start.UserConfig);
                 await CheckAsync(replica, start.HealthCheckTimeout);
                 replica.OnDisposed(handles);
+                environment.Telemetry.ReplicaStarted(deployment.Served.Tags, environment.Time.GetElapsedTime(began));
                 tell(new ControllerMessage.Started(deployment, replica, start.UserConfig));
                 Watch(deployment, replica);
             }

@@ -54,6 +54,6 @@ internal static class StatusReport
         Running: null,
         [.. departure.Deployments.Select(Of)]);
 
-    private static DeploymentReport Of(DeploymentState deployment) =>
+    public static DeploymentReport Of(DeploymentState deployment) =>
         new(deployment.Goal, deployment.NumReplicas, deployment.HeldBack, deployment.Status, deployment.Trigger, deployment.Message, deployment.LogTail, deployment.Abandoned, deployment.Served, [.. deployment.Replicas.Select(r => r.Replica)]);
 }

@@ -2,6 +2,7 @@ using System.Text.Json;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Logging;
 using Serve.Embedded.Deployments;
+using Serve.Embedded.Telemetry;
 
 namespace Serve.Embedded;
 
@@ -39,6 +40,8 @@ public sealed class DeploymentContext
 
     /// <summary>Runs what the replica does on nobody's behalf.</summary>
     internal Action<IThreadPoolWorkItem> Dispatch { get; init; } = ServeEnvironment.ResumeOnThreadPool;
+
+    internal ServeTelemetry Telemetry { get; init; } = ServeTelemetry.Silent;
 
     internal BatchControl? BatchControl { get; set; }
 

@@ -1,4 +1,5 @@
 using Microsoft.Extensions.Logging;
+using Serve.Embedded.Telemetry;
 
 namespace Serve.Embedded.Deployments;
 
@@ -14,6 +15,9 @@ internal sealed record ServeEnvironment(TimeProvider Time, Random Random, Action
 {
     /// <summary>The container that handlers take their services from; <see langword="null"/> = the server makes one of its own when the first handler asks for services.</summary>
     public Lazy<IServiceProvider>? Services { get; init; }
+
+    /// <summary>What is told to those who measure and trace.</summary>
+    public ServeTelemetry Telemetry { get; init; } = ServeTelemetry.Silent;
 
     /// <summary>The thread pool, on the queue of the thread that gave the permit back: it has just finished and is the first to be free.</summary>
     public static void ResumeOnThreadPool(IThreadPoolWorkItem item) => ThreadPool.UnsafeQueueUserWorkItem(item, preferLocal: true);

@@ -1,5 +1,6 @@
 using Serve.Embedded.Deployments;
 using Serve.Embedded.Replicas;
+using Serve.Embedded.Telemetry;
 
 namespace Serve.Embedded.Handles;
 
@@ -84,7 +85,7 @@ internal sealed class AdmissionGate(ServeEnvironment environment)
         handle.Counts.Arrive();
         if (handle.IsClosed)
         {
-            handle.Counts.Refuse();
+            handle.Counts.Refuse(RefusalReason.Unavailable);
             return Admission.Unavailable;
         }
 
@@ -99,13 +100,13 @@ internal sealed class AdmissionGate(ServeEnvironment environment)
 
         if (Volatile.Read(ref _unavailable) != 0)
         {
-            handle.Counts.Refuse();
+            handle.Counts.Refuse(RefusalReason.Unavailable);
             return Admission.Unavailable;
         }
 
         if (!handle.TryReserve(out int queued))
         {
-            handle.Counts.Refuse();
+            handle.Counts.Refuse(RefusalReason.QueueFull);
             RetryAfter.Watch(this);
             return Admission.Refuse(queued);
         }

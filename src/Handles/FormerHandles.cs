@@ -1,3 +1,5 @@
+using Serve.Embedded.Telemetry;
+
 namespace Serve.Embedded.Handles;
 
 /// <summary>The counts of handles that are gone, so that a deployment's totals do not fall when one of its callers goes. The gate's lock guards it.</summary>

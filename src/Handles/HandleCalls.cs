@@ -62,22 +62,17 @@ internal sealed class HandleCalls<TRequest, TResponse>(ServedDeployment deployme
         RequestScope? scope = ScopeOf(options);
         CallTime? time = options.Timeout is { } timeout ? TimeOf(timeout, cancellationToken) : null;
         CancellationToken token = time?.Token ?? cancellationToken;
+        CallObservation? observation = deployment.Observe();
         try
         {
-            Admission admission = deployment.Gate.Admit(handle, route);
-            RequestLease lease = admission.Kind switch
-            {
-                AdmissionKind.Run => admission.Lease,
-                AdmissionKind.Wait => await PermitAsync(admission.Waiter!, time, token),
-                _ => throw Refused(admission),
-            };
-
+            RequestLease lease = await LeaseAsync(deployment.Gate.Admit(handle, route), time, token);
             CallCancellation cancellation = new();
             cancellation.Link(token, lease.Replica.Stopping);
-            HeldCall<TResponse> call = new(lease, cancellation, time, scope, token);
+            observation?.Runs(lease.Replica);
+            HeldCall<TResponse> call = new(lease, cancellation, time, scope, observation, token);
             try
             {
-                scope?.Enter();
+                call.Enter();
                 call.Response = await lease.Replica.InvokeAsync<TRequest, TResponse>(request, cancellation.Token);
                 return call;
             }
@@ -89,6 +84,7 @@ internal sealed class HandleCalls<TRequest, TResponse>(ServedDeployment deployme
         }
         catch (Exception exception)
         {
+            observation?.End(exception.GetType().FullName);
             time?.Dispose();
             if (time is { IsOver: true } && exception is OperationCanceledException)
             {
@@ -141,6 +137,11 @@ internal sealed class HandleCalls<TRequest, TResponse>(ServedDeployment deployme
 
     private ValueTask<TResponse> CallAsync(TRequest request, CallRoute? route, CallTime? time, CancellationToken cancellationToken)
     {
+        if (deployment.Telemetry.HearsCalls)
+        {
+            return ObservedAsync(request, route, time, cancellationToken);
+        }
+
         Admission admission = deployment.Gate.Admit(handle, route);
         return admission.Kind switch
         {
@@ -149,6 +150,34 @@ internal sealed class HandleCalls<TRequest, TResponse>(ServedDeployment deployme
             _ => ValueTask.FromException<TResponse>(Refused(admission)),
         };
     }
+
+    private async ValueTask<TResponse> ObservedAsync(TRequest request, CallRoute? route, CallTime? time, CancellationToken cancellationToken)
+    {
+        CallObservation observation = new(deployment);
+        string? trouble = null;
+        try
+        {
+            RequestLease lease = await LeaseAsync(deployment.Gate.Admit(handle, route), time, cancellationToken);
+            observation.Runs(lease.Replica);
+            return await Run(lease, request, time, cancellationToken);
+        }
+        catch (Exception exception)
+        {
+            trouble = exception.GetType().FullName;
+            throw;
+        }
+        finally
+        {
+            observation.End(trouble);
+        }
+    }
+
+    private ValueTask<RequestLease> LeaseAsync(Admission admission, CallTime? time, CancellationToken cancellationToken) => admission.Kind switch
+    {
+        AdmissionKind.Run => new(admission.Lease),
+        AdmissionKind.Wait => PermitAsync(admission.Waiter!, time, cancellationToken),
+        _ => throw Refused(admission),
+    };
 
     private async ValueTask<TResponse> WaitThenRun(Waiter waiter, TRequest request, CallTime? time, CancellationToken cancellationToken) =>
         await Run(await PermitAsync(waiter, time, cancellationToken), request, time, cancellationToken);

@@ -1,3 +1,5 @@
+using Serve.Embedded.Telemetry;
+
 namespace Serve.Embedded.Handles;
 
 /// <summary>
@@ -8,7 +10,10 @@ internal sealed class HandleCounts
 {
     private long _arrived;
     private long _started;
-    private long _shed;
+    private long _queueFull;
+    private long _queueTime;
+    private long _websockets;
+    private long _unavailable;
     private long _completed;
     private long _failed;
     private long _cancelled;
@@ -19,7 +24,10 @@ internal sealed class HandleCounts
     /// <summary>Accepted by a replica: the drain of the queue.</summary>
     public long Started => Volatile.Read(ref _started);
 
-    public long Shed => Volatile.Read(ref _shed);
+    public long Shed => Refused.All;
+
+    /// <summary>The same, by what they met.</summary>
+    public RefusalTotals Refused => new(Volatile.Read(ref _queueFull), Volatile.Read(ref _queueTime), Volatile.Read(ref _websockets), Volatile.Read(ref _unavailable));
 
     public long Completed => Volatile.Read(ref _completed);
 
@@ -34,7 +42,7 @@ internal sealed class HandleCounts
     {
         get
         {
-            RequestTotals ends = new(0, Started, Shed, Completed, Failed, Cancelled, TimedOut);
+            RequestTotals ends = new(0, Started, Refused, Completed, Failed, Cancelled, TimedOut);
             return ends with { Arrived = Arrived };
         }
     }
@@ -43,7 +51,24 @@ internal sealed class HandleCounts
 
     public void Start() => Interlocked.Increment(ref _started);
 
-    public void Refuse() => Interlocked.Increment(ref _shed);
+    public void Refuse(RefusalReason reason)
+    {
+        switch (reason)
+        {
+            case RefusalReason.QueueFull:
+                Interlocked.Increment(ref _queueFull);
+                break;
+            case RefusalReason.QueueTime:
+                Interlocked.Increment(ref _queueTime);
+                break;
+            case RefusalReason.Websockets:
+                Interlocked.Increment(ref _websockets);
+                break;
+            case RefusalReason.Unavailable:
+                Interlocked.Increment(ref _unavailable);
+                break;
+        }
+    }
 
     public void Ended(RequestEnd end)
     {
@@ -62,7 +87,7 @@ internal sealed class HandleCounts
                 Interlocked.Increment(ref _timedOut);
                 break;
             case RequestEnd.Refused:
-                Refuse();
+                Refuse(RefusalReason.Websockets);
                 break;
         }
     }
@@ -77,8 +102,11 @@ internal sealed class HandleCounts
             case WaitEnd.TimedOut:
                 Interlocked.Increment(ref _timedOut);
                 break;
-            case WaitEnd.QueueTimedOut or WaitEnd.Unavailable:
-                Interlocked.Increment(ref _shed);
+            case WaitEnd.QueueTimedOut:
+                Refuse(RefusalReason.QueueTime);
+                break;
+            case WaitEnd.Unavailable:
+                Refuse(RefusalReason.Unavailable);
                 break;
         }
     }

@@ -8,7 +8,7 @@ using Serve.Embedded.Telemetry;
 namespace Serve.Embedded.Handles;
 
 /// <summary>A deployment as its callers see it: its gate, the limits in force, and the words in which it refuses. Lives as long as its replicas do.</summary>
-internal sealed class ServedDeployment : IDisposable
+internal sealed class ServedDeployment : IMeasuredDeployment, IDisposable
 {
     private const int SaidSlots = 16;
 
@@ -29,6 +29,8 @@ internal sealed class ServedDeployment : IDisposable
         _limits = limits;
         _environment = environment;
         _refusals = new(environment.Loggers.CreateLogger(LogCategories.Proxy), application, definition.Name, environment.Time);
+        Tags = new(application, definition.Name);
+        Telemetry.Measure(this);
     }
 
     public string Application { get; }
@@ -43,6 +45,16 @@ internal sealed class ServedDeployment : IDisposable
     public IRequestRouter? Router => Definition.Options.Router;
 
     public TimeProvider Time => _environment.Time;
+
+    public ServeTelemetry Telemetry => _environment.Telemetry;
+
+    public DeploymentTags Tags { get; }
+
+    RequestTotals IMeasuredDeployment.Totals => Gate.Totals;
+
+    int IMeasuredDeployment.Queued => Gate.Waiting;
+
+    IEnumerable<(string Replica, int Requests)> IMeasuredDeployment.Ongoing => Gate.Replicas.Select(static r => (r.Id, r.Ongoing));
 
     /// <summary>The limits in force. Setting them changes the queues of all handles at once; replicas are resized by their owner.</summary>
     public DeploymentLimits Limits
@@ -60,6 +72,9 @@ internal sealed class ServedDeployment : IDisposable
             }
         }
     }
+
+    /// <summary>For a call that begins; <see langword="null"/> = nobody wants to know of it.</summary>
+    public CallObservation? Observe() => Telemetry.HearsCalls ? new(this) : null;
 
     /// <summary>A new caller.</summary>
     public Handle OpenHandle()
@@ -166,6 +181,7 @@ internal sealed class ServedDeployment : IDisposable
     {
         _refusals.Dispose();
         Gate.RetryAfter.Dispose();
+        Telemetry.Deployments.Remove(this);
     }
 
     private bool Leads(string goal, IReadOnlyDictionary<string, ServedDeployment> deployments, List<string> way, HashSet<string> seen)

@@ -37,6 +37,9 @@ internal sealed class EmbeddedServer
     /// <summary>Who may ask for what on the host's admin routes, beyond what the host says itself.</summary>
     public AdminGuard AdminGuard { get; private set; } = null!;
 
+    /// <summary>What it tells of itself.</summary>
+    public ServeTelemetry Telemetry { get; private init; } = ServeTelemetry.Silent;
+
     /// <summary>What it started with, once all of it is imported.</summary>
     public Task<ApplyRequest> First { get; private set; } = null!;
 
@@ -50,7 +53,7 @@ internal sealed class EmbeddedServer
         ServeConfig config = Read(options, source, logger);
         LiveLogSettings logSettings = new(Server.SettingsOf(config.Logging)) { MayAccessLog = options.AccessLog };
         GenerationStore store = OpenStore(config, path, environment);
-        EmbeddedServer embedded = new(options, source, store, logSettings, logger);
+        EmbeddedServer embedded = new(options, source, store, logSettings, logger) { Telemetry = environment.Telemetry };
         ServerPorts ports = (options.ListenOnHttpPort ? ServerPorts.Data : ServerPorts.None) | (options.ListenOnAdminPort ? ServerPorts.Admin : ServerPorts.None);
         try
         {
@@ -97,6 +100,7 @@ internal sealed class EmbeddedServer
         await Server.StopAsync(cancellationToken);
         await Server.DisposeAsync();
         _store.Dispose();
+        Telemetry.Dispose();
     }
 
     /// <summary>Completes when requests are let in.</summary>

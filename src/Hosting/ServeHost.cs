@@ -1,3 +1,4 @@
+using System.Diagnostics.Metrics;
 using Microsoft.AspNetCore.Http;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
@@ -81,8 +82,19 @@ public sealed class ServeHost : IServeHandles, IAsyncDisposable
         ServeEnvironment environment = new(time, SeededRandom.New(), ServeEnvironment.ResumeOnThreadPool, Loggers)
         {
             Services = new(_services),
+            Telemetry = new(_services.GetService<IMeterFactory>()),
         };
-        EmbeddedServer running = await EmbeddedServer.StartAsync(_options, environment, _serving, ContentRoot(), Shutdown);
+        EmbeddedServer running;
+        try
+        {
+            running = await EmbeddedServer.StartAsync(_options, environment, _serving, ContentRoot(), Shutdown);
+        }
+        catch
+        {
+            environment.Telemetry.Dispose();
+            throw;
+        }
+
         Volatile.Write(ref _running, running);
         if (_options.WaitUntilRunning)
         {

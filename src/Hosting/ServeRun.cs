@@ -69,7 +69,11 @@ internal sealed class ServeRun
         ConfigSource.TellWarnings(file, _logger);
 
         // A handler that somebody compiled in may block. Ours do not.
-        ServeEnvironment environment = new(TimeProvider.System, SeededRandom.New(), ServeEnvironment.ResumeOnThreadPool, loggers, OnEventThreads: _registry.IsOnlyBuiltIn());
+        ServeEnvironment environment = new(TimeProvider.System, SeededRandom.New(), ServeEnvironment.ResumeOnThreadPool, loggers, OnEventThreads: _registry.IsOnlyBuiltIn())
+        {
+            Telemetry = new(meters: null),
+        };
+        using ServeTelemetry telemetry = environment.Telemetry;
         using SystemdNotifier systemd = _systemd = SystemdNotifier.FromEnvironment(_environment, Unset, Environment.ProcessId, TimeProvider.System, _logger);
         Task<ApplyRequest> first;
         try

@@ -25,6 +25,7 @@ public static class ServeServiceCollectionExtensions
             services.AddSingleton(factory);
             services.AddOptions();
             services.AddLogging();
+            services.AddMetrics();
             services.TryAddSingleton(TimeProvider.System);
             services.AddSingleton<IOptionsFactory<ServeOptions>>(provider => factory.With(
                 provider.GetServices<IConfigureOptions<ServeOptions>>(), provider.GetServices<IPostConfigureOptions<ServeOptions>>()));

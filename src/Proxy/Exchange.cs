@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Http.Features;
 using Serve.Embedded.Deployments;
@@ -47,6 +48,8 @@ internal sealed class Exchange : IHttpRequestLifetimeFeature
     private bool _clientLeft;
     private Task? _earlyResponse;
     private Repeats _repeats;
+    private Activity? _span;
+    private CallObservation? _observation;
     private UpgradePlace _upgrade;
 
     /// <param name="proxy">What all exchanges share.</param>
@@ -62,6 +65,8 @@ internal sealed class Exchange : IHttpRequestLifetimeFeature
 
     /// <summary>It is at work for a request of the host.</summary>
     public bool ServesHost => _host is { IsTaken: true };
+
+    private ServeTelemetry Telemetry => _proxy.Environment.Telemetry;
 
     /// <summary>The client, while its leaving matters.</summary>
     private IHttpRequestLifetimeFeature? Client => RequestHeaders.OutlivesClient(_request.Headers) ? null : _lifetime;
@@ -137,7 +142,7 @@ internal sealed class Exchange : IHttpRequestLifetimeFeature
         if (RequestFaults.Of(_request, out int faultCode) is { } fault)
         {
             await BadRequestAsync(faultCode, fault);
-            WriteAccessLog(path);
+            Tell(path);
             return;
         }
 
@@ -146,6 +151,11 @@ internal sealed class Exchange : IHttpRequestLifetimeFeature
         {
             await AnswerAsync(statusCode, contentType, body);
             return;
+        }
+
+        if (_host is null && Telemetry.Spans.HasListeners())
+        {
+            _span = RequestSpan.Begin(Telemetry.Spans, _request, id);
         }
 
         try
@@ -167,7 +177,7 @@ internal sealed class Exchange : IHttpRequestLifetimeFeature
         }
         finally
         {
-            WriteAccessLog(path);
+            Tell(path);
         }
     }
 
@@ -232,7 +242,7 @@ internal sealed class Exchange : IHttpRequestLifetimeFeature
         if (UpgradePlace.LimitOf(deployment, _features, _request.Headers) is { } websockets && UpgradeLease.AllAreTaken(deployment.Gate, websockets))
         {
             _application.Handle.Counts.Arrive();
-            _application.Handle.Counts.Refuse();
+            _application.Handle.Counts.Refuse(RefusalReason.Websockets);
             return RefuseAsync(deployment.WebsocketsFull(websockets));
         }
 
@@ -249,6 +259,7 @@ internal sealed class Exchange : IHttpRequestLifetimeFeature
             return ErrorAsync(StatusCodes.Status500InternalServerError, ErrorResponses.InternalServerError);
         }
 
+        _observation = deployment.Observe();
         Admission admission = deployment.Gate.Admit(_application.Handle, route);
         if (admission.Kind is AdmissionKind.Run or AdmissionKind.Wait)
         {
@@ -277,6 +288,7 @@ internal sealed class Exchange : IHttpRequestLifetimeFeature
             return ErrorAsync(StatusCodes.Status503ServiceUnavailable, deployment.UnavailableMessage());
         }
 
+        _observation?.End("unavailable");
         _application = now;
         return AdmitAsync();
     }
@@ -334,6 +346,7 @@ internal sealed class Exchange : IHttpRequestLifetimeFeature
 
             _scope.Deployment = _application.Ingress.Name;
             _scope.Replica = lease.Replica.Id;
+            _observation?.Runs(lease.Replica);
             ValueTask<HttpResult> work = lease.Replica.InvokeHttpAsync(Context(), _watch.Token);
             bool isWatched = !work.IsCompleted;
             if (isWatched)
@@ -355,7 +368,7 @@ internal sealed class Exchange : IHttpRequestLifetimeFeature
                 // The work is done; sending what came of it needs no permit.
                 end = EndOf(RequestEnd.Completed);
                 holdsPermit = false;
-                _upgrade.End(lease, end);
+                EndWork(lease, end);
             }
 
             if (_guard.TryBegin(result.Kind switch { HttpResultKind.Written => null, HttpResultKind.Chunks => true, _ => false }))
@@ -372,6 +385,7 @@ internal sealed class Exchange : IHttpRequestLifetimeFeature
             holdsPermit = false;
             failure = exception;
             _upgrade.GiveBack();
+            _observation?.Worked(nameof(WorkerFailedException));
         }
 #pragma warning disable CA1031 // Whatever a handler throws is answered here and goes no further.
         catch (Exception exception)
@@ -381,7 +395,7 @@ internal sealed class Exchange : IHttpRequestLifetimeFeature
             if (holdsPermit)
             {
                 holdsPermit = false;
-                _upgrade.End(lease, end);
+                EndWork(lease, end);
             }
 
             await FailedAsync(exception);
@@ -390,7 +404,7 @@ internal sealed class Exchange : IHttpRequestLifetimeFeature
         {
             if (holdsPermit)
             {
-                _upgrade.End(lease, EndOf(end));
+                EndWork(lease, EndOf(end));
             }
 
             _watch.Stop();
@@ -404,6 +418,12 @@ internal sealed class Exchange : IHttpRequestLifetimeFeature
         {
             await RepeatAsync(lease, failure);
         }
+    }
+
+    private void EndWork(RequestLease lease, RequestEnd end)
+    {
+        _observation?.Worked(end == RequestEnd.Completed ? null : end.ToString());
+        _upgrade.End(lease, end);
     }
 
     private bool MayRepeat(WorkerFailedException failure) =>
@@ -584,15 +604,32 @@ internal sealed class Exchange : IHttpRequestLifetimeFeature
         }
     }
 
-    private void WriteAccessLog(string path)
+    /// <summary>The request is answered: says so to all who want to know.</summary>
+    private void Tell(string path)
     {
-        if (!_proxy.AccessLog.IsEnabled)
+        bool isLogged = _proxy.AccessLog.IsEnabled;
+        bool isMeasured = Telemetry.Http.AreHeard;
+        if (!isLogged && !isMeasured && _observation is null && _span is null)
         {
             return;
         }
 
         const int ClientClosedRequest = 499;
         int statusCode = _clientLeft || (_watch.Cause == EarlyEnd.ClientLeft && !_upgrade.IsUpgraded) ? ClientClosedRequest : _response.StatusCode;
-        _proxy.AccessLog.Write(_request.Method, _host is null ? _scope.Route ?? path : _host.RouteForLog(_scope.Route, path), statusCode, _proxy.Environment.Time.GetElapsedTime(_startedAt), _scope);
+        TimeSpan latency = _proxy.Environment.Time.GetElapsedTime(_startedAt);
+        if (isLogged)
+        {
+            _proxy.AccessLog.Write(_request.Method, _host is null ? _scope.Route ?? path : _host.RouteForLog(_scope.Route, path), statusCode, latency, _scope);
+        }
+
+        if (isMeasured)
+        {
+            Telemetry.Http.Answered(_request.Method, _scope.Route, _scope.Application, statusCode, latency);
+        }
+
+        _observation?.End(statusCode < StatusCodes.Status400BadRequest ? null : RequestSpan.TextOf(statusCode));
+        _observation = null;
+        RequestSpan.End(_span, _scope, statusCode);
+        _span = null;
     }
 }

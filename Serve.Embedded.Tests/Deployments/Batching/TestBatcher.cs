@@ -2,6 +2,7 @@ using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
 using Serve.Embedded.Deployments;
 using Serve.Embedded.Handles;
+using Serve.Embedded.Telemetry;
 using Serve.Embedded.Tests.Fakes;
 
 namespace Serve.Embedded.Tests.Deployments;
@@ -12,12 +13,13 @@ internal sealed class TestBatcher : IBatchDeployment<int, string>, IDisposable
     private readonly List<RunningBatch> _batches = [];
     private readonly CancellationTokenSource _stopping = new();
 
-    public TestBatcher(BatchOptions<int>? options = null, int maxOngoing = 1000, ILogger? logger = null)
+    public TestBatcher(BatchOptions<int>? options = null, int maxOngoing = 1000, ILogger? logger = null, ServeTelemetry? telemetry = null)
     {
         options ??= new();
         DeploymentContext context = new("app", "D", "r", static () => 0, null, Clock, logger ?? NullLogger.Instance, new ReplicaHandles("app", new Dictionary<string, ServedDeployment>()))
         {
             MaxOngoingRequests = maxOngoing,
+            Telemetry = telemetry ?? ServeTelemetry.Silent,
             Dispatch = static item => item.Execute(),
             BatchControl = new(options.MaxBatchSize, options.BatchWaitTimeout, options.MaxConcurrentBatches),
         };

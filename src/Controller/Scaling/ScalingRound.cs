@@ -176,7 +176,7 @@ internal sealed class DeploymentScaler
     public void Decide(DeploymentState deployment, ScalingTime now, DeploymentRegistry registry)
     {
         Handles.AdmissionGate gate = deployment.Served.Gate;
-        Handles.RequestTotals totals = gate.Totals;
+        RequestTotals totals = gate.Totals;
         LoadSample sample = new(gate.Replicas.Sum(r => r.Permits.Ongoing), gate.Waiting, totals.Shed, totals.Ended);
         LoadReading load = _meter.Read(sample, now.Elapsed, _limited.Aggregation);
         IAutoscalingPolicy? policy = _limited.Policy is { } name ? registry.AutoscalingPolicies.GetValueOrDefault(name) : null;

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Threading.Tasks.Sources;
 
 namespace Serve.Embedded.Deployments;
@@ -18,6 +19,9 @@ internal sealed class BatchItem<TRequest, TResponse>(Batcher<TRequest, TResponse
 
     /// <summary>When it came.</summary>
     public long Since { get; set; }
+
+    /// <summary>The span of its caller, where somebody traces.</summary>
+    public ActivityContext Caller { get; set; }
 
     /// <summary>The batch that it is in; <see langword="null"/> = it waits, or has left.</summary>
     public Batch<TRequest, TResponse>? Batch { get; set; }

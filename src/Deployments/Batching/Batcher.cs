@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using Serve.Embedded.Telemetry;
 
 namespace Serve.Embedded.Deployments;
@@ -19,7 +20,8 @@ internal sealed class Batcher<TRequest, TResponse> : IDeployment<TRequest, TResp
     private readonly TimeProvider _time;
     private readonly Action<IThreadPoolWorkItem> _dispatch;
     private readonly CancellationToken _stopping;
-    private readonly string _deployment;
+    private readonly DeploymentContext _replica;
+    private readonly DeploymentTags _tags;
     private readonly ITimer _timer;
 
     /// <summary>A batch is nobody's request: it runs in the ambient context of its replica, not of the caller who happened to fill it.</summary>
@@ -47,7 +49,8 @@ internal sealed class Batcher<TRequest, TResponse> : IDeployment<TRequest, TResp
         _time = context.Time;
         _dispatch = context.Dispatch;
         _stopping = stopping;
-        _deployment = context.Deployment;
+        _replica = context;
+        _tags = new(context.Application, context.Deployment);
         _timer = _time.CreateTimer(static batcher => ((Batcher<TRequest, TResponse>)batcher!).LookAfresh(), this, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
         _control.Changed = LookAfresh;
         if (size is null && context.MaxOngoingRequests < (long)_control.MaxBatchSize * _control.MaxConcurrentBatches)
@@ -109,6 +112,7 @@ internal sealed class Batcher<TRequest, TResponse> : IDeployment<TRequest, TResp
             item.Request = request;
             item.Size = size;
             item.Since = _time.GetTimestamp();
+            item.Caller = _replica.Telemetry.Spans.HasListeners() ? Activity.Current?.Context ?? default : default;
             Append_NeedsLock(item);
             due = TakeDue_NeedsLock();
         }
@@ -182,6 +186,7 @@ internal sealed class Batcher<TRequest, TResponse> : IDeployment<TRequest, TResp
     public async Task RunAsync(Batch<TRequest, TResponse> batch)
     {
         int answered = 0;
+        BatchObservation? observation = BatchObservation.Begin(_replica, _tags, batch.Items);
         try
         {
             using (_stopping.UnsafeRegister(static state => ((Batch<TRequest, TResponse>)state!).Cancel(), batch))
@@ -191,6 +196,9 @@ internal sealed class Batcher<TRequest, TResponse> : IDeployment<TRequest, TResp
                 {
                     throw WrongCount(batch.Items.Length, answers?.Count);
                 }
+
+                observation?.End(error: null);
+                observation = null;
 
                 while (answered < batch.Items.Length)
                 {
@@ -203,6 +211,7 @@ internal sealed class Batcher<TRequest, TResponse> : IDeployment<TRequest, TResp
         catch (Exception exception)
 #pragma warning restore CA1031
         {
+            observation?.End(exception);
             while (answered < batch.Items.Length)
             {
                 batch.Items[answered++].Fail(exception);
@@ -370,9 +379,9 @@ internal sealed class Batcher<TRequest, TResponse> : IDeployment<TRequest, TResp
 
     private ArgumentException TooLarge(int size) => new(
         size < 0
-            ? $"The size function of deployment '{_deployment}' said {size}: a size is 0 or more."
-            : $"A request of size {size} can be in no batch of deployment '{_deployment}': its MaxBatchSize is {_control.MaxBatchSize}. Send smaller requests, or raise it.");
+            ? $"The size function of deployment '{_replica.Deployment}' said {size}: a size is 0 or more."
+            : $"A request of size {size} can be in no batch of deployment '{_replica.Deployment}': its MaxBatchSize is {_control.MaxBatchSize}. Send smaller requests, or raise it.");
 
     private InvalidOperationException WrongCount(int requests, int? answers) => new(
-        $"Batched function doesn't preserve batch size. The handler of deployment '{_deployment}' was given {requests} request(s) and returned {(answers is { } count ? $"{count} answer(s)" : "null")}: it must return one for each, in the same order.");
+        $"Batched function doesn't preserve batch size. The handler of deployment '{_replica.Deployment}' was given {requests} request(s) and returned {(answers is { } count ? $"{count} answer(s)" : "null")}: it must return one for each, in the same order.");
 }

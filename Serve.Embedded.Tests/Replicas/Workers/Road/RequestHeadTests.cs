@@ -1,3 +1,8 @@
+using System.Diagnostics;
+using System.Text;
+using Microsoft.AspNetCore.Http;
+using Microsoft.AspNetCore.Http.Features;
+using Serve.Embedded.Replicas.Workers;
 using Serve.Embedded.Tests.Functional;
 
 namespace Serve.Embedded.Tests.Replicas.Workers.Road;
@@ -5,6 +10,8 @@ namespace Serve.Embedded.Tests.Replicas.Workers.Road;
 /// <summary>What a worker is sent: a request rebuilt from what the server has parsed.</summary>
 public sealed class RequestHeadTests
 {
+    private const string TraceParent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+
     [Fact]
     public async Task Send_Get_IsRebuiltWithForwardedHeaders()
     {
@@ -91,6 +98,39 @@ public sealed class RequestHeadTests
 
         Assert.StartsWith("HTTP/1.1 405 ", response);
         Assert.Equal(0, worker.ConnectionCount);
+    }
+
+    [Fact]
+    public void Write_WithinASpan_MakesTheWorkersSpansItsChildren()
+    {
+        using Activity span = new Activity("ours").SetIdFormat(ActivityIdFormat.W3C).SetParentId(TraceParent);
+        span.TraceStateString = "ours=2";
+        span.Start();
+
+        string head = Head();
+
+        Assert.Contains($"\r\ntraceparent: {span.Id}\r\ntracestate: ours=2\r\n", head, StringComparison.Ordinal);
+        Assert.StartsWith(TraceParent[..36], span.Id, StringComparison.Ordinal);
+        Assert.DoesNotContain(TraceParent, head, StringComparison.Ordinal);
+        Assert.DoesNotContain("theirs", head, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Write_WithoutASpan_PassesTheClientsTraceOn()
+    {
+        Assert.Null(Activity.Current);
+
+        Assert.Contains($"\r\nTraceparent: {TraceParent}\r\nTraceState: theirs=1\r\n", Head(), StringComparison.Ordinal);
+    }
+
+    private static string Head()
+    {
+        HttpRequestFeature request = new() { Method = "GET", Path = "/", RawTarget = "/", Scheme = "http" };
+        request.Headers["Traceparent"] = TraceParent;
+        request.Headers["TraceState"] = "theirs=1";
+        WireBuffer buffer = new(512);
+        RequestHead.Write(new FeatureCollection(), request, BodyFraming.Of(request.Headers), upgrades: false, buffer);
+        return Encoding.ASCII.GetString(buffer.Written.Span);
     }
 
     private static async Task<string> HeadAsync(string request, string prefix = "")

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Net;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Http.Features;
@@ -12,6 +13,8 @@ namespace Serve.Embedded.Replicas.Workers;
 internal static class RequestHead
 {
     private const string RequestId = "X-Request-ID";
+    private const string TraceParent = "traceparent";
+    private const string TraceState = "tracestate";
 
     /// <param name="features">The request.</param>
     /// <param name="request">The same one's line and headers.</param>
@@ -35,11 +38,12 @@ internal static class RequestHead
         }
 
         string? requestId = RequestScope.Current?.RequestId;
+        Activity? span = Activity.Current is { IdFormat: ActivityIdFormat.W3C } current ? current : null;
         StringValues connection = headers.Connection;
         bool namesOthers = HopByHop.NamesOthers(connection);
         foreach (KeyValuePair<string, StringValues> header in headers)
         {
-            if (IsWrittenApart(header.Key, requestId) || HopByHop.Is(header.Key) || (namesOthers && HopByHop.IsNamed(connection, header.Key)))
+            if (IsWrittenApart(header.Key, requestId, span) || HopByHop.Is(header.Key) || (namesOthers && HopByHop.IsNamed(connection, header.Key)))
             {
                 continue;
             }
@@ -53,13 +57,20 @@ internal static class RequestHead
             WriteHeader(RequestId, requestId, buffer);
         }
 
+        if (span is not null)
+        {
+            // The worker's spans are children of ours; without one, the client's own headers have gone on as they came.
+            WriteHeader(TraceParent, span.Id, buffer);
+            WriteHeader(TraceState, span.TraceStateString, buffer);
+        }
+
         WriteForwarded(features, request, headers, buffer);
         WriteConnection(headers, framing, upgrades, buffer);
         buffer.Write("\r\n"u8);
     }
 
     /// <summary>Whether a header says where a request goes or ends, so that it must not come after the body.</summary>
-    public static bool Frames(string name) => IsWrittenApart(name, requestId: null);
+    public static bool Frames(string name) => IsWrittenApart(name, requestId: null, span: null);
 
     private static void ThrowIfInvalid(string name, StringValues values)
     {
@@ -77,10 +88,12 @@ internal static class RequestHead
         }
     }
 
-    private static bool IsWrittenApart(string name, string? requestId) => name.Length switch
+    private static bool IsWrittenApart(string name, string? requestId, Activity? span) => name.Length switch
     {
         4 => Same(name, "Host"),
         6 => Same(name, "Expect"),
+        10 => span is not null && Same(name, TraceState),
+        11 => span is not null && Same(name, TraceParent),
         12 => requestId is not null && Same(name, RequestId),
         14 => Same(name, "Content-Length"),
         15 => Same(name, "X-Forwarded-For"),
