@@ -96,7 +96,116 @@ public sealed class ApplicationBuilder
         BatchOptions<TRequest>? batching = null,
         DeploymentOptions? options = null,
         JsonTypeInfo<TResponse>? responseJson = null,
+        Func<HttpRequest, CancellationToken, ValueTask<TRequest>>? fromHttp = null) =>
+        Gather(name, factory, static (handler, _) => (IBatchDeployment<TRequest, TResponse>)handler, batchesBlock: false, batching, options, responseJson, fromHttp);
+
+    /// <summary>Adds a deployment whose handler works on several requests at once, and whose replicas are made by the container: constructor arguments come from a scope of the replica's own (<see cref="DeploymentContext.Services"/>).</summary>
+    /// <typeparam name="TDeployment">The handler.</typeparam>
+    /// <typeparam name="TRequest">What one caller sends.</typeparam>
+    /// <typeparam name="TResponse">What one caller gets back.</typeparam>
+    /// <inheritdoc cref="AddBatch{TRequest, TResponse}"/>
+    public ApplicationBuilder AddBatch<[DynamicallyAccessedMembers(DynamicallyAccessedMemberTypes.PublicConstructors)] TDeployment, TRequest, TResponse>(
+        string name,
+        BatchOptions<TRequest>? batching = null,
+        DeploymentOptions? options = null,
+        JsonTypeInfo<TResponse>? responseJson = null,
         Func<HttpRequest, CancellationToken, ValueTask<TRequest>>? fromHttp = null)
+        where TDeployment : class, IBatchDeployment<TRequest, TResponse> => AddBatch(name, Make<TDeployment>, batching, options, responseJson, fromHttp);
+
+    /// <summary>Adds a deployment whose handler works on several requests at once and blocks its thread meanwhile; it runs on threads of the replica.</summary>
+    /// <inheritdoc cref="AddBatch{TRequest, TResponse}"/>
+    public ApplicationBuilder AddBlockingBatch<TRequest, TResponse>(
+        string name,
+        Func<DeploymentContext, IBlockingBatchDeployment<TRequest, TResponse>> factory,
+        BatchOptions<TRequest>? batching = null,
+        DeploymentOptions? options = null,
+        JsonTypeInfo<TResponse>? responseJson = null,
+        Func<HttpRequest, CancellationToken, ValueTask<TRequest>>? fromHttp = null) =>
+        Gather(
+            name,
+            factory,
+            static (handler, context) => new BlockingBatches<TRequest, TResponse>((IBlockingBatchDeployment<TRequest, TResponse>)handler, context.Threads!),
+            batchesBlock: true,
+            batching,
+            options,
+            responseJson,
+            fromHttp);
+
+    /// <summary>Adds a deployment whose handler works on several requests at once and blocks its thread meanwhile, and whose replicas are made by the container.</summary>
+    /// <inheritdoc cref="AddBatch{TDeployment, TRequest, TResponse}"/>
+    public ApplicationBuilder AddBlockingBatch<[DynamicallyAccessedMembers(DynamicallyAccessedMemberTypes.PublicConstructors)] TDeployment, TRequest, TResponse>(
+        string name,
+        BatchOptions<TRequest>? batching = null,
+        DeploymentOptions? options = null,
+        JsonTypeInfo<TResponse>? responseJson = null,
+        Func<HttpRequest, CancellationToken, ValueTask<TRequest>>? fromHttp = null)
+        where TDeployment : class, IBlockingBatchDeployment<TRequest, TResponse> => AddBlockingBatch(name, Make<TDeployment>, batching, options, responseJson, fromHttp);
+
+    /// <summary>Adds a deployment whose handler works on several requests at once and answers each with a stream. Over HTTP, streams of text and bytes are streamed bodies.</summary>
+    /// <typeparam name="TRequest">What one caller sends.</typeparam>
+    /// <typeparam name="TItem">What the streams consist of.</typeparam>
+    /// <param name="name">Its name, unique in the application.</param>
+    /// <param name="factory">Makes a replica's handler. Called once per replica.</param>
+    /// <param name="batching">How requests are gathered. <see langword="null"/> = the defaults.</param>
+    /// <param name="options">Its limits; a configuration file overrides them. A request is ongoing until its stream has ended. <see langword="null"/> = the defaults, as for <c>AddBatch</c>.</param>
+    /// <param name="fromHttp">Makes of an HTTP request what the deployment takes, so that it can be an ingress deployment; see <c>AddBatch</c>. The items must be text or bytes then.</param>
+    /// <exception cref="ArgumentException">The name is taken or empty, the options contradict each other, or the items cannot be sent over HTTP as they are.</exception>
+    public ApplicationBuilder AddStreamingBatch<TRequest, TItem>(
+        string name,
+        Func<DeploymentContext, IStreamingBatchDeployment<TRequest, TItem>> factory,
+        BatchOptions<TRequest>? batching = null,
+        DeploymentOptions? options = null,
+        Func<HttpRequest, CancellationToken, ValueTask<TRequest>>? fromHttp = null) =>
+        Gather<TRequest, IAsyncEnumerable<TItem>>(
+            name,
+            factory,
+            static (handler, context) => new StreamingBatches<TRequest, TItem>((IStreamingBatchDeployment<TRequest, TItem>)handler, context.Deployment),
+            batchesBlock: false,
+            batching,
+            options,
+            responseJson: null,
+            fromHttp);
+
+    /// <summary>Adds a deployment whose handler works on several requests at once and answers each with a stream, and whose replicas are made by the container.</summary>
+    /// <typeparam name="TDeployment">The handler.</typeparam>
+    /// <typeparam name="TRequest">What one caller sends.</typeparam>
+    /// <typeparam name="TItem">What the streams consist of.</typeparam>
+    /// <inheritdoc cref="AddStreamingBatch{TRequest, TItem}"/>
+    public ApplicationBuilder AddStreamingBatch<[DynamicallyAccessedMembers(DynamicallyAccessedMemberTypes.PublicConstructors)] TDeployment, TRequest, TItem>(
+        string name,
+        BatchOptions<TRequest>? batching = null,
+        DeploymentOptions? options = null,
+        Func<HttpRequest, CancellationToken, ValueTask<TRequest>>? fromHttp = null)
+        where TDeployment : class, IStreamingBatchDeployment<TRequest, TItem> => AddStreamingBatch(name, Make<TDeployment>, batching, options, fromHttp);
+
+    internal ApplicationDefinition Build()
+    {
+        if (_deployments.Count == 0)
+        {
+            throw new ArgumentException($"Application '{_importPath}' has no deployment.");
+        }
+
+        if (_deployments[0].Http is null)
+        {
+            throw new ArgumentException(
+                $"Deployment '{_deployments[0].Name}' is the first of application '{_importPath}' and so answers HTTP: it must take an HttpRequest, be an IHttpDeployment, or be registered with what reads its requests from HTTP.");
+        }
+
+        return new(_importPath, _deployments);
+    }
+
+    private static TDeployment Make<[DynamicallyAccessedMembers(DynamicallyAccessedMemberTypes.PublicConstructors)] TDeployment>(DeploymentContext context)
+        where TDeployment : class => ActivatorUtilities.CreateInstance<TDeployment>(context.Services);
+
+    private ApplicationBuilder Gather<TRequest, TResponse>(
+        string name,
+        Func<DeploymentContext, object> factory,
+        Func<object, DeploymentContext, IBatchDeployment<TRequest, TResponse>> batches,
+        bool batchesBlock,
+        BatchOptions<TRequest>? batching,
+        DeploymentOptions? options,
+        JsonTypeInfo<TResponse>? responseJson,
+        Func<HttpRequest, CancellationToken, ValueTask<TRequest>>? fromHttp)
     {
         ArgumentNullException.ThrowIfNull(factory);
         BatchOptions<TRequest> gather = batching ?? new();
@@ -121,27 +230,9 @@ public sealed class ApplicationBuilder
             typeof(TRequest),
             typeof(TResponse),
             new CallTypes<TRequest, TResponse>(),
-            (handler, context, stopping) => new Batcher<TRequest, TResponse>((IBatchDeployment<TRequest, TResponse>)handler, gather.Size, context, stopping));
+            (handler, context, stopping) => new Batcher<TRequest, TResponse>(batches(handler, context), gather.Size, context, stopping),
+            batchesBlock);
     }
-
-    internal ApplicationDefinition Build()
-    {
-        if (_deployments.Count == 0)
-        {
-            throw new ArgumentException($"Application '{_importPath}' has no deployment.");
-        }
-
-        if (_deployments[0].Http is null)
-        {
-            throw new ArgumentException(
-                $"Deployment '{_deployments[0].Name}' is the first of application '{_importPath}' and so answers HTTP: it must take an HttpRequest, be an IHttpDeployment, or be registered with what reads its requests from HTTP.");
-        }
-
-        return new(_importPath, _deployments);
-    }
-
-    private static TDeployment Make<[DynamicallyAccessedMembers(DynamicallyAccessedMemberTypes.PublicConstructors)] TDeployment>(DeploymentContext context)
-        where TDeployment : class => ActivatorUtilities.CreateInstance<TDeployment>(context.Services);
 
     private ApplicationBuilder Add(
         string name,
@@ -152,7 +243,8 @@ public sealed class ApplicationBuilder
         Type? request = null,
         Type? response = null,
         CallTypes? calls = null,
-        Func<object, DeploymentContext, CancellationToken, object>? entry = null)
+        Func<object, DeploymentContext, CancellationToken, object>? entry = null,
+        bool batchesBlock = false)
     {
         ArgumentException.ThrowIfNullOrWhiteSpace(name);
         ArgumentNullException.ThrowIfNull(factory);
@@ -166,7 +258,7 @@ public sealed class ApplicationBuilder
             throw new ArgumentException($"Deployment '{name}' of application '{_importPath}': {wrong}", nameof(options));
         }
 
-        _deployments.Add(new(name, factory, options ?? new(), http, blocks, request, response, entry) { Calls = calls });
+        _deployments.Add(new(name, factory, options ?? new(), http, blocks, request, response, entry) { Calls = calls, BatchesBlock = batchesBlock });
         return this;
     }
 

@@ -41,6 +41,9 @@ public sealed class DeploymentContext
     /// <summary>Runs what the replica does on nobody's behalf.</summary>
     internal Action<IThreadPoolWorkItem> Dispatch { get; init; } = ServeEnvironment.ResumeOnThreadPool;
 
+    /// <summary>Of a handler whose batches block.</summary>
+    internal IReplicaThreads? Threads { get; set; }
+
     internal ServeTelemetry Telemetry { get; init; } = ServeTelemetry.Silent;
 
     internal BatchControl? BatchControl { get; set; }

@@ -21,6 +21,9 @@ internal sealed class DeploymentDefinition(
     /// <summary>Whether the handler blocks, so that its replicas need threads of their own.</summary>
     public bool Blocks => blocks;
 
+    /// <summary>Whether what gathers requests for the handler makes calls that block.</summary>
+    public bool BatchesBlock { get; init; }
+
     /// <summary>What calls from code send; <see langword="null"/> = it takes none.</summary>
     public Type? Request => request;
 

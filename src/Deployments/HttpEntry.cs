@@ -9,6 +9,11 @@ internal abstract class HttpEntry
     public virtual bool Blocks => false;
 
     public abstract ValueTask<HttpResult> InvokeAsync(object handler, HttpContext context, CancellationToken cancellationToken);
+
+    /// <summary>Whether what a handler answers goes over HTTP as it is; anything else goes as JSON.</summary>
+    public static bool IsPlain(Type type) =>
+        type == typeof(string) || type == typeof(byte[]) || type == typeof(ReadOnlyMemory<byte>) ||
+        type == typeof(IAsyncEnumerable<string>) || type == typeof(IAsyncEnumerable<byte[]>) || type == typeof(IAsyncEnumerable<ReadOnlyMemory<byte>>);
 }
 
 /// <summary>Into an <see cref="IHttpDeployment"/>, which writes its own response.</summary>

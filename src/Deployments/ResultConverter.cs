@@ -13,7 +13,7 @@ internal sealed class ResultConverter<TResponse>
     public ResultConverter(JsonTypeInfo<TResponse>? json, string deployment)
     {
         _json = json;
-        if (json is null && !IsPlain(typeof(TResponse)))
+        if (json is null && !HttpEntry.IsPlain(typeof(TResponse)))
         {
             throw new ArgumentException(
                 $"Deployment '{deployment}' answers HTTP with {typeof(TResponse)}, which is sent as JSON: pass the JsonTypeInfo of a source-generated context when registering it.");
@@ -31,10 +31,6 @@ internal sealed class ResultConverter<TResponse>
         IAsyncEnumerable<ReadOnlyMemory<byte>> chunks => HttpResult.OfChunks(chunks),
         _ => HttpResult.OfJson(JsonSerializer.SerializeToUtf8Bytes(response, _json!)),
     };
-
-    private static bool IsPlain(Type type) =>
-        type == typeof(string) || type == typeof(byte[]) || type == typeof(ReadOnlyMemory<byte>) ||
-        type == typeof(IAsyncEnumerable<string>) || type == typeof(IAsyncEnumerable<byte[]>) || type == typeof(IAsyncEnumerable<ReadOnlyMemory<byte>>);
 
     private static async IAsyncEnumerable<ReadOnlyMemory<byte>> Encode(
         IAsyncEnumerable<string> texts, [EnumeratorCancellation] CancellationToken cancellationToken = default)

@@ -14,7 +14,8 @@ public static class ServeEndpointRouteBuilderExtensions
     /// <summary>
     /// Maps the server's applications below a path, each at its route prefix. What the application demands of its endpoints holds for them too: put <c>RequireAuthorization</c>, <c>RequireCors</c>,
     /// <c>RequireRateLimiting</c> and metadata on what this returns. Requests are admitted, refused, timed and identified as on a port of the server's own; handlers see the host's
-    /// <see cref="Microsoft.AspNetCore.Http.HttpContext"/>.
+    /// <see cref="Microsoft.AspNetCore.Http.HttpContext"/>. In the application's API descriptions (OpenAPI) each of them is an operation; <c>Accepts</c>, <c>Produces</c>, <c>WithTags</c>, <c>WithSummary</c> and
+    /// <c>ExcludeFromDescription</c> say what is not known of it.
     /// </summary>
     /// <param name="endpoints">The application.</param>
     /// <param name="prefix">The path below which everything is the server's, such as <c>/ml</c>; route parameters are allowed. Default: all that no other endpoint takes.</param>
@@ -23,7 +24,7 @@ public static class ServeEndpointRouteBuilderExtensions
     /// <returns>The endpoint, for conventions.</returns>
     /// <exception cref="InvalidOperationException"><c>AddServe</c> was not called.</exception>
     /// <exception cref="ArgumentException">Code added the application, and the deployment is none of it or does not answer HTTP.</exception>
-    public static IEndpointConventionBuilder MapServe(
+    public static RouteHandlerBuilder MapServe(
         this IEndpointRouteBuilder endpoints, [StringSyntax("Route")] string prefix = "", string? application = null, string? deployment = null)
     {
         ArgumentNullException.ThrowIfNull(endpoints);
@@ -31,9 +32,13 @@ public static class ServeEndpointRouteBuilderExtensions
         ServeHost host = HostOf(endpoints);
         HostRoute route = host.RouteTo(application, deployment);
         string below = prefix.TrimEnd('/');
-        return endpoints
+        IEndpointConventionBuilder endpoint = endpoints
             .Map($"{below}/{{**{HostRoute.RestParameter}}}", context => host.HandleAsync(context, route))
+            .WithMetadata(route)
             .WithDisplayName($"Serve {(below.Length > 0 ? below : "/")}{(application is null ? "" : $" {application}")}{(deployment is null ? "" : $"/{deployment}")}");
+
+        // What says Accepts and Produces is a method of this type alone.
+        return new([endpoint]);
     }
 
     /// <summary>

@@ -4,6 +4,7 @@ using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
+using Serve.Embedded.Config;
 using Serve.Embedded.Deployments;
 using Serve.Embedded.Handles;
 using Serve.Embedded.Hosting;
@@ -171,6 +172,23 @@ public sealed class ServeHost : IServeHandles, IAsyncDisposable
         }
 
         return new(_serving, application, deployment);
+    }
+
+    /// <summary>Where an endpoint of the host leads now, and what code says of it.</summary>
+    internal IEnumerable<MappedApplication> MappedBy(HostRoute route)
+    {
+        foreach (ApplicationConfig application in Running?.Server.Config.Applications ?? [])
+        {
+            if (route.Application is { } only ? application.Name == only : application.RoutePrefix is not null)
+            {
+                ApplicationDefinition? code = OwnDefinition(application.Name);
+                DeploymentDefinition? definition = code is null ? null
+                    : route.Deployment is not { } deployment ? code.Ingress
+                    : code.TryFind(deployment, out DeploymentDefinition? found) ? found
+                    : null;
+                yield return new(application.Name, route.Application is null ? application.RoutePrefix : null, route.Deployment, definition);
+            }
+        }
     }
 
     /// <summary>Answers a request of the host.</summary>

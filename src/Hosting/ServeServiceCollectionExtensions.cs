@@ -1,3 +1,4 @@
+using Microsoft.AspNetCore.Mvc.ApiExplorer;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.DependencyInjection.Extensions;
 using Microsoft.Extensions.Options;
@@ -32,6 +33,7 @@ public static class ServeServiceCollectionExtensions
             services.AddSingleton(provider => new ServeHost(provider.GetRequiredService<IOptions<ServeOptions>>().Value, provider));
             services.AddSingleton<IServeHandles>(provider => provider.GetRequiredService<ServeHost>());
             services.AddHostedService<ServeHostedService>();
+            services.TryAddEnumerable(ServiceDescriptor.Transient<IApiDescriptionProvider, ServeApiDescriptions>());
             ReplicaServices.Add(services);
         }
 

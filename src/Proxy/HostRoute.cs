@@ -16,6 +16,12 @@ internal sealed class HostRoute(ServingState serving, string? application, strin
     private readonly Lock _gate = new();
     private Target? _target;
 
+    /// <summary>Which it leads to; <see langword="null"/> = all.</summary>
+    public string? Application => application;
+
+    /// <summary>Which of it; <see langword="null"/> = the ingress deployment.</summary>
+    public string? Deployment => deployment;
+
     /// <summary>How much of the path belongs to the host: what the catch-all parameter has left.</summary>
     public static int MountLength(HttpContext context, string path)
     {

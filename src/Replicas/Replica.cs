@@ -27,7 +27,7 @@ internal sealed class Replica
         Id = id;
         StartedAt = time.GetUtcNow();
         _definition = definition;
-        _threads = definition.Blocks ? new($"{definition.Name} {id}", time) : null;
+        _threads = definition.Blocks || definition.BatchesBlock ? new($"{definition.Name} {id}", time) : null;
     }
 
     public string Id { get; }
@@ -81,6 +81,7 @@ internal sealed class Replica
     public async Task StartAsync(DeploymentContext context, string? userConfig)
     {
         _context = context;
+        context.Threads = _threads;
         Models = context.Models;
         object handler = _definition.CreateHandler(context)
             ?? throw new InvalidOperationException($"The factory of deployment '{_definition.Name}' returned null.");
@@ -142,7 +143,7 @@ internal sealed class Replica
     /// <summary>Runs an HTTP request: where it is if the handler does not block, else on a thread of the replica.</summary>
     public ValueTask<HttpResult> InvokeHttpAsync(HttpContext context, CancellationToken cancellationToken)
     {
-        if (_threads is null)
+        if (!_definition.Blocks)
         {
             return _definition.Http!.InvokeAsync(_entry!, context, cancellationToken);
         }
@@ -153,13 +154,13 @@ internal sealed class Replica
             body.AllowSynchronousIO = true;
         }
 
-        return BlockHttpAsync(_threads, context, cancellationToken);
+        return BlockHttpAsync(_threads!, context, cancellationToken);
     }
 
     /// <summary>Runs a call from code.</summary>
-    public ValueTask<TResponse> InvokeAsync<TRequest, TResponse>(TRequest request, CancellationToken cancellationToken) => _threads is null
+    public ValueTask<TResponse> InvokeAsync<TRequest, TResponse>(TRequest request, CancellationToken cancellationToken) => !_definition.Blocks
         ? ((IDeployment<TRequest, TResponse>)_entry!).HandleAsync(request, cancellationToken)
-        : BlockAsync<TRequest, TResponse>(_threads, request, cancellationToken);
+        : BlockAsync<TRequest, TResponse>(_threads!, request, cancellationToken);
 
     /// <summary>What goes when the replica goes: the handles that its handler has opened.</summary>
     public void OnDisposed(IDisposable belongings) => _belongings = belongings;

@@ -1,10 +1,12 @@
+using Serve.Embedded.Deployments;
+
 namespace Serve.Embedded.Replicas;
 
 /// <summary>
 /// The threads of one replica with a blocking handler: created when first needed, never more than the permits that can be out at once,
 /// given back after <see cref="IdleTime"/> without work. Work comes from permit holders only, so it never waits here for longer than a thread takes to wake.
 /// </summary>
-internal sealed class ReplicaThreads : IDisposable
+internal sealed class ReplicaThreads : IReplicaThreads, IDisposable
 {
     public static readonly TimeSpan IdleTime = TimeSpan.FromSeconds(10);
 
@@ -60,6 +62,8 @@ internal sealed class ReplicaThreads : IDisposable
 
         worker.Give(work, context);
     }
+
+    public ValueTask<TResult> RunAsync<TResult>(Func<TResult> work) => BlockingCall<TResult>.RunAsync(this, work);
 
     /// <summary>Lets idle threads go now and busy ones when they are done.</summary>
     public void Dispose()

@@ -197,13 +197,25 @@ internal sealed class Batcher<TRequest, TResponse> : IDeployment<TRequest, TResp
                     throw WrongCount(batch.Items.Length, answers?.Count);
                 }
 
-                observation?.End(error: null);
-                observation = null;
+
+                IUnfinishedAnswers? unfinished = answers as IUnfinishedAnswers;
+                if (unfinished is null)
+                {
+                    // Who has an answer finds it measured.
+                    observation?.End(error: null);
+                    observation = null;
+                }
 
                 while (answered < batch.Items.Length)
                 {
                     TResponse answer = answers[answered];
                     batch.Items[answered++].SetAnswer(answer);
+                }
+
+                if (unfinished is not null)
+                {
+                    await unfinished.FinishAsync();
+                    observation?.End(error: null);
                 }
             }
         }
