@@ -7,11 +7,18 @@ namespace Serve.Embedded.Controller;
 internal sealed class MeasuredStatus(Func<ControllerStatus> status) : IMeasuredStatus
 {
     /// <summary>Of all revisions of a deployment together: those that come up and those that go are replicas too.</summary>
-    public IEnumerable<Measurement<long>> Replicas => Wanted.SelectMany(a => a.Deployments)
-        .Concat(status().Beside)
-        .SelectMany(d => d.Replicas.Select(r => (d.Served.Application, Deployment: d.Goal.Name, State: r.State.ToString().ToUpperInvariant())))
-        .GroupBy(r => r)
-        .Select(g => new Measurement<long>(g.Count(), new DeploymentTags(g.Key.Application, g.Key.Deployment).With(InstrumentNames.StateTag, g.Key.State)));
+    public IEnumerable<Measurement<long>> Replicas
+    {
+        get
+        {
+            ControllerStatus now = status();
+            return Wanted(now).SelectMany(a => a.Deployments)
+                .Concat(now.Beside)
+                .SelectMany(d => d.Replicas.Select(r => (d.Served.Application, Deployment: d.Goal.Name, State: r.State.ToString().ToUpperInvariant())))
+                .GroupBy(r => r)
+                .Select(g => new Measurement<long>(g.Count(), new DeploymentTags(g.Key.Application, g.Key.Deployment).With(InstrumentNames.StateTag, g.Key.State)));
+        }
+    }
 
     public IEnumerable<Measurement<long>> TargetReplicas => Of(d => d.NumReplicas);
 
@@ -38,8 +45,8 @@ internal sealed class MeasuredStatus(Func<ControllerStatus> status) : IMeasuredS
         },
         new KeyValuePair<string, object?>(InstrumentNames.ApplicationTag, a.Name)));
 
-    private IEnumerable<ApplicationReport> Wanted => status().Applications.Where(a => a.Status != ApplicationStatus.Deleting);
+    private static IEnumerable<ApplicationReport> Wanted(ControllerStatus status) => status.Applications.Where(a => a.Status != ApplicationStatus.Deleting);
 
     private IEnumerable<Measurement<long>> Of(Func<DeploymentReport, long> value) =>
-        Wanted.SelectMany(a => a.Deployments.Select(d => new Measurement<long>(value(d), new DeploymentTags(a.Name, d.Goal.Name).All)));
+        Wanted(status()).SelectMany(a => a.Deployments.Select(d => new Measurement<long>(value(d), new DeploymentTags(a.Name, d.Goal.Name).All)));
 }

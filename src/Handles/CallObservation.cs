@@ -49,8 +49,12 @@ internal sealed class CallObservation
     {
         if (_works)
         {
+            long now = _deployment.Time.GetTimestamp();
+            _deployment.Telemetry.Worked(_deployment.Tags, _deployment.Time.GetElapsedTime(_since, now));
             _works = false;
-            _deployment.Telemetry.Worked(_deployment.Tags, _deployment.Time.GetElapsedTime(_since));
+
+            // A request whose worker died waits once more from here.
+            _since = now;
             End(_work, trouble);
         }
     }
