@@ -128,6 +128,7 @@ public sealed class PortRoutingTests() : RoutingTests(ServerForm.Port)
 
         Assert.StartsWith("HTTP/1.1 503 ", refused, StringComparison.Ordinal);
         Assert.Contains("http_options.max_connections", refused, StringComparison.Ordinal);
+        Assert.Contains("\r\nX-Request-Not-Run: ?1\r\n", refused, StringComparison.Ordinal);
         await first.SendAsync("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
         await first.ReadUntilAsync("root");
     }

@@ -11,7 +11,9 @@ internal static class ErrorResponses
 {
     public const string InternalServerError = "Internal Server Error";
 
-    private const string NotRunHeader = "X-Request-Not-Run";
+    /// <summary>Says, with the value <c>?1</c>, that nothing of the request was run.</summary>
+    public const string NotRunHeader = "X-Request-Not-Run";
+
     private static readonly StringValues Yes = "?1";
 
     public static string NotFound(string path) => $"Path '{path}' not found. Ping http://.../-/routes for available routes.";

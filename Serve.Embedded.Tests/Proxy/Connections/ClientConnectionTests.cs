@@ -1,7 +1,9 @@
+using System.Buffers;
 using System.IO.Pipelines;
 using System.Net;
 using System.Net.Sockets;
 using Microsoft.AspNetCore.Connections;
+using Microsoft.AspNetCore.Connections.Features;
 using Serve.Embedded.Proxy;
 using Serve.Embedded.Replicas;
 using Serve.Embedded.Tests.Functional;
@@ -259,6 +261,56 @@ public sealed class ClientConnectionTests : IDisposable
             Assert.Equal(7, last);
             Assert.Equal([7, 7, 7], tail[^3..]);
             await disposing;
+        }
+    }
+
+    /// <summary>Linux resets a connection that is closed with something unread, and drops what it had not delivered yet.</summary>
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task DisposeAsync_SomethingIsUnread_TheClientStillGetsAllThatWasSent(bool byAbort)
+    {
+        const int Much = 200_000;
+        (ClientConnection connection, Socket client) = await ConnectAsync(onEventThreads: true);
+        using (client)
+        {
+            await SendAllAsync(client, new byte[9000]);
+            while (_accepted!.Available < 9000)
+            {
+                await Task.Yield();
+            }
+
+            await connection.Output.WriteAsync(new byte[Much], TestServer.Deadline);
+            if (byAbort)
+            {
+                // What Kestrel does when the client has sent its end.
+                connection.Abort(null);
+            }
+
+            await connection.DisposeAsync();
+
+            byte[] buffer = new byte[Much];
+            int total = 0;
+            int count;
+            while ((count = await client.ReceiveAsync(buffer, TestServer.Deadline)) > 0)
+            {
+                total += count;
+            }
+
+            Assert.Equal(Much, total);
+        }
+    }
+
+    /// <summary>Kestrel asks so for what a handler writes before its response has begun.</summary>
+    [Fact]
+    public async Task MemoryPool_NoSizeIsNamed_GivesABlock()
+    {
+        (ClientConnection connection, Socket client) = await ConnectAsync(onEventThreads: true);
+        using (client)
+        using (IMemoryOwner<byte> memory = connection.Features.Get<IMemoryPoolFeature>()!.MemoryPool.Rent(0))
+        {
+            Assert.True(memory.Memory.Length >= 4096);
+            await connection.DisposeAsync();
         }
     }
 

@@ -131,6 +131,8 @@ internal sealed partial class InheritedSockets : IDisposable
                 Socket socket = new(handle);
                 if (socket.SocketType == SocketType.Stream && socket.LocalEndPoint is IPEndPoint && IsListening(socket))
                 {
+                    // Whoever had it before may have closed it while it waited for a connection; then it resets what it accepts (see ClientListener).
+                    socket.LingerState = new(false, 0);
                     return socket;
                 }
 

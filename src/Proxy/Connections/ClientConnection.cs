@@ -13,8 +13,11 @@ namespace Serve.Embedded.Proxy;
 /// A client's connection, as Kestrel takes it. Kestrel's own reads ahead of its requests into a pipe and sends from another, each with a loop and the changes of threads between them; here a request is received by
 /// who reads it and sent by who flushes it.
 /// </summary>
-internal sealed class ClientConnection : ConnectionContext, IDuplexPipe, IMemoryPoolFeature
+internal sealed class ClientConnection : ConnectionContext, IDuplexPipe, IMemoryPoolFeature, IConnectionIdFeature, IConnectionEndPointFeature, IConnectionLifetimeFeature
 {
+    /// <summary>How much of what nobody has read is thrown away at the end.</summary>
+    private const int MostUnread = 1024 * 1024;
+
     private static long s_count;
 
     private readonly Socket _socket;
@@ -38,6 +41,9 @@ internal sealed class ClientConnection : ConnectionContext, IDuplexPipe, IMemory
         ConnectionClosed = _closed.Token;
         Transport = this;
         Features.Set<IMemoryPoolFeature>(this);
+        Features.Set<IConnectionIdFeature>(this);
+        Features.Set<IConnectionEndPointFeature>(this);
+        Features.Set<IConnectionLifetimeFeature>(this);
         _registration = events.Add(socket, _input.Signal);
     }
 
@@ -53,7 +59,7 @@ internal sealed class ClientConnection : ConnectionContext, IDuplexPipe, IMemory
 
     public PipeWriter Output => _output;
 
-    MemoryPool<byte> IMemoryPoolFeature.MemoryPool => MemoryPool<byte>.Shared;
+    MemoryPool<byte> IMemoryPoolFeature.MemoryPool => ConnectionMemory.Pool;
 
     /// <summary>Whether something has come that was not received yet.</summary>
     public bool HasArrived
@@ -72,13 +78,21 @@ internal sealed class ClientConnection : ConnectionContext, IDuplexPipe, IMemory
         }
     }
 
-    public override void Abort(ConnectionAbortedException abortReason)
+    /// <param name="abortReason">Why; <see langword="null"/> = Kestrel has seen the client's end, and is done.</param>
+    public override void Abort(ConnectionAbortedException? abortReason)
     {
         _output.Break();
         if (TryClose())
         {
-            // The client is reset: it cannot take half a response for a whole one.
-            _socket.Close(timeout: 0);
+            if (abortReason is null)
+            {
+                CloseGracefully();
+            }
+            else
+            {
+                // The client is reset: it cannot take half a response for a whole one.
+                _socket.Close(timeout: 0);
+            }
         }
 
         _input.End(abortReason);
@@ -91,19 +105,31 @@ internal sealed class ClientConnection : ConnectionContext, IDuplexPipe, IMemory
         await _output.Sending;
         if (TryClose())
         {
-            try
-            {
-                _socket.Shutdown(SocketShutdown.Both);
-            }
-            catch (SocketException)
-            {
-                // The client was faster.
-            }
-
-            _socket.Dispose();
+            CloseGracefully();
         }
 
         await base.DisposeAsync();
+    }
+
+    /// <summary>What was sent still reaches the client. A socket that is closed with something unread is reset, and what it had not delivered is lost: so what has come is thrown away first.</summary>
+    private void CloseGracefully()
+    {
+        byte[] unread = ArrayPool<byte>.Shared.Rent(16 * 1024);
+        try
+        {
+            _socket.Shutdown(SocketShutdown.Send);
+            int count;
+            for (int total = 0; total < MostUnread && (count = _socket.Receive(unread, SocketFlags.None, out _)) > 0; total += count)
+            {
+            }
+        }
+        catch (SocketException)
+        {
+            // The client was faster.
+        }
+
+        ArrayPool<byte>.Shared.Return(unread);
+        _socket.Dispose();
     }
 
     private bool TryClose()

@@ -151,7 +151,7 @@ internal sealed class ClientInput : PipeReader
             try
             {
                 int count = _socket.Receive(room.Span, SocketFlags.None, out SocketError error);
-                if (error == SocketError.WouldBlock)
+                if (error is SocketError.WouldBlock or SocketError.OperationAborted)
                 {
                     return 0;
                 }

@@ -18,6 +18,8 @@ internal sealed class ClientListener(Socket socket, ServeEnvironment environment
     private readonly ReadEvents _events = ReadEvents.For(environment.OnEventThreads);
     private readonly RefusalLog _failures = new(environment.Loggers.CreateLogger(LogCategories.Proxy), "-", "connections", environment.Time);
     private readonly TaskCompletionSource _ended = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private readonly CancellationTokenSource _stop = new();
+    private bool _accepts;
     private int _accepted;
 
     public EndPoint EndPoint { get; } = socket.LocalEndPoint!;
@@ -31,22 +33,55 @@ internal sealed class ClientListener(Socket socket, ServeEnvironment environment
 
     public async ValueTask<ConnectionContext?> AcceptAsync(CancellationToken cancellationToken = default)
     {
+        Volatile.Write(ref _accepts, true);
+        ConnectionContext? connection = null;
+        try
+        {
+            return connection = await AcceptOneAsync();
+        }
+        finally
+        {
+            Volatile.Write(ref _accepts, false);
+            if (connection is null)
+            {
+                socket.Dispose();
+                _failures.Dispose();
+                _ended.TrySetResult();
+            }
+        }
+    }
+
+    /// <summary>
+    /// Ends the wait for the next connection, and closes the socket after it. Closing it during the wait would make the runtime set it to reset what it closes, for all who have it and ever will: one that was
+    /// handed over is the next server's too.
+    /// </summary>
+    public async ValueTask UnbindAsync(CancellationToken cancellationToken = default)
+    {
+        await _stop.CancelAsync();
+        if (!Volatile.Read(ref _accepts))
+        {
+            socket.Dispose();
+        }
+    }
+
+    public ValueTask DisposeAsync() => UnbindAsync(CancellationToken.None);
+
+    private async ValueTask<ClientConnection?> AcceptOneAsync()
+    {
         while (true)
         {
             Socket? client = null;
             try
             {
-                client = await socket.AcceptAsync(cancellationToken);
+                client = await socket.AcceptAsync(_stop.Token);
                 client.NoDelay = true;
                 client.Blocking = false;
                 ClientConnection connection = new(client, _events);
                 Interlocked.Increment(ref _accepted);
                 return connection;
             }
-            catch (Exception exception) when (exception is ObjectDisposedException or SocketException { SocketErrorCode: SocketError.OperationAborted })
+            catch (Exception exception) when (exception is OperationCanceledException or ObjectDisposedException)
             {
-                _failures.Dispose();
-                _ended.TrySetResult();
                 return null;
             }
             catch (SocketException exception) when (exception.SocketErrorCode is SocketError.ConnectionAborted or SocketError.ConnectionReset)
@@ -62,12 +97,4 @@ internal sealed class ClientListener(Socket socket, ServeEnvironment environment
             }
         }
     }
-
-    public ValueTask UnbindAsync(CancellationToken cancellationToken = default)
-    {
-        socket.Dispose();
-        return ValueTask.CompletedTask;
-    }
-
-    public ValueTask DisposeAsync() => UnbindAsync(CancellationToken.None);
 }

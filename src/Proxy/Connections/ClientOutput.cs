@@ -47,7 +47,11 @@ internal sealed class ClientOutput(Socket socket, Action<SocketException> onBrok
 
     public override ValueTask<FlushResult> FlushAsync(CancellationToken cancellationToken = default)
     {
-        cancellationToken.ThrowIfCancellationRequested();
+        if (cancellationToken.IsCancellationRequested)
+        {
+            return ValueTask.FromCanceled<FlushResult>(cancellationToken);
+        }
+
         if (Sending.IsCompleted && _full is null && TrySend())
         {
             return new(new FlushResult(isCanceled: false, _isBroken));
@@ -57,7 +61,17 @@ internal sealed class ClientOutput(Socket socket, Action<SocketException> onBrok
         return WaitAsync(cancellationToken);
     }
 
-    public override void CancelPendingFlush() => Volatile.Read(ref _flush)?.Cancel();
+    public override void CancelPendingFlush()
+    {
+        try
+        {
+            Volatile.Read(ref _flush)?.Cancel();
+        }
+        catch (ObjectDisposedException)
+        {
+            // It has just ended.
+        }
+    }
 
     public override void Complete(Exception? exception = null)
     {
