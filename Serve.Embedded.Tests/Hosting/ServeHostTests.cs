@@ -176,16 +176,25 @@ public sealed class ServeHostTests : IDisposable
         await stop;
     }
 
-    [Fact]
-    public async Task StopAsync_RequestsRun_TheyAreFinishedAndCallersEndBeforeThoseTheyCall()
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task StopAsync_RequestsRun_TheyAreFinishedAndCallersEndBeforeThoseTheyCall(bool callerIsAddedFirst)
     {
         List<string> ended = [];
         TaskCompletionSource entered = new(TaskCreationOptions.RunContinuationsAsynchronously);
         TaskCompletionSource release = new(TaskCreationOptions.RunContinuationsAsynchronously);
-        await using ServeHost host = ServeHost.Create(serve => serve.AddApplication("app", app => app
-            .Add<HttpRequest, string>("Front", _ => new Nothing())
-            .Add<int, int>("Caller", context => new Caller(context.GetHandle<int, int>("Called"), ended))
-            .Add<int, int>("Called", _ => new Called(entered, release.Task, ended))));
+        Action<ApplicationBuilder>[] adds =
+        [
+            app => app.Add<int, int>("Caller", context => new Caller(context.GetHandle<int, int>("Called"), ended)),
+            app => app.Add<int, int>("Called", _ => new Called(entered, release.Task, ended)),
+        ];
+        await using ServeHost host = ServeHost.Create(serve => serve.AddApplication("app", app =>
+        {
+            app.Add<HttpRequest, string>("Front", _ => new Nothing());
+            adds[callerIsAddedFirst ? 0 : 1](app);
+            adds[callerIsAddedFirst ? 1 : 0](app);
+        }));
         await host.StartAsync(Deadline);
         Task<int> call = host.GetHandle<int, int>("app", "Caller").CallAsync(20, Deadline).AsTask();
         await entered.Task.WaitAsync(Deadline);

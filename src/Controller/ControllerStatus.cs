@@ -20,7 +20,7 @@ internal sealed record ControllerStatus(IReadOnlyList<ApplicationReport> Applica
 /// <param name="Message">In words; may be empty.</param>
 /// <param name="DeployedAt">When it was last asked for.</param>
 /// <param name="Running">What was written for what is pursued: after a rollback, the last good.</param>
-/// <param name="Deployments">Callers before callees.</param>
+/// <param name="Deployments">In the goal's order.</param>
 internal sealed record ApplicationReport(
     string Name,
     string? RoutePrefix,

@@ -19,7 +19,7 @@ internal sealed class Revision
         Handle = Ingress.Served.OpenHandle();
     }
 
-    /// <summary>Callers before callees.</summary>
+    /// <summary>In the goal's order.</summary>
     public IReadOnlyList<DeploymentState> Deployments => _deployments;
 
     public DeploymentState Ingress => _deployments[0];

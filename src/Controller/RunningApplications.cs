@@ -156,7 +156,7 @@ internal sealed class RunningApplications(Func<ApplicationGoal, ApplicationDefin
     {
         if (deployments is { Count: > 0 })
         {
-            _departures.Add(new([.. deployments]));
+            _departures.Add(Departure.Of(deployments));
             scaling.ShareAgain();
         }
     }

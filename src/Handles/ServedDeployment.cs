@@ -114,6 +114,9 @@ internal sealed class ServedDeployment : IMeasuredDeployment, IDisposable
         }
     }
 
+    /// <summary>Whether a replica of this deployment has asked for a handle to another one.</summary>
+    public bool AskedFor(string deployment) => _callees.ContainsKey(deployment);
+
     /// <summary>Says no to an arrival that found the queue full.</summary>
     public Refusal QueueFull(int queued)
     {

@@ -18,7 +18,7 @@ public sealed record ServeStatus(IReadOnlyList<ServeApplicationStatus> Applicati
 /// <param name="RoutePrefix">Where it answers; <see langword="null"/> = it is not exposed.</param>
 /// <param name="Status">In one word.</param>
 /// <param name="Message">In more words; may be empty.</param>
-/// <param name="Deployments">Callers before those they call.</param>
+/// <param name="Deployments">In the order in which code adds them; on their way out, callers before those they call.</param>
 public sealed record ServeApplicationStatus(string Name, string? RoutePrefix, ApplicationStatus Status, string Message, IReadOnlyList<ServeDeploymentStatus> Deployments)
 {
     internal static ServeApplicationStatus Of(ApplicationReport report) =>
