@@ -1,5 +1,6 @@
 using Microsoft.AspNetCore.Http;
 using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Options;
 using Serve.Embedded.Tests.Fakes;
 using Serve.Embedded.Tests.Functional;
 
@@ -115,6 +116,15 @@ public sealed class ServeHostTests : IDisposable
 
         Assert.Equal(2, failure.Errors.Count);
         Assert.StartsWith($"{ConfigFile}:2:8: ", failure.Errors[0], StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Create_OptionsThatAProgramsOwnRuleForbids_SaysItsWords()
+    {
+        OptionsValidationException refusal = Assert.Throws<OptionsValidationException>(() => ServeHost.Create(
+            Doubling, services => services.AddOptions<ServeOptions>().Validate(serve => serve.ConfigFile is not null, "Here a file must be named.")));
+
+        Assert.Equal("Here a file must be named.", Assert.Single(refusal.Failures));
     }
 
     [Fact]

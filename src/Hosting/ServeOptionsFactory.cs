@@ -7,11 +7,16 @@ internal sealed class ServeOptionsFactory
 {
     public ServeOptions Options { get; } = new();
 
-    public IOptionsFactory<ServeOptions> With(IEnumerable<IConfigureOptions<ServeOptions>> setups, IEnumerable<IPostConfigureOptions<ServeOptions>> postSetups) =>
-        new Factory(Options, setups, postSetups);
+    public IOptionsFactory<ServeOptions> With(
+        IEnumerable<IConfigureOptions<ServeOptions>> setups, IEnumerable<IPostConfigureOptions<ServeOptions>> postSetups, IEnumerable<IValidateOptions<ServeOptions>> validations) =>
+        new Factory(Options, setups, postSetups, validations);
 
-    private sealed class Factory(ServeOptions options, IEnumerable<IConfigureOptions<ServeOptions>> setups, IEnumerable<IPostConfigureOptions<ServeOptions>> postSetups)
-        : OptionsFactory<ServeOptions>(setups, postSetups)
+    private sealed class Factory(
+        ServeOptions options,
+        IEnumerable<IConfigureOptions<ServeOptions>> setups,
+        IEnumerable<IPostConfigureOptions<ServeOptions>> postSetups,
+        IEnumerable<IValidateOptions<ServeOptions>> validations)
+        : OptionsFactory<ServeOptions>(setups, postSetups, validations)
     {
         protected override ServeOptions CreateInstance(string name) => options;
     }

@@ -29,7 +29,7 @@ public static class ServeServiceCollectionExtensions
             services.AddMetrics();
             services.TryAddSingleton(TimeProvider.System);
             services.AddSingleton<IOptionsFactory<ServeOptions>>(provider => factory.With(
-                provider.GetServices<IConfigureOptions<ServeOptions>>(), provider.GetServices<IPostConfigureOptions<ServeOptions>>()));
+                provider.GetServices<IConfigureOptions<ServeOptions>>(), provider.GetServices<IPostConfigureOptions<ServeOptions>>(), provider.GetServices<IValidateOptions<ServeOptions>>()));
             services.AddSingleton(provider => new ServeHost(provider.GetRequiredService<IOptions<ServeOptions>>().Value, provider));
             services.AddSingleton<IServeHandles>(provider => provider.GetRequiredService<ServeHost>());
             services.AddHostedService<ServeHostedService>();
