@@ -10,6 +10,7 @@ public sealed class DeploymentRegistryTests
         { "MaxOngoingRequests must be an integer from 1 to ", new() { MaxOngoingRequests = 0 } },
         { "MaxQueuedRequests must be an integer from -1 to ", new() { MaxQueuedRequests = -2 } },
         { "MaxQueueWait must be a number of seconds from 0.001 to 2592000, not 0.0.", new() { MaxQueueWait = TimeSpan.Zero } },
+        { "MaxWebsockets must be an integer from 0 to 1000000, not -1.", new() { MaxWebsockets = -1 } },
         { "GracefulShutdownTimeout must be a number of seconds from 0 to 86400, not -0.001.", new() { GracefulShutdownTimeout = Timeout.InfiniteTimeSpan } },
         { "HealthCheckPeriod must be a number of seconds from ", new() { HealthCheckPeriod = TimeSpan.Zero } },
         { "HealthCheckTimeout must be a number of seconds from ", new() { HealthCheckTimeout = TimeSpan.FromDays(31) } },

@@ -66,6 +66,7 @@ internal static class OptionRules
         MaxOngoingRequests = options.MaxOngoingRequests,
         MaxQueuedRequests = options.MaxQueuedRequests,
         MaxQueueWait = options.MaxQueueWait,
+        MaxWebsockets = options.MaxWebsockets,
         GracefulShutdownTimeout = options.GracefulShutdownTimeout,
         HealthCheckPeriod = options.HealthCheckPeriod,
         HealthCheckTimeout = options.HealthCheckTimeout,
