@@ -1,3 +1,5 @@
+using Microsoft.AspNetCore.Http;
+using Microsoft.Extensions.DependencyInjection;
 using Serve.Embedded.Deployments;
 
 namespace Serve.Embedded.Tests.Deployments;
@@ -98,6 +100,28 @@ public sealed class DeploymentRegistryTests
         Assert.Equal(7, AddBatch(new(), new() { MaxOngoingRequests = 7 }).MaxOngoingRequests);
     }
 
+    [Fact]
+    public void AddApplication_ConstructorsAskForEachOtherInACircle_SaysWhichWayItGoes()
+    {
+        ArgumentException refusal = Assert.Throws<ArgumentException>(() => new DeploymentRegistry().AddApplication("test:app", app => app
+            .Add<AsksA, HttpRequest, int>("Front", responseJson: CircleJson.Default.Int32)
+            .Add<AsksB, int, int>("A")
+            .AddBlocking<BlocksForA, int, int>("B")));
+
+        Assert.StartsWith("Deployments of application 'test:app' call each other in a circle: A -> B -> A. ", refusal.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void AddApplication_ConstructorsAskForOneTwice_IsNoCircle()
+    {
+        DeploymentRegistry registry = new DeploymentRegistry().AddApplication("test:app", app => app
+            .Add<AsksA, HttpRequest, int>("Front", responseJson: CircleJson.Default.Int32)
+            .AddBlocking<BlocksForA, int, int>("B")
+            .Add<int, int>("A", _ => throw new NotSupportedException()));
+
+        Assert.Equal(["A"], registry.Applications["test:app"].Ingress.Callees);
+    }
+
     private static DeploymentOptions AddBatch(BatchOptions<int> batching, DeploymentOptions? options)
     {
         DeploymentRegistry registry = new();
@@ -110,8 +134,26 @@ public sealed class DeploymentRegistryTests
     private static void Add(DeploymentRegistry registry, DeploymentOptions options) =>
         registry.AddApplication("test:app", app => app.AddHttp("One", _ => new EchoDeployment(), options));
 
+    private sealed class AsksA([FromKeyedServices("A")] DeploymentHandle<int, int> a) : IDeployment<HttpRequest, int>
+    {
+        public ValueTask<int> HandleAsync(HttpRequest request, CancellationToken cancellationToken) => a.CallAsync(1, cancellationToken);
+    }
+
+    private sealed class AsksB([FromKeyedServices("B")] DeploymentHandle<int, int> b) : IDeployment<int, int>
+    {
+        public ValueTask<int> HandleAsync(int request, CancellationToken cancellationToken) => b.CallAsync(request, cancellationToken);
+    }
+
+    private sealed class BlocksForA([FromKeyedServices("A")] DeploymentHandle<int, int> a) : IBlockingDeployment<int, int>
+    {
+        public int Handle(int request, CancellationToken cancellationToken) => a.CallAsync(request, cancellationToken).AsTask().GetAwaiter().GetResult();
+    }
+
     private sealed class Never : IAutoscalingPolicy
     {
         public AutoscalingDecision Decide(AutoscalingContext context) => throw new NotSupportedException();
     }
 }
+
+[System.Text.Json.Serialization.JsonSerializable(typeof(int))]
+internal sealed partial class CircleJson : System.Text.Json.Serialization.JsonSerializerContext;

@@ -1,4 +1,5 @@
 using System.Diagnostics.CodeAnalysis;
+using System.Reflection;
 using System.Text.Json.Serialization.Metadata;
 using Microsoft.AspNetCore.Http;
 using Microsoft.Extensions.DependencyInjection;
@@ -46,7 +47,7 @@ public sealed class ApplicationBuilder
     /// <exception cref="ArgumentException">The name is taken or empty, the options contradict each other, or JSON is needed and <paramref name="responseJson"/> is <see langword="null"/>.</exception>
     public ApplicationBuilder Add<[DynamicallyAccessedMembers(DynamicallyAccessedMemberTypes.PublicConstructors)] TDeployment, TRequest, TResponse>(
         string name, DeploymentOptions? options = null, JsonTypeInfo<TResponse>? responseJson = null)
-        where TDeployment : class, IDeployment<TRequest, TResponse> => Add(name, Make<TDeployment>, options, responseJson);
+        where TDeployment : class, IDeployment<TRequest, TResponse> => Add(name, Make<TDeployment>, options, responseJson).Asks<TDeployment>();
 
     /// <summary>Adds a deployment whose handler blocks its thread.</summary>
     /// <inheritdoc cref="Add{TRequest, TResponse}"/>
@@ -64,7 +65,7 @@ public sealed class ApplicationBuilder
     /// <inheritdoc cref="Add{TDeployment, TRequest, TResponse}"/>
     public ApplicationBuilder AddBlocking<[DynamicallyAccessedMembers(DynamicallyAccessedMemberTypes.PublicConstructors)] TDeployment, TRequest, TResponse>(
         string name, DeploymentOptions? options = null, JsonTypeInfo<TResponse>? responseJson = null)
-        where TDeployment : class, IBlockingDeployment<TRequest, TResponse> => AddBlocking(name, Make<TDeployment>, options, responseJson);
+        where TDeployment : class, IBlockingDeployment<TRequest, TResponse> => AddBlocking(name, Make<TDeployment>, options, responseJson).Asks<TDeployment>();
 
     /// <summary>Adds a deployment that writes its own HTTP responses.</summary>
     /// <inheritdoc cref="Add{TRequest, TResponse}"/>
@@ -74,7 +75,7 @@ public sealed class ApplicationBuilder
     /// <summary>Adds a deployment that writes its own HTTP responses, and whose replicas are made by the container.</summary>
     /// <inheritdoc cref="Add{TDeployment, TRequest, TResponse}"/>
     public ApplicationBuilder AddHttp<[DynamicallyAccessedMembers(DynamicallyAccessedMemberTypes.PublicConstructors)] TDeployment>(string name, DeploymentOptions? options = null)
-        where TDeployment : class, IHttpDeployment => AddHttp(name, Make<TDeployment>, options);
+        where TDeployment : class, IHttpDeployment => AddHttp(name, Make<TDeployment>, options).Asks<TDeployment>();
 
     /// <summary>Adds a deployment whose handler works on several requests at once.</summary>
     /// <param name="name">Its name, unique in the application.</param>
@@ -110,7 +111,7 @@ public sealed class ApplicationBuilder
         DeploymentOptions? options = null,
         JsonTypeInfo<TResponse>? responseJson = null,
         Func<HttpRequest, CancellationToken, ValueTask<TRequest>>? fromHttp = null)
-        where TDeployment : class, IBatchDeployment<TRequest, TResponse> => AddBatch(name, Make<TDeployment>, batching, options, responseJson, fromHttp);
+        where TDeployment : class, IBatchDeployment<TRequest, TResponse> => AddBatch(name, Make<TDeployment>, batching, options, responseJson, fromHttp).Asks<TDeployment>();
 
     /// <summary>Adds a deployment whose handler works on several requests at once and blocks its thread meanwhile; it runs on threads of the replica.</summary>
     /// <inheritdoc cref="AddBatch{TRequest, TResponse}"/>
@@ -139,7 +140,7 @@ public sealed class ApplicationBuilder
         DeploymentOptions? options = null,
         JsonTypeInfo<TResponse>? responseJson = null,
         Func<HttpRequest, CancellationToken, ValueTask<TRequest>>? fromHttp = null)
-        where TDeployment : class, IBlockingBatchDeployment<TRequest, TResponse> => AddBlockingBatch(name, Make<TDeployment>, batching, options, responseJson, fromHttp);
+        where TDeployment : class, IBlockingBatchDeployment<TRequest, TResponse> => AddBlockingBatch(name, Make<TDeployment>, batching, options, responseJson, fromHttp).Asks<TDeployment>();
 
     /// <summary>Adds a deployment whose handler works on several requests at once and answers each with a stream. Over HTTP, streams of text and bytes are streamed bodies.</summary>
     /// <typeparam name="TRequest">What one caller sends.</typeparam>
@@ -176,7 +177,7 @@ public sealed class ApplicationBuilder
         BatchOptions<TRequest>? batching = null,
         DeploymentOptions? options = null,
         Func<HttpRequest, CancellationToken, ValueTask<TRequest>>? fromHttp = null)
-        where TDeployment : class, IStreamingBatchDeployment<TRequest, TItem> => AddStreamingBatch(name, Make<TDeployment>, batching, options, fromHttp);
+        where TDeployment : class, IStreamingBatchDeployment<TRequest, TItem> => AddStreamingBatch(name, Make<TDeployment>, batching, options, fromHttp).Asks<TDeployment>();
 
     internal ApplicationDefinition Build()
     {
@@ -191,7 +192,51 @@ public sealed class ApplicationBuilder
                 $"Deployment '{_deployments[0].Name}' is the first of application '{_importPath}' and so answers HTTP: it must take an HttpRequest, be an IHttpDeployment, or be registered with what reads its requests from HTTP.");
         }
 
+        foreach (DeploymentDefinition deployment in _deployments)
+        {
+            List<string> way = [deployment.Name];
+            if (LeadsBack(way, []))
+            {
+                throw new ArgumentException(
+                    $"Deployments of application '{_importPath}' call each other in a circle: {string.Join(" -> ", way)}. A request would wait for a permit that it holds itself. Let one of them do without its handle to the next.");
+            }
+        }
+
         return new(_importPath, _deployments);
+    }
+
+    /// <summary>Whether the last of the way leads to its first; goes on with the way until it does.</summary>
+    private bool LeadsBack(List<string> way, HashSet<string> seen)
+    {
+        foreach (string callee in _deployments.Find(d => d.Name == way[^1])?.Callees ?? [])
+        {
+            way.Add(callee);
+            if (callee == way[0] || (seen.Add(callee) && LeadsBack(way, seen)))
+            {
+                return true;
+            }
+
+            way.RemoveAt(way.Count - 1);
+        }
+
+        return false;
+    }
+
+    /// <summary>Notes whom the last deployment asks for in its constructor. Which one of several is taken, the container knows; what a factory asks for shows when a replica starts.</summary>
+    private ApplicationBuilder Asks<[DynamicallyAccessedMembers(DynamicallyAccessedMemberTypes.PublicConstructors)] TDeployment>()
+    {
+        if (typeof(TDeployment).GetConstructors() is [ConstructorInfo only])
+        {
+            _deployments[^1].Callees =
+            [
+                .. only.GetParameters()
+                    .Where(p => p.ParameterType.IsGenericType && p.ParameterType.GetGenericTypeDefinition() == typeof(DeploymentHandle<,>))
+                    .Select(p => p.GetCustomAttribute<FromKeyedServicesAttribute>()?.Key)
+                    .OfType<string>(),
+            ];
+        }
+
+        return this;
     }
 
     private static TDeployment Make<[DynamicallyAccessedMembers(DynamicallyAccessedMemberTypes.PublicConstructors)] TDeployment>(DeploymentContext context)

@@ -33,6 +33,9 @@ internal sealed class DeploymentDefinition(
     /// <summary>Both as type arguments, for handles that the container gives.</summary>
     public CallTypes? Calls { get; init; }
 
+    /// <summary>Deployments of its application to which the container gives it handles, as far as that is known before a replica is made.</summary>
+    public IReadOnlyList<string> Callees { get; set; } = [];
+
     /// <summary>Why a handle for these types cannot be had; <see langword="null"/> = it can.</summary>
     public string? TypeTrouble(string application, Type request, Type response) => Request == request && Response == response ? null
         : $"Deployment '{name}' of application '{application}' takes {Request?.Name ?? "HTTP only"} and answers {Response?.Name ?? "HTTP only"}, not {request.Name} and {response.Name}.";

@@ -15,7 +15,7 @@ public sealed class DeploymentRegistry
     /// <summary>Registers an application. Its first deployment is the ingress: the one that answers HTTP.</summary>
     /// <param name="importPath">The name by which configuration refers to it: <c>module:name</c>.</param>
     /// <param name="build">Adds the deployments.</param>
-    /// <exception cref="ArgumentException">The import path is taken or malformed, there is no deployment, two have the same name, or the first cannot answer HTTP.</exception>
+    /// <exception cref="ArgumentException">The import path is taken or malformed, there is no deployment, two have the same name, the first cannot answer HTTP, or deployments that the container makes ask for each other in a circle.</exception>
     public DeploymentRegistry AddApplication(string importPath, Action<ApplicationBuilder> build)
     {
         ArgumentException.ThrowIfNullOrWhiteSpace(importPath);

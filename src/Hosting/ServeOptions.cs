@@ -54,7 +54,7 @@ public sealed class ServeOptions
     /// <param name="name">Its name: ASCII letters, digits, '_', '-' and '.', at most 128.</param>
     /// <param name="routePrefix">Where it answers, below the endpoint of <c>MapServe</c>: <c>/</c>, <c>/a</c> or <c>/a/b</c>; <see langword="null"/> = not over HTTP, but for an endpoint that names it.</param>
     /// <param name="build">Adds the deployments.</param>
-    /// <exception cref="ArgumentException">A name or prefix is taken or malformed, there is no deployment, two have the same name, or the first cannot answer HTTP.</exception>
+    /// <exception cref="ArgumentException">A name or prefix is taken or malformed, there is no deployment, two have the same name, the first cannot answer HTTP, or deployments that the container makes ask for each other in a circle.</exception>
     public ServeOptions AddApplication(string name, string? routePrefix, Action<ApplicationBuilder> build)
     {
         ArgumentNullException.ThrowIfNull(name);
