@@ -136,6 +136,51 @@ public sealed class CompositionTests
     [Theory]
     [InlineData(ServerForm.Port)]
     [InlineData(ServerForm.Embedded)]
+    public async Task Session_OverHttp_StaysWithOneReplica(ServerForm form)
+    {
+        DeploymentRegistry registry = new DeploymentRegistry().AddApplication("test:probe", app => app
+            .Add<HttpRequest, string>("Probe", c => new Says(() => c.ReplicaId), new() { NumReplicas = 3 }));
+        await using TestServer server = await TestServer.StartAsync(form, registry, new() { Applications = [new() { ImportPath = "test:probe" }] });
+        HashSet<string> ofOne = [];
+        HashSet<string> ofMany = [];
+        for (int i = 0; i < 30; i++)
+        {
+            ofOne.Add(await AskAsync("one"));
+            ofMany.Add(await AskAsync($"{i}"));
+        }
+
+        Assert.Single(ofOne);
+        Assert.True(ofMany.Count > 1);
+
+        async Task<string> AskAsync(string session)
+        {
+            using HttpRequestMessage request = new(HttpMethod.Get, "/");
+            request.Headers.Add("x-session-id", session);
+            using HttpResponseMessage response = await server.Client.SendAsync(request, Deadline);
+            return await response.Content.ReadAsStringAsync(Deadline);
+        }
+    }
+
+    /// <summary>Who blocks with Wait or Result gets the refusal inside another exception.</summary>
+    [Theory]
+    [InlineData(ServerForm.Port)]
+    [InlineData(ServerForm.Embedded)]
+    public async Task Blocking_WaitsForAChildThatRefuses_ClientGetsTheChildsStatusAndRetryAfter(ServerForm form)
+    {
+        DeploymentRegistry registry = new DeploymentRegistry().AddApplication("test:probe", app => app
+            .AddBlocking<HttpRequest, string>("Probe", c => new Waits(c.GetHandle<string, string>("Child")))
+            .Add<string, string>("Child", _ => new Full()));
+        await using TestServer server = await TestServer.StartAsync(form, registry, Probe.Config());
+
+        using HttpResponseMessage refused = await server.Client.GetAsync("/", Deadline);
+
+        Assert.Equal((HttpStatusCode.TooManyRequests, "9", "full"), (
+            refused.StatusCode, Assert.Single(refused.Headers.GetValues("Retry-After")), await refused.Content.ReadAsStringAsync(Deadline)));
+    }
+
+    [Theory]
+    [InlineData(ServerForm.Port)]
+    [InlineData(ServerForm.Embedded)]
     public async Task Router_ThatThrows_FailsItsRequestWith500(ServerForm form)
     {
         DeploymentRegistry registry = new DeploymentRegistry().AddApplication("test:probe", app => app
@@ -206,6 +251,16 @@ public sealed class CompositionTests
     private sealed class Passes(DeploymentHandle<string, string> next) : IDeployment<string, string>
     {
         public ValueTask<string> HandleAsync(string request, CancellationToken cancellationToken) => next.CallAsync(request, cancellationToken);
+    }
+
+    private sealed class Waits(DeploymentHandle<string, string> child) : IBlockingDeployment<HttpRequest, string>
+    {
+        public string Handle(HttpRequest request, CancellationToken cancellationToken) => child.CallAsync("", cancellationToken).AsTask().Result;
+    }
+
+    private sealed class Full : IDeployment<string, string>
+    {
+        public ValueTask<string> HandleAsync(string request, CancellationToken cancellationToken) => throw new BackPressureException("full", 429, 9);
     }
 
     private sealed class Says(Func<string> what) : IDeployment<HttpRequest, string>

@@ -475,7 +475,8 @@ internal sealed class Exchange : IHttpRequestLifetimeFeature
             return Task.CompletedTask;
         }
 
-        switch (exception)
+        // Who blocks for a call with Wait or Result finds in such a one what the call threw.
+        switch (exception is AggregateException { InnerExceptions: [Exception only] } ? only : exception)
         {
             case BackPressureException refusal:
                 return RefusedBelowAsync(new(refusal.Message, refusal.StatusCode, refusal.RetryAfterSeconds));
