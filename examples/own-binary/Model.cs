@@ -1,16 +1,18 @@
 using System.Collections.Concurrent;
-using System.Text.Json;
 using System.Text.Json.Serialization;
+using System.Text.Json.Serialization.Metadata;
 using Microsoft.AspNetCore.Http;
 using Serve.Embedded;
 
 namespace OwnBinary;
 
 /// <summary>Stands for a model: it blocks its thread for a while, takes typed settings, and says so when it is stuck.</summary>
-internal sealed class Model(TimeProvider time) : IBlockingDeployment<HttpRequest, Answer>, IReconfigurable, IHealthChecked
+internal sealed class Model(TimeProvider time) : IBlockingDeployment<HttpRequest, Answer>, IReconfigurable<ModelSettings>, IHealthChecked
 {
     private readonly ConcurrentDictionary<HttpRequest, long> _running = new();
     private ModelSettings _settings = new();
+
+    public JsonTypeInfo<ModelSettings> UserConfigJson => ModelJson.Default.ModelSettings;
 
     public Answer Handle(HttpRequest request, CancellationToken cancellationToken)
     {
@@ -30,15 +32,14 @@ internal sealed class Model(TimeProvider time) : IBlockingDeployment<HttpRequest
     }
 
     /// <summary>Whatever this throws refuses the change, and the operator reads why.</summary>
-    public ValueTask ReconfigureAsync(JsonElement userConfig, CancellationToken cancellationToken)
+    public ValueTask ReconfigureAsync(ModelSettings userConfig, CancellationToken cancellationToken)
     {
-        ModelSettings settings = userConfig.Deserialize(ModelJson.Default.ModelSettings)!;
-        if (settings.WorkS is not (>= 0 and <= 86_400))
+        if (userConfig.WorkS is not (>= 0 and <= 86_400))
         {
-            throw new ArgumentException($"work_s is {settings.WorkS}: it must be from 0 to 86400 seconds.");
+            throw new ArgumentException($"work_s is {userConfig.WorkS}: it must be from 0 to 86400 seconds.");
         }
 
-        Volatile.Write(ref _settings, settings);
+        Volatile.Write(ref _settings, userConfig);
         return ValueTask.CompletedTask;
     }
 

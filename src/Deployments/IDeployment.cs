@@ -1,4 +1,6 @@
 using System.Text.Json;
+using System.Text.Json.Serialization;
+using System.Text.Json.Serialization.Metadata;
 using Microsoft.AspNetCore.Http;
 
 namespace Serve.Embedded;
@@ -16,6 +18,10 @@ public interface IDeployment<in TRequest, TResponse>
     /// <summary>Handles one request. Up to <c>max_ongoing_requests</c> calls run at the same time on one instance.</summary>
     /// <param name="request">The request.</param>
     /// <param name="cancellationToken">Set when the caller left, the request timed out, or the replica must stop now.</param>
+    /// <exception cref="Exception">
+    /// Anything thrown is thrown to a caller in code. Over HTTP a refusal by another deployment (<see cref="BackPressureException"/>, <see cref="DeploymentUnavailableException"/>) is answered as that one's, a
+    /// <see cref="BadHttpRequestException"/> with its status and message, and all else with 500 and no reason; that goes to the log.
+    /// </exception>
     ValueTask<TResponse> HandleAsync(TRequest request, CancellationToken cancellationToken);
 }
 
@@ -30,6 +36,7 @@ public interface IBlockingDeployment<in TRequest, TResponse>
     /// <summary>Handles one request on a thread of the replica.</summary>
     /// <param name="request">The request. Its body may be read synchronously.</param>
     /// <param name="cancellationToken">Set when the caller left, the request timed out, or the replica must stop now. A handler that ignores it keeps its permit until it returns.</param>
+    /// <exception cref="Exception">As of <see cref="IDeployment{TRequest, TResponse}.HandleAsync"/>. A refusal by another deployment is known in an <see cref="AggregateException"/> too.</exception>
     TResponse Handle(TRequest request, CancellationToken cancellationToken);
 }
 
@@ -39,6 +46,7 @@ public interface IHttpDeployment
     /// <summary>Handles one HTTP request. The response may be written until the request ends; later writes throw <see cref="OperationCanceledException"/>.</summary>
     /// <param name="context">The request and its response.</param>
     /// <param name="cancellationToken">Set when the client left, the request timed out, or the replica must stop now.</param>
+    /// <exception cref="Exception">As of <see cref="IDeployment{TRequest, TResponse}.HandleAsync"/>, as long as nothing of the response was sent; afterwards the connection is broken off.</exception>
     ValueTask HandleAsync(HttpContext context, CancellationToken cancellationToken);
 }
 
@@ -50,6 +58,28 @@ public interface IReconfigurable
     /// <param name="cancellationToken">Set when the replica must stop now.</param>
     /// <exception cref="Exception">Anything thrown refuses the value: the deployment keeps the one before, and the message is shown to the operator.</exception>
     ValueTask ReconfigureAsync(JsonElement userConfig, CancellationToken cancellationToken);
+}
+
+/// <summary>A handler that takes <c>user_config</c> as a type of its own; else as <see cref="IReconfigurable"/>, to which JSON that does not fit the type is a value that was refused.</summary>
+/// <typeparam name="TConfig">What the operator writes as <c>user_config</c>.</typeparam>
+public interface IReconfigurable<TConfig> : IReconfigurable
+    where TConfig : notnull
+{
+    /// <summary>
+    /// How <typeparamref name="TConfig"/> is read: that of a source-generated context, such as <c>MyJson.Default.MySettings</c>. With <see cref="JsonUnmappedMemberHandling.Disallow"/> a key that it does not know is
+    /// refused by its name.
+    /// </summary>
+    JsonTypeInfo<TConfig> UserConfigJson { get; }
+
+    /// <summary>Takes a new <c>user_config</c>. Requests may be running meanwhile.</summary>
+    /// <param name="userConfig">The value.</param>
+    /// <param name="cancellationToken">Set when the replica must stop now.</param>
+    /// <exception cref="Exception">Anything thrown refuses the value: the deployment keeps the one before, and the message is shown to the operator.</exception>
+    ValueTask ReconfigureAsync(TConfig userConfig, CancellationToken cancellationToken);
+
+    /// <inheritdoc/>
+    ValueTask IReconfigurable.ReconfigureAsync(JsonElement userConfig, CancellationToken cancellationToken) =>
+        ReconfigureAsync(userConfig.Deserialize(UserConfigJson) ?? throw new JsonException("user_config is null. Leave it out, or write a value."), cancellationToken);
 }
 
 /// <summary>A handler that can say how it is. It is asked once before its first request and then every <c>health_check_period_s</c>.</summary>
