@@ -21,6 +21,7 @@ public sealed class DeploymentHandle<TRequest, TResponse>
     /// <exception cref="DeploymentUnavailableException">The deployment has failed or is being removed.</exception>
     /// <exception cref="OperationCanceledException"><paramref name="cancellationToken"/> was cancelled.</exception>
     /// <exception cref="InvalidOperationException">The deployment answers with a stream.</exception>
+    /// <exception cref="Exception">What the handler throws, as it is.</exception>
     public ValueTask<TResponse> CallAsync(TRequest request, CancellationToken cancellationToken = default) =>
         _calls.CallAsync(request, cancellationToken);
 
@@ -41,6 +42,8 @@ public sealed class DeploymentHandle<TRequest, TResponse>
     /// <param name="request">What to send; all replicas get the same object.</param>
     /// <param name="cancellationToken">Cancels the handlers.</param>
     /// <returns>One answer from each replica, in no order; none where there is no replica. If handlers throw, the first of their exceptions is thrown once all have ended.</returns>
+    /// <exception cref="DeploymentUnavailableException">The deployment is not served, or is being removed.</exception>
+    /// <exception cref="OperationCanceledException"><paramref name="cancellationToken"/> was cancelled.</exception>
     /// <exception cref="InvalidOperationException">The deployment answers with a stream.</exception>
     public Task<IReadOnlyList<TResponse>> BroadcastAsync(TRequest request, CancellationToken cancellationToken = default) =>
         _calls.BroadcastAsync(request, cancellationToken);

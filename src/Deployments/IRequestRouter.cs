@@ -16,7 +16,7 @@ public interface IRequestRouter
     /// <param name="replicas">The replicas that take requests now, one or more.</param>
     /// <param name="ranking">To be filled with places in <paramref name="replicas"/>, the best first; as long as that.</param>
     /// <returns>How many places were filled; 0 = no preference.</returns>
-    /// <exception cref="Exception">Anything thrown fails the request before it is admitted: over HTTP, 500.</exception>
+    /// <exception cref="Exception">Anything thrown, and a place that <paramref name="replicas"/> does not have, fails the request before it is admitted: over HTTP, 500.</exception>
     int Rank(in RoutedRequest request, ReadOnlySpan<ReplicaView> replicas, Span<int> ranking);
 }
 

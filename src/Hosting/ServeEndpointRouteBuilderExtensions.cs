@@ -19,7 +19,7 @@ public static class ServeEndpointRouteBuilderExtensions
     /// </summary>
     /// <param name="endpoints">The application.</param>
     /// <param name="prefix">The path below which everything is the server's, such as <c>/ml</c>; route parameters are allowed. Default: all that no other endpoint takes.</param>
-    /// <param name="application">Only this application, whatever its route prefix; <see langword="null"/> (default) = all that have one.</param>
+    /// <param name="application">Only this application, whatever its route prefix; 404 while it is not served. <see langword="null"/> (default) = all that have one.</param>
     /// <param name="deployment">Only this deployment of it, which must answer HTTP; <see langword="null"/> (default) = the application's ingress.</param>
     /// <returns>The endpoint, for conventions.</returns>
     /// <exception cref="InvalidOperationException"><c>AddServe</c> was not called.</exception>

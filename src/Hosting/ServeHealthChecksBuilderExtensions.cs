@@ -9,7 +9,7 @@ public static class ServeHealthChecksBuilderExtensions
 {
     /// <summary>
     /// Adds a check of the server that <c>AddServe</c> has added. Healthy: every application runs as asked. Degraded: one is being deployed, or has failed and what was good before serves on, or has
-    /// fewer replicas than it should. Unhealthy: a deployment has no replica and has failed, or the server is on its way out. The data have a line for each deployment, by <c>application/deployment</c>.
+    /// fewer replicas than it should. Unhealthy: a deployment has no replica, since it has failed or has not come up yet, or the server is on its way out, or has not started. The data have a line for each deployment, by <c>application/deployment</c>.
     /// </summary>
     /// <param name="builder">The application's health checks.</param>
     /// <param name="name">The check's name. Default <c>serve</c>.</param>

@@ -56,6 +56,7 @@ public sealed class ServeHost : IServeHandles, IAsyncDisposable
     /// <summary>Makes a server for a program that has no host. Start it with <see cref="StartAsync"/>, and dispose of it.</summary>
     /// <param name="configure">Adds applications, names a configuration file.</param>
     /// <param name="services">Adds what deployments take in their constructors, logging, or a <see cref="TimeProvider"/>; <see langword="null"/> = nothing.</param>
+    /// <exception cref="ArgumentException">An application that <paramref name="configure"/> adds is wrong; see <see cref="ServeOptions.AddApplication(string, string?, Action{ApplicationBuilder})"/>.</exception>
     public static ServeHost Create(Action<ServeOptions> configure, Action<IServiceCollection>? services = null)
     {
         ArgumentNullException.ThrowIfNull(configure);

@@ -16,6 +16,7 @@ public static class ServeServiceCollectionExtensions
     /// </summary>
     /// <param name="services">The application's services.</param>
     /// <param name="configure">Adds applications, names a configuration file. Called at once. A second call of this method adds to the first.</param>
+    /// <exception cref="ArgumentException">An application that <paramref name="configure"/> adds is wrong; see <see cref="ServeOptions.AddApplication(string, string?, Action{ApplicationBuilder})"/>.</exception>
     public static IServiceCollection AddServe(this IServiceCollection services, Action<ServeOptions> configure)
     {
         ArgumentNullException.ThrowIfNull(services);

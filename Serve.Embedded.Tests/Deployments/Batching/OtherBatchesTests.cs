@@ -135,6 +135,19 @@ public sealed class OtherBatchesTests
         Assert.Equal([["hello 1"], ["hello 2"]], await Task.WhenAll(ReadAsync(streaming, 1), ReadAsync(streaming, 2)));
     }
 
+    [Fact]
+    public async Task Batches_OfTwoDeploymentsWithOneHandler_HoldNobodyOfTheOther()
+    {
+        Lists handler = new();
+        await using ServeHost host = await StartAsync(app => app.AddBatch<int, string>("Odd", _ => handler, Two).AddBatch<int, string>("Even", _ => handler, Two));
+        DeploymentHandle<int, string> odd = host.GetHandle<int, string>("app", "Odd");
+        DeploymentHandle<int, string> even = host.GetHandle<int, string>("app", "Even");
+
+        string[] answers = await Task.WhenAll(odd.CallAsync(1, Deadline).AsTask(), even.CallAsync(2, Deadline).AsTask(), odd.CallAsync(3, Deadline).AsTask(), even.CallAsync(4, Deadline).AsTask());
+
+        Assert.Equal(["1 of 1,3", "2 of 2,4", "3 of 1,3", "4 of 2,4"], answers);
+    }
+
     private static async Task<ServeHost> StartAsync(Action<ApplicationBuilder> build, Action<IServiceCollection>? services = null)
     {
         ServeHost host = ServeHost.Create(
@@ -213,6 +226,12 @@ public sealed class OtherBatchesTests
                 }
             }
         }
+    }
+
+    /// <summary>Says who is in the batch.</summary>
+    private sealed class Lists : IBatchDeployment<int, string>
+    {
+        public ValueTask<IReadOnlyList<string>> HandleBatchAsync(IReadOnlyList<int> batch, CancellationToken cancellationToken) => new([.. batch.Select(n => $"{n} of {string.Join(',', batch)}")]);
     }
 
     private sealed class Threads : IBlockingBatchDeployment<int, string>
