@@ -1,5 +1,7 @@
 using Microsoft.AspNetCore.Http;
 using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Logging.Testing;
 using Microsoft.Extensions.Options;
 using Serve.Embedded.Tests.Fakes;
 using Serve.Embedded.Tests.Functional;
@@ -116,6 +118,29 @@ public sealed class ServeHostTests : IDisposable
 
         Assert.Equal(2, failure.Errors.Count);
         Assert.StartsWith($"{ConfigFile}:2:8: ", failure.Errors[0], StringComparison.Ordinal);
+    }
+
+    /// <summary>What the host decides itself is not taken in silence; what has its default, or is used, is no matter.</summary>
+    [Fact]
+    public async Task StartAsync_FileSaysWhatTheHostDecides_IsWarnedOf()
+    {
+        await File.WriteAllTextAsync(
+            ConfigFile, "[http_options]\nport = 8000\nmax_connections = 5\nrequest_timeout_s = 3.0\n[logging_config]\nlog_level = \"DEBUG\"\nenable_access_log = false\n[admin_options]\nport = 9\n", Deadline);
+        FakeLoggerProvider lines = new();
+        await using ServeHost host = ServeHost.Create(
+            serve =>
+            {
+                Doubling(serve);
+                serve.ConfigFile = ConfigFile;
+            },
+            services => services.AddLogging(logging => logging.AddProvider(lines)));
+
+        await host.StartAsync(Deadline);
+
+        Assert.Equal(
+            $"{ConfigFile}: http_options.max_connections, admin_options.port, logging_config.log_level have no effect inside a host, which decides that itself; take them out",
+            Assert.Single(lines.Collector.GetSnapshot(), line => line.Message.Contains("no effect", StringComparison.Ordinal)).Message);
+        await host.StopAsync(Deadline);
     }
 
     [Fact]

@@ -167,7 +167,17 @@ internal sealed class EmbeddedServer
 
         ConfigResult read = source.Read();
         ConfigSource.TellWarnings(read, logger);
-        return read.IsValid ? read.Config : throw new ServeException($"{source.Path} has {read.Errors.Count} error(s), and nothing was changed.", [.. read.Errors.Select(e => e.ToString())]);
+        if (!read.IsValid)
+        {
+            throw new ServeException($"{source.Path} has {read.Errors.Count} error(s), and nothing was changed.", [.. read.Errors.Select(e => e.ToString())]);
+        }
+
+        if (HostsKeys.In(read.Config, options) is { Count: > 0 } keys)
+        {
+            Log.ConfigWarning(logger, $"{source.Path}: {string.Join(", ", keys)} have no effect inside a host, which decides that itself; take them out");
+        }
+
+        return read.Config;
     }
 
     /// <summary>In memory, unless the file says where: a program that embeds a server does not expect it to write somewhere.</summary>
