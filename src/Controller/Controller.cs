@@ -242,11 +242,7 @@ internal sealed class Controller
         Volatile.Write(ref _status, new(
             [.. applications.Select(a => a.Report ??= StatusReport.Of(a)), .. _applications.Departures.Where(d => _applications.Find(d.Application) is null).DistinctBy(d => d.Application).Select(StatusReport.Of)])
         {
-            Beside =
-            [
-                .. applications.SelectMany(a => a.Leaving.Concat(a.Coming?.Deployments ?? [])).Select(StatusReport.Of),
-                .. _applications.Departures.SelectMany(d => d.Deployments).Select(StatusReport.Of),
-            ],
+            Departing = [.. _applications.Departures.SelectMany(d => d.Deployments).Select(StatusReport.Of)],
         });
     }
 

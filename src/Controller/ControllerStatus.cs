@@ -9,8 +9,8 @@ internal sealed record ControllerStatus(IReadOnlyList<ApplicationReport> Applica
 {
     public static ControllerStatus Empty { get; } = new([]);
 
-    /// <summary>Deployments beside those of <see cref="Applications"/> that are wanted: of a revision on its way up, and all that are on their way out.</summary>
-    public IReadOnlyList<DeploymentReport> Beside { get; init; } = [];
+    /// <summary>Deployments of applications that are on their way out.</summary>
+    public IReadOnlyList<DeploymentReport> Departing { get; init; } = [];
 }
 
 /// <param name="Name">Its name.</param>
@@ -29,7 +29,11 @@ internal sealed record ApplicationReport(
     string Message,
     DateTimeOffset DeployedAt,
     ApplicationConfig? Running,
-    IReadOnlyList<DeploymentReport> Deployments);
+    IReadOnlyList<DeploymentReport> Deployments)
+{
+    /// <summary>Beside those: of a revision on its way up, and what is on its way out.</summary>
+    public IReadOnlyList<DeploymentReport> Beside { get; init; } = [];
+}
 
 /// <param name="Goal">As it shall be.</param>
 /// <param name="NumReplicas">Replicas that it shall have now: what the goal or the load asks for, as far as the box holds it.</param>

@@ -12,8 +12,8 @@ internal sealed class MeasuredStatus(Func<ControllerStatus> status) : IMeasuredS
         get
         {
             ControllerStatus now = status();
-            return Wanted(now).SelectMany(a => a.Deployments)
-                .Concat(now.Beside)
+            return Wanted(now).SelectMany(a => a.Deployments.Concat(a.Beside))
+                .Concat(now.Departing)
                 .SelectMany(d => d.Replicas.Select(r => (d.Served.Application, Deployment: d.Goal.Name, State: r.State.ToString().ToUpperInvariant())))
                 .GroupBy(r => r)
                 .Select(g => new Measurement<long>(g.Count(), new DeploymentTags(g.Key.Application, g.Key.Deployment).With(InstrumentNames.StateTag, g.Key.State)));

@@ -41,7 +41,10 @@ internal static class StatusReport
             message,
             application.DeployedAt,
             application.Goal.Written,
-            [.. application.Serving.Deployments.Select(Of)]);
+            [.. application.Serving.Deployments.Select(Of)])
+        {
+            Beside = [.. application.Leaving.Concat(application.Coming?.Deployments ?? []).Select(Of)],
+        };
     }
 
     public static ApplicationReport Of(Departure departure) => new(
