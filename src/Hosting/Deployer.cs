@@ -108,6 +108,20 @@ internal sealed class Deployer(Server server, ConfigSource source, GenerationSto
         }
     }
 
+    /// <summary>Begins with a valid configuration; see <see cref="BootAsync"/>.</summary>
+    /// <returns>When requests are let in: how it goes, once all is imported.</returns>
+    public async Task<Task<ApplyRequest>> StartAsync(ServeConfig config, GenerationSource from, int? restoredFrom)
+    {
+        TaskCompletionSource listens = new(TaskCreationOptions.RunContinuationsAsynchronously);
+        Task<ApplyRequest> first = BootAsync(config, from, restoredFrom, async () =>
+        {
+            await server.ListenAsync();
+            listens.SetResult();
+        });
+        await await Task.WhenAny(first, listens.Task);
+        return first;
+    }
+
     /// <summary>
     /// Makes a valid configuration the first goal. Its routes are there before the server listens, and what has to be imported is imported after it: who asks for that waits for it, and for nothing else.
     /// </summary>

@@ -106,13 +106,7 @@ internal sealed class EmbeddedServer
     /// <summary>Completes when requests are let in.</summary>
     private async Task BootAsync(ServeConfig config)
     {
-        TaskCompletionSource listens = new(TaskCreationOptions.RunContinuationsAsynchronously);
-        First = Deployer.BootAsync(config, _source.Path is null ? GenerationSource.Code : GenerationSource.File, restoredFrom: null, async () =>
-        {
-            await Server.ListenAsync();
-            listens.SetResult();
-        });
-        await await Task.WhenAny(First, listens.Task);
+        First = await Deployer.StartAsync(config, _source.Path is null ? GenerationSource.Code : GenerationSource.File, restoredFrom: null);
 
         // An import that the end of the server cuts off is nobody's trouble.
         _ = First.ContinueWith(static first => _ = first.Exception, CancellationToken.None, TaskContinuationOptions.ExecuteSynchronously, TaskScheduler.Default);

@@ -81,13 +81,7 @@ internal sealed class ServeRun
             using InheritedSockets sockets = InheritedSockets.FromEnvironment(_environment, Unset, Environment.ProcessId, _logger);
             _server = await Server.CreateAsync(
                 config, _registry, environment, settings, server => _deployer = new(server, _source, store, _logger, () => _stop.TrySetResult("The admin port's shutdown")), sockets, _source.Folder);
-            TaskCompletionSource listens = new(TaskCreationOptions.RunContinuationsAsynchronously);
-            first = _deployer!.BootAsync(config, GenerationSource.File, isGeneration ? store.LastGood?.Number : null, async () =>
-            {
-                await _server.ListenAsync();
-                listens.SetResult();
-            });
-            await await Task.WhenAny(first, listens.Task);
+            first = await _deployer!.StartAsync(config, GenerationSource.File, isGeneration ? store.LastGood?.Number : null);
         }
         catch (ServeException exception)
         {

@@ -1,4 +1,4 @@
-using System.Text.Json;
+using Serve.Embedded.Admin;
 using Serve.Embedded.Controller;
 
 namespace Serve.Embedded.Hosting.Systemd;
@@ -12,7 +12,7 @@ internal static class StatusLine
     {
         List<ApplicationReport> others = [.. applications.Where(a => a.Status != ApplicationStatus.Running)];
         string running = others.Count == 0 ? $"{applications.Count}" : $"{applications.Count - others.Count} of {applications.Count}";
-        IEnumerable<string> words = others.Take(MostNames).Select(a => $"; {a.Name} is {JsonNamingPolicy.SnakeCaseUpper.ConvertName(a.Status.ToString())}");
+        IEnumerable<string> words = others.Take(MostNames).Select(a => $"; {a.Name} is {RayShape.Word(a.Status.ToString())}");
         string more = others.Count > MostNames ? $"; and {others.Count - MostNames} more are not well" : "";
         return $"Serving {running} application(s) on {string.Join(", ", addresses)}{string.Concat(words)}{more}";
     }
