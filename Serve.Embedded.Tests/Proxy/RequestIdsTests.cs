@@ -23,6 +23,21 @@ public sealed class RequestIdsTests
     }
 
     [Fact]
+    public void For_Random_IsItsBytesInHexadecimal()
+    {
+        SeededRandom same = new(5);
+        byte[] bytes = new byte[16];
+        for (int i = 0; i < 1000; i++)
+        {
+            same.NextBytes(bytes);
+            bytes[6] = (byte)((bytes[6] & 0x0F) | 0x40);
+            bytes[8] = (byte)((bytes[8] & 0x3F) | 0x80);
+
+            Assert.Equal(new Guid(bytes, bigEndian: true).ToString(), RequestIds.For(default, _random));
+        }
+    }
+
+    [Fact]
     public void For_Random_EveryDigitVaries()
     {
         string[] ids = [.. Enumerable.Range(0, 200).Select(_ => RequestIds.For(default, _random))];

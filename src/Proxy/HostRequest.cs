@@ -42,7 +42,7 @@ internal sealed class HostRequest
         }
 
         // Of the host's limit and ours the lower one holds.
-        if (context.Features.Get<IHttpMaxRequestBodySizeFeature>() is { IsReadOnly: false } limit && (limit.MaxRequestBodySize is not { } host || host > mostBodyBytes))
+        if (context.Features[typeof(IHttpMaxRequestBodySizeFeature)] is IHttpMaxRequestBodySizeFeature { IsReadOnly: false } limit && (limit.MaxRequestBodySize is not { } host || host > mostBodyBytes))
         {
             limit.MaxRequestBodySize = mostBodyBytes;
         }
