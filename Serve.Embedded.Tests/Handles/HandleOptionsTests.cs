@@ -1,4 +1,5 @@
 using Serve.Embedded.Replicas;
+using Serve.Embedded.Telemetry;
 using Serve.Embedded.Tests.Guards;
 
 namespace Serve.Embedded.Tests.Handles;
@@ -126,6 +127,62 @@ public sealed class HandleOptionsTests
         Assert.Equal("m s, m s", await deployment.Caller.CallAsync(1, new CallOptions { ModelId = "m", SessionId = "s" }, TestEnds));
         Assert.Null(CurrentRequest.ModelId);
         Assert.Equal(" , ", (await deployment.Caller.CallAsync(1, TestEnds)).Replace("  ", " ", StringComparison.Ordinal));
+    }
+
+    /// <summary>As in Ray Serve: a call's model and session are those of its options, and never those of the request that its caller works for.</summary>
+    [Fact]
+    public async Task ModelAndSession_OfTheCallersRequest_AreNotTheCallees()
+    {
+        const string None = "none none";
+        TestDeployment<int, string> child = new(static (_, _, _) => new(Read()));
+        TestDeployment<int, IAsyncEnumerable<string>> streams = new(static (_, _, _) => new(ReadAll()));
+        List<string> seen = [];
+        TestDeployment<int, string> parent = new(async (_, _, token) =>
+        {
+            seen.Add(await child.Caller.CallAsync(1, token));
+            seen.Add(await child.Caller.CallAsync(1, ThreeSeconds, token));
+            seen.Add(await child.Caller.CallAsync(1, new CallOptions { SessionId = "other" }, token));
+            seen.Add(await child.Caller.CallAsync(1, new CallOptions { ModelId = CurrentRequest.ModelId }, token));
+            seen.AddRange(await child.Caller.BroadcastAsync(1, token));
+            await foreach (string item in streams.Caller.StreamAsync(1, token))
+            {
+                seen.Add(item);
+            }
+
+            return Read();
+        });
+        await child.AddAsync();
+        await streams.AddAsync();
+        await parent.AddAsync();
+
+        foreach (CallOptions options in (CallOptions[])[new() { ModelId = "m" }, new() { SessionId = "s" }])
+        {
+            seen.Clear();
+            Assert.Equal($"{options.ModelId ?? "none"} {options.SessionId ?? "none"}", await parent.Caller.CallAsync(1, options, TestEnds));
+            Assert.Equal([None, None, "none other", $"{options.ModelId ?? "none"} none", None, None, None], seen);
+        }
+
+        static string Read() => $"{CurrentRequest.ModelId ?? "none"} {CurrentRequest.SessionId ?? "none"}";
+
+        static async IAsyncEnumerable<string> ReadAll()
+        {
+            yield return Read();
+            await Task.Yield();
+            yield return Read();
+        }
+    }
+
+    /// <summary>What a call loses of its caller's request is its place, and nothing else.</summary>
+    [Fact]
+    public async Task RequestId_OfACallWithoutItsCallersModel_IsTheCallers()
+    {
+        TestDeployment<int, string?> child = new(static (_, _, _) => new(CurrentRequest.Id));
+        await child.AddAsync();
+        RequestScope request = new() { RequestId = "id", ModelId = "m" };
+        request.Enter();
+
+        Assert.Equal("id", await child.Caller.CallAsync(1, TestEnds));
+        Assert.Equal("m", CurrentRequest.ModelId);
     }
 
     [Theory]

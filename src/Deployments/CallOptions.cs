@@ -11,13 +11,13 @@ public readonly record struct CallOptions
 
     /// <summary>
     /// The model that the call needs: replicas that have it are preferred (<see cref="MultiplexedModels{TModel}"/>), and the handler reads it as <see cref="CurrentRequest.ModelId"/>.
-    /// <see langword="null"/> (default) = none.
+    /// <see langword="null"/> (default) = none, also where the caller's own request names one: pass that on if the other deployment shall have it too.
     /// </summary>
     public string? ModelId { get; init; }
 
     /// <summary>
     /// The conversation that the call belongs to: calls of one session go to the same replica while it has a free permit, else to the same second one, and so on.
-    /// <see langword="null"/> (default) = none.
+    /// <see langword="null"/> (default) = none, also where the caller's own request has one.
     /// </summary>
     public string? SessionId { get; init; }
 }

@@ -11,9 +11,9 @@ public static class CurrentRequest
     /// <summary>Its id: the client's <c>X-Request-ID</c>, or one that the server gave it; the same in all deployments that it comes through. <see langword="null"/> = there is no request.</summary>
     public static string? Id => RequestScope.Current?.RequestId;
 
-    /// <summary>The model that it asks for: the header <c>serve_multiplexed_model_id</c>, or <see cref="CallOptions.ModelId"/>. <see langword="null"/> = none. Ray Serve's <c>get_multiplexed_model_id()</c>.</summary>
+    /// <summary>The model that it asks for: the header <c>serve_multiplexed_model_id</c>, or <see cref="CallOptions.ModelId"/> of the call; a deployment that is called without one has none, whatever its caller has. <see langword="null"/> = none. Ray Serve's <c>get_multiplexed_model_id()</c>.</summary>
     public static string? ModelId => RequestScope.Current?.ModelId;
 
-    /// <summary>The session that it belongs to: the header <c>x-session-id</c>, or <see cref="CallOptions.SessionId"/>. <see langword="null"/> = none.</summary>
+    /// <summary>The session that it belongs to: the header <c>x-session-id</c>, or <see cref="CallOptions.SessionId"/> of the call. <see langword="null"/> = none.</summary>
     public static string? SessionId => RequestScope.Current?.SessionId;
 }

@@ -22,6 +22,11 @@ internal sealed class HandleCalls<TRequest, TResponse>(ServedDeployment deployme
             return ValueTask.FromException<TResponse>(IsAStream());
         }
 
+        if (RequestScope.Current is { NamesAPlace: true })
+        {
+            return CallAsync(request, default(CallOptions), cancellationToken);
+        }
+
         CallRoute? route = deployment.Router is null ? null : deployment.RouteOf(request, default);
         return CallAsync(request, route, time: null, cancellationToken);
     }
@@ -35,7 +40,7 @@ internal sealed class HandleCalls<TRequest, TResponse>(ServedDeployment deployme
         }
 
         CallRoute? route = deployment.RouteOf(request, options);
-        ScopeOf(options)?.Enter();
+        ScopeOf(options)?.Join();
         if (options.Timeout is not { } timeout)
         {
             return await CallAsync(request, route, time: null, cancellationToken);
@@ -108,6 +113,7 @@ internal sealed class HandleCalls<TRequest, TResponse>(ServedDeployment deployme
             throw new DeploymentUnavailableException(deployment.ClosedMessage(), deployment);
         }
 
+        ScopeOf(default)?.Join();
         List<Task<TResponse>> visits = [];
         foreach (Replica replica in deployment.Gate.Replicas)
         {
@@ -284,10 +290,14 @@ internal sealed class HandleCalls<TRequest, TResponse>(ServedDeployment deployme
         return new(timeout, deployment.Name, deployment.Time, cancellationToken);
     }
 
-    /// <summary>What the handler reads as its own of the request, where that is not what its caller reads.</summary>
-    private static RequestScope? ScopeOf(CallOptions options) => options.ModelId is null && options.SessionId is null
-        ? null
-        : RequestScope.Like(RequestScope.Current, options.ModelId, options.SessionId);
+    /// <summary>What the handler reads as its own of the request, where that is not what its caller reads. A model and a session are of one call: who wants its callee to know them says so.</summary>
+    private static RequestScope? ScopeOf(CallOptions options)
+    {
+        RequestScope? caller = RequestScope.Current;
+        return options.ModelId is null && options.SessionId is null && caller is not { NamesAPlace: true }
+            ? null
+            : RequestScope.Like(caller, options.ModelId, options.SessionId);
+    }
 
     private InvalidOperationException IsAStream() => new($"Deployment '{deployment.Name}' answers with a stream, which is worked on while it is read: call it with {nameof(DeploymentStreams.StreamAsync)}.");
 }

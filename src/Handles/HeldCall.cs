@@ -11,7 +11,7 @@ internal sealed class HeldCall<TResponse>(RequestLease lease, CallCancellation c
 
     public void Enter()
     {
-        scope?.Enter();
+        scope?.Join();
         observation?.Enter();
     }
 

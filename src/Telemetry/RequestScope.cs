@@ -51,8 +51,11 @@ internal sealed class RequestScope
     /// <summary>The session that it belongs to.</summary>
     public string? SessionId { get; set; }
 
-    /// <summary>A scope of its own for a call made within another, in the ambient context of who calls.</summary>
-    public static RequestScope Like(RequestScope? outer, string? modelId, string? sessionId) => new()
+    /// <summary>Whether it names a model or a session.</summary>
+    public bool NamesAPlace => ModelId is not null || SessionId is not null;
+
+    /// <summary>A scope of its own, to be joined, for a call made within another.</summary>
+    public static RequestScope Like(RequestScope? outer, string? modelId, string? sessionId) => new(keepsContext: false)
     {
         RequestId = outer?.RequestId,
         Application = outer?.Application,
