@@ -2,6 +2,7 @@ using System.Globalization;
 using Microsoft.Extensions.Logging.Abstractions;
 using Serve.Embedded.Deployments;
 using Serve.Embedded.Handles;
+using Serve.Embedded.Telemetry;
 using Serve.Embedded.Tests.Fakes;
 
 namespace Serve.Embedded.Tests.Stress;
@@ -49,7 +50,7 @@ public sealed class BatcherStressTests
         Assert.InRange(batcher.Spare, 1, Workers * MostAtOnce);
         Assert.InRange(handler.MostRunning, 1, MostBatches);
         Assert.InRange(handler.Largest, 2, MostInABatch);
-        Assert.Equal(0, handler.Repeated);
+        Assert.Equal((0, 0), (handler.Repeated, handler.Mixed));
         Assert.Equal(0, clock.ArmedTimers);
     }
 
@@ -66,7 +67,7 @@ public sealed class BatcherStressTests
             for (int i = 0; i < burst; i++, next++)
             {
                 bool mayLeave = random.Next(4) == 0;
-                calls.Add((next, mayLeave, batcher.HandleAsync(next, mayLeave ? leaves.Token : default).AsTask()));
+                calls.Add((next, mayLeave, CallAsync(batcher, next, mayLeave ? leaves.Token : default)));
             }
 
             if (random.Next(2) == 0)
@@ -94,6 +95,15 @@ public sealed class BatcherStressTests
         }
     }
 
+    private static async Task<int> CallAsync(Batcher<int, int> batcher, int request, CancellationToken leaves)
+    {
+        new RequestScope(keepsContext: false) { ModelId = ModelOf(request) }.Join();
+        return await batcher.HandleAsync(request, leaves);
+    }
+
+    /// <summary>Most name none.</summary>
+    private static string? ModelOf(int request) => (request % 7) switch { 0 => "a", 1 => "b", _ => null };
+
     private sealed class Handler(int seed) : IBatchDeployment<int, int>
     {
         private readonly SeededRandom _random = new((ulong)seed);
@@ -101,12 +111,16 @@ public sealed class BatcherStressTests
         private int _running;
         private int _mostRunning;
         private int _largest;
+        private int _mixed;
 
         public int Running => Volatile.Read(ref _running);
 
         public int MostRunning => Volatile.Read(ref _mostRunning);
 
         public int Largest => Volatile.Read(ref _largest);
+
+        /// <summary>Batches with requests of another model than the handler reads.</summary>
+        public int Mixed => Volatile.Read(ref _mixed);
 
         public int Repeated => _times.Count(static t => t > 1);
 
@@ -116,6 +130,11 @@ public sealed class BatcherStressTests
             try
             {
                 Raise(ref _largest, batch.Count);
+                if (batch.Any(static r => ModelOf(r) != CurrentRequest.ModelId))
+                {
+                    Interlocked.Increment(ref _mixed);
+                }
+
                 foreach (int request in batch)
                 {
                     Interlocked.Increment(ref _times[request]);

@@ -2,7 +2,7 @@ namespace Serve.Embedded;
 
 /// <summary>
 /// A deployment's handler that works on several requests at once, where that costs less than one after the other (a model, a bulk insert). Callers send single requests and get single answers;
-/// the server gathers them. Registered with <c>AddBatch</c>; Ray Serve's <c>@serve.batch</c>.
+/// the server gathers them. Registered with <c>AddBatch</c>; Ray Serve's <c>@serve.batch</c>. All requests of a batch name the same model, or none, and <see cref="CurrentRequest.ModelId"/> says which.
 /// </summary>
 /// <typeparam name="TRequest">What one caller sends.</typeparam>
 /// <typeparam name="TResponse">What one caller gets back; over HTTP as <see cref="IDeployment{TRequest, TResponse}"/> says.</typeparam>

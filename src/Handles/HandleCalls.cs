@@ -40,7 +40,7 @@ internal sealed class HandleCalls<TRequest, TResponse>(ServedDeployment deployme
         }
 
         CallRoute? route = deployment.RouteOf(request, options);
-        ScopeOf(options)?.Join();
+        RequestScope.OfCall(options.ModelId, options.SessionId)?.Join();
         if (options.Timeout is not { } timeout)
         {
             return await CallAsync(request, route, time: null, cancellationToken);
@@ -64,7 +64,7 @@ internal sealed class HandleCalls<TRequest, TResponse>(ServedDeployment deployme
     {
         cancellationToken.ThrowIfCancellationRequested();
         CallRoute? route = deployment.RouteOf(request, options);
-        RequestScope? scope = ScopeOf(options);
+        RequestScope? scope = RequestScope.OfCall(options.ModelId, options.SessionId);
         CallTime? time = options.Timeout is { } timeout ? TimeOf(timeout, cancellationToken) : null;
         CancellationToken token = time?.Token ?? cancellationToken;
         CallObservation? observation = deployment.Observe();
@@ -113,7 +113,7 @@ internal sealed class HandleCalls<TRequest, TResponse>(ServedDeployment deployme
             throw new DeploymentUnavailableException(deployment.ClosedMessage(), deployment);
         }
 
-        ScopeOf(default)?.Join();
+        RequestScope.OfCall(modelId: null, sessionId: null)?.Join();
         List<Task<TResponse>> visits = [];
         foreach (Replica replica in deployment.Gate.Replicas)
         {
@@ -288,15 +288,6 @@ internal sealed class HandleCalls<TRequest, TResponse>(ServedDeployment deployme
         ArgumentOutOfRangeException.ThrowIfLessThanOrEqual(timeout, TimeSpan.Zero);
         ArgumentOutOfRangeException.ThrowIfGreaterThan(timeout, TimeSpan.FromDays(24));
         return new(timeout, deployment.Name, deployment.Time, cancellationToken);
-    }
-
-    /// <summary>What the handler reads as its own of the request, where that is not what its caller reads. A model and a session are of one call: who wants its callee to know them says so.</summary>
-    private static RequestScope? ScopeOf(CallOptions options)
-    {
-        RequestScope? caller = RequestScope.Current;
-        return options.ModelId is null && options.SessionId is null && caller is not { NamesAPlace: true }
-            ? null
-            : RequestScope.Like(caller, options.ModelId, options.SessionId);
     }
 
     private InvalidOperationException IsAStream() => new($"Deployment '{deployment.Name}' answers with a stream, which is worked on while it is read: call it with {nameof(DeploymentStreams.StreamAsync)}.");

@@ -54,17 +54,26 @@ internal sealed class RequestScope
     /// <summary>Whether it names a model or a session.</summary>
     public bool NamesAPlace => ModelId is not null || SessionId is not null;
 
-    /// <summary>A scope of its own, to be joined, for a call made within another.</summary>
-    public static RequestScope Like(RequestScope? outer, string? modelId, string? sessionId) => new(keepsContext: false)
+    /// <summary>
+    /// What a callee is to join, where that is not what its caller has. A model and a session are of one call: who wants its callee to know them says so.
+    /// <see langword="null"/> = it is.
+    /// </summary>
+    public static RequestScope? OfCall(string? modelId, string? sessionId)
     {
-        RequestId = outer?.RequestId,
-        Application = outer?.Application,
-        Deployment = outer?.Deployment,
-        Replica = outer?.Replica,
-        Route = outer?.Route,
-        ModelId = modelId,
-        SessionId = sessionId,
-    };
+        RequestScope? caller = Current;
+        return modelId is null && sessionId is null && caller is not { NamesAPlace: true }
+            ? null
+            : new(keepsContext: false)
+            {
+                RequestId = caller?.RequestId,
+                Application = caller?.Application,
+                Deployment = caller?.Deployment,
+                Replica = caller?.Replica,
+                Route = caller?.Route,
+                ModelId = modelId,
+                SessionId = sessionId,
+            };
+    }
 
     /// <summary>
     /// Makes this the current scope of the calling thread, replacing its whole ambient context, without allocating. Inside an

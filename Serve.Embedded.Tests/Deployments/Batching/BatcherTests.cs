@@ -358,6 +358,78 @@ public sealed class BatcherTests
         Assert.Null(seen);
     }
 
+    /// <summary>Ray Serve: all requests of a batch name the same model, and the handler reads which.</summary>
+    [Fact]
+    [ContractRow(43)]
+    public async Task Models_SeveralWait_ABatchHoldsOneAndTheHandlerReadsWhich()
+    {
+        using TestBatcher batcher = new(new() { MaxBatchSize = 3, MaxConcurrentBatches = 3 });
+        string?[] models = ["a", "b", null];
+        Task<string>[] callers = [.. Enumerable.Range(0, 8).Select(i => batcher.CallFor(models[i % 3], i))];
+
+        // Two of the three are full.
+        Assert.Equal(["a: 0 3 6", "b: 1 4 7"], batcher.Batches.Select(b => $"{b.ModelId}: {string.Join(' ', b.Requests)}"));
+        batcher.Pass(10);
+
+        Assert.Equal((null, "2 5"), (batcher.Batches[2].ModelId, string.Join(' ', batcher.Batches[2].Requests)));
+        foreach (RunningBatch batch in batcher.Batches)
+        {
+            batch.End();
+        }
+
+        Assert.Equal(Enumerable.Range(0, 8).Select(i => $"<{i}>"), await Task.WhenAll(callers).WaitAsync(TestEnds));
+        Assert.Null(CurrentRequest.ModelId);
+        Assert.Equal(0, batcher.Clock.ArmedTimers);
+    }
+
+    [Fact]
+    public void Models_SeveralAreDue_WhoWaitedLongestGoesFirst()
+    {
+        using TestBatcher batcher = new(new() { MaxBatchSize = 2 });
+        batcher.Call([0, 1]);
+        batcher.CallFor("a", 2);
+        batcher.Pass(1);
+        batcher.CallFor("b", 3);
+        batcher.CallFor("b", 4);
+        batcher.CallFor("a", 5);
+        batcher.CallFor("a", 6);
+        Assert.Single(batcher.Batches);
+
+        for (int i = 0; i < 3; i++)
+        {
+            batcher.Batches[i].End();
+        }
+
+        Assert.Equal([[0, 1], [2, 5], [3, 4]], batcher.Requests.Take(3));
+        batcher.Pass(10);
+        Assert.Equal([6], batcher.Batches[3].Requests);
+    }
+
+    /// <summary>The wait is that of who came first, and a model whose last caller has left holds up nobody's.</summary>
+    [Fact]
+    public async Task Models_EachWaitsForItself_AndWhoLeavesIsForgotten()
+    {
+        using TestBatcher batcher = new(new() { MaxConcurrentBatches = 2 });
+        using CancellationTokenSource leaves = new();
+        Task<string> left = batcher.CallForUntil("gone", 0, leaves.Token);
+        batcher.Pass(4);
+        _ = batcher.CallFor("a", 1);
+        batcher.Pass(4);
+        _ = batcher.CallFor("b", 2);
+        await leaves.CancelAsync();
+        await Assert.ThrowsAnyAsync<OperationCanceledException>(() => left.WaitAsync(TestEnds));
+        Assert.Equal(2, batcher.Batcher.Waiting);
+
+        batcher.Pass(5);
+        Assert.Empty(batcher.Batches);
+        batcher.Pass(1);
+        Assert.Equal([[1]], batcher.Requests);
+        batcher.Pass(3);
+        Assert.Single(batcher.Batches);
+        batcher.Pass(1);
+        Assert.Equal([[1], [2]], batcher.Requests);
+    }
+
     [Theory]
     [InlineData(19, 1)]
     [InlineData(20, 0)]

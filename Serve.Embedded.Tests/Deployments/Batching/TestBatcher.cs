@@ -47,6 +47,20 @@ internal sealed class TestBatcher : IBatchDeployment<int, string>, IDisposable
     /// <summary>A caller who may leave.</summary>
     public Task<string> CallUntil(int request, CancellationToken leaves) => Batcher.HandleAsync(request, leaves).AsTask();
 
+    /// <summary>A caller whose request names a model, and who stays.</summary>
+    public Task<string> CallFor(string? model, int request) => CallForUntil(model, request, CancellationToken.None);
+
+    public Task<string> CallForUntil(string? model, int request, CancellationToken leaves)
+    {
+        return CallAsync();
+
+        async Task<string> CallAsync()
+        {
+            new RequestScope(keepsContext: false) { ModelId = model }.Join();
+            return await Batcher.HandleAsync(request, leaves);
+        }
+    }
+
     public Task<string>[] Call(IEnumerable<int> requests) => [.. requests.Select(Call)];
 
     public void Pass(double milliseconds) => Clock.Advance(TimeSpan.FromMilliseconds(milliseconds));
@@ -60,7 +74,7 @@ internal sealed class TestBatcher : IBatchDeployment<int, string>, IDisposable
             return new(atOnce(batch));
         }
 
-        RunningBatch running = new(batch, cancellationToken);
+        RunningBatch running = new(batch, CurrentRequest.ModelId, cancellationToken);
         _batches.Add(running);
         return new(running.Answers.Task);
     }
@@ -73,7 +87,7 @@ internal sealed class TestBatcher : IBatchDeployment<int, string>, IDisposable
 }
 
 /// <summary>A batch whose handler has not returned.</summary>
-internal sealed record RunningBatch(IReadOnlyList<int> Requests, CancellationToken Cancelled)
+internal sealed record RunningBatch(IReadOnlyList<int> Requests, string? ModelId, CancellationToken Cancelled)
 {
     public TaskCompletionSource<IReadOnlyList<string>> Answers { get; } = new();
 

@@ -94,6 +94,22 @@ public abstract class BatchingConformance(SiteForm form) : ConformanceSuite(form
     }
 
     [Fact]
+    [ContractRow(43)]
+    public async Task Batch_OfSeveralModels_HoldsOneAndKnowsWhich()
+    {
+        await using ConformanceSite site = await StartAsync(Batches(2, ADay));
+        Task<Answer>[] wait = [AskAsync(site, "/a", "m1"), AskAsync(site, "/b", "m2"), site.AskAsync("/c")];
+        await site.OngoingAsync(3, "Batch");
+        Assert.Empty(await site.EventsAsync());
+
+        await AnswersAsync("d of 2 for m2", AskAsync(site, "/d", "m2"));
+        await AnswersAsync("e of 2 for m1", AskAsync(site, "/e", "m1"));
+        await AnswersAsync("f of 2", site.AskAsync("/f"));
+
+        Assert.Equal(["a of 2 for m1", "b of 2 for m2", "c of 2"], (await Task.WhenAll(wait)).Select(a => a.Body));
+    }
+
+    [Fact]
     [ContractRow(41)]
     public async Task Batch_OverAHandle_GathersTheCallsOfOneRequest()
     {
@@ -101,6 +117,8 @@ public abstract class BatchingConformance(SiteForm form) : ConformanceSuite(form
 
         await AnswersAsync("0 of 5,1 of 5,2 of 5,3 of 5,4 of 5", site.AskAsync("/5"));
     }
+
+    private static Task<Answer> AskAsync(ConformanceSite site, string path, string model) => site.AskAsync(path, headers: ("serve_multiplexed_model_id", model));
 
     private static string Batches(int size, double wait) =>
         App("batch", Of("Batch", string.Create(System.Globalization.CultureInfo.InvariantCulture, $$"""

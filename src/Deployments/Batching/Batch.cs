@@ -1,9 +1,12 @@
 namespace Serve.Embedded.Deployments;
 
 /// <summary>Callers that are answered together.</summary>
-internal sealed class Batch<TRequest, TResponse>(Batcher<TRequest, TResponse> owner, int count) : IThreadPoolWorkItem
+internal sealed class Batch<TRequest, TResponse>(Batcher<TRequest, TResponse> owner, string? modelId, int count) : IThreadPoolWorkItem
 {
     private readonly CancellationTokenSource _cancelled = new();
+
+    /// <summary>The model that all its requests name; <see langword="null"/> = none.</summary>
+    public string? ModelId => modelId;
 
     public BatchItem<TRequest, TResponse>[] Items { get; } = new BatchItem<TRequest, TResponse>[count];
 

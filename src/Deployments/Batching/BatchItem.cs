@@ -20,6 +20,9 @@ internal sealed class BatchItem<TRequest, TResponse>(Batcher<TRequest, TResponse
     /// <summary>When it came.</summary>
     public long Since { get; set; }
 
+    /// <summary>The queue that it is in, or was in.</summary>
+    public BatchQueue<TRequest, TResponse> Queue { get; set; } = null!;
+
     /// <summary>The span of its caller, where somebody traces.</summary>
     public ActivityContext Caller { get; set; }
 

@@ -9,7 +9,8 @@ namespace Serve.Embedded.Deployments;
 /// </summary>
 /// <remarks>
 /// One lock, held for a few instructions: an arrival appends itself and looks whether a batch is due; the timer and the end of a batch look too. User code runs outside it. The order is that of arrival,
-/// always: a request that would overflow a batch is the first of the next one.
+/// always: a request that would overflow a batch is the first of the next one. A batch holds requests of one model: those of each model have a queue of their own while they wait, and of several queues that
+/// are due the one whose first has waited longest goes first.
 /// </remarks>
 internal sealed class Batcher<TRequest, TResponse> : IDeployment<TRequest, TResponse>, IGathering, IDisposable
 {
@@ -28,10 +29,10 @@ internal sealed class Batcher<TRequest, TResponse> : IDeployment<TRequest, TResp
     private readonly ExecutionContext? _context = ExecutionContext.Capture();
 
     private readonly Stack<BatchItem<TRequest, TResponse>> _spare = new();
-    private BatchItem<TRequest, TResponse>? _first;
-    private BatchItem<TRequest, TResponse>? _last;
-    private int _count;
-    private long _total;
+
+    /// <summary>That of requests that name no model, and those of models that somebody waits for: no more than there are permits.</summary>
+    private readonly List<BatchQueue<TRequest, TResponse>> _queues = [new(modelId: null)];
+
     private int _running;
     private bool _nobodyComes;
 
@@ -66,7 +67,7 @@ internal sealed class Batcher<TRequest, TResponse> : IDeployment<TRequest, TResp
         {
             lock (_gate)
             {
-                return _count;
+                return _queues.Sum(static q => q.Count);
             }
         }
     }
@@ -100,6 +101,7 @@ internal sealed class Batcher<TRequest, TResponse> : IDeployment<TRequest, TResp
             }
         }
 
+        string? modelId = RequestScope.Current?.ModelId;
         BatchItem<TRequest, TResponse>? item;
         Batch<TRequest, TResponse>? due;
         lock (_gate)
@@ -113,7 +115,7 @@ internal sealed class Batcher<TRequest, TResponse> : IDeployment<TRequest, TResp
             item.Size = size;
             item.Since = _time.GetTimestamp();
             item.Caller = _replica.Telemetry.Spans.HasListeners() ? Activity.Current?.Context ?? default : default;
-            Append_NeedsLock(item);
+            QueueOf_NeedsLock(modelId).Append(item);
             due = TakeDue_NeedsLock();
         }
 
@@ -186,6 +188,8 @@ internal sealed class Batcher<TRequest, TResponse> : IDeployment<TRequest, TResp
     public async Task RunAsync(Batch<TRequest, TResponse> batch)
     {
         int answered = 0;
+        RequestScope.OfCall(batch.ModelId, sessionId: null)?.Join();
+
         BatchObservation? observation = BatchObservation.Begin(_replica, _tags, batch.Items);
         try
         {
@@ -196,7 +200,6 @@ internal sealed class Batcher<TRequest, TResponse> : IDeployment<TRequest, TResp
                 {
                     throw WrongCount(batch.Items.Length, answers?.Count);
                 }
-
 
                 IUnfinishedAnswers? unfinished = answers as IUnfinishedAnswers;
                 if (unfinished is null)
@@ -282,13 +285,22 @@ internal sealed class Batcher<TRequest, TResponse> : IDeployment<TRequest, TResp
     private Batch<TRequest, TResponse>? TakeDue_NeedsLock()
     {
         // Who ends a batch looks again.
-        if (_first is null || _running >= _control.MaxConcurrentBatches)
+        if (_running >= _control.MaxConcurrentBatches)
         {
             return null;
         }
 
         int most = _control.MaxBatchSize;
-        if (!_nobodyComes && _total < most && _time.GetElapsedTime(_first.Since) < _control.BatchWaitTimeout)
+        BatchQueue<TRequest, TResponse>? due = null;
+        foreach (BatchQueue<TRequest, TResponse> queue in _queues)
+        {
+            if (queue.First is not null && (due is null || queue.First.Since < due.First!.Since) && IsDue_NeedsLock(queue, most))
+            {
+                due = queue;
+            }
+        }
+
+        if (due is null)
         {
             SetTimer_NeedsLock();
             return null;
@@ -296,16 +308,16 @@ internal sealed class Batcher<TRequest, TResponse> : IDeployment<TRequest, TResp
 
         int count = 0;
         long total = 0;
-        for (BatchItem<TRequest, TResponse>? item = _first; item is not null && (count == 0 || total + item.Size <= most); item = item.Next)
+        for (BatchItem<TRequest, TResponse>? item = due.First; item is not null && (count == 0 || total + item.Size <= most); item = item.Next)
         {
             total += item.Size;
             count++;
         }
 
-        Batch<TRequest, TResponse> batch = new(this, count);
+        Batch<TRequest, TResponse> batch = new(this, due.ModelId, count);
         for (int i = 0; i < count; i++)
         {
-            BatchItem<TRequest, TResponse> item = _first;
+            BatchItem<TRequest, TResponse> item = due.First!;
             Remove_NeedsLock(item);
             item.Batch = batch;
             batch.Items[i] = item;
@@ -317,10 +329,22 @@ internal sealed class Batcher<TRequest, TResponse> : IDeployment<TRequest, TResp
         return batch;
     }
 
-    /// <summary>For the wait of who is first, if a batch could begin when it is over.</summary>
+    private bool IsDue_NeedsLock(BatchQueue<TRequest, TResponse> queue, int most) =>
+        _nobodyComes || queue.Total >= most || _time.GetElapsedTime(queue.First!.Since) >= _control.BatchWaitTimeout;
+
+    /// <summary>For the wait of who has waited longest, if a batch could begin when it is over.</summary>
     private void SetTimer_NeedsLock()
     {
-        if (_first is null || _running >= _control.MaxConcurrentBatches)
+        BatchItem<TRequest, TResponse>? first = null;
+        foreach (BatchQueue<TRequest, TResponse> queue in _queues)
+        {
+            if (first is null || queue.First?.Since < first.Since)
+            {
+                first = queue.First;
+            }
+        }
+
+        if (first is null || _running >= _control.MaxConcurrentBatches)
         {
             _timedFor = 0;
             if (_armed)
@@ -332,61 +356,41 @@ internal sealed class Batcher<TRequest, TResponse> : IDeployment<TRequest, TResp
             return;
         }
 
-        if (_timedFor == _first.Since)
+        if (_timedFor == first.Since)
         {
             return;
         }
 
         // A timer counts in whole milliseconds: rounded down it would come before its time, and again and again.
-        double left = (_control.BatchWaitTimeout - _time.GetElapsedTime(_first.Since)).TotalMilliseconds;
-        _timedFor = _first.Since;
+        double left = (_control.BatchWaitTimeout - _time.GetElapsedTime(first.Since)).TotalMilliseconds;
+        _timedFor = first.Since;
         _armed = true;
         _timer.Change(TimeSpan.FromMilliseconds(Math.Max(0, Math.Ceiling(left))), Timeout.InfiniteTimeSpan);
     }
 
-    private void Append_NeedsLock(BatchItem<TRequest, TResponse> item)
+    private BatchQueue<TRequest, TResponse> QueueOf_NeedsLock(string? modelId)
     {
-        item.Waits = true;
-        item.Previous = _last;
-        if (_last is null)
+        foreach (BatchQueue<TRequest, TResponse> queue in _queues)
         {
-            _first = item;
-        }
-        else
-        {
-            _last.Next = item;
+            if (queue.ModelId == modelId)
+            {
+                return queue;
+            }
         }
 
-        _last = item;
-        _count++;
-        _total += item.Size;
+        BatchQueue<TRequest, TResponse> added = new(modelId);
+        _queues.Add(added);
+        return added;
     }
 
     private void Remove_NeedsLock(BatchItem<TRequest, TResponse> item)
     {
-        if (item.Previous is null)
+        BatchQueue<TRequest, TResponse> queue = item.Queue;
+        queue.Remove(item);
+        if (queue is { First: null, ModelId: not null })
         {
-            _first = item.Next;
+            _queues.Remove(queue);
         }
-        else
-        {
-            item.Previous.Next = item.Next;
-        }
-
-        if (item.Next is null)
-        {
-            _last = item.Previous;
-        }
-        else
-        {
-            item.Next.Previous = item.Previous;
-        }
-
-        item.Previous = null;
-        item.Next = null;
-        item.Waits = false;
-        _count--;
-        _total -= item.Size;
     }
 
     private ArgumentException TooLarge(int size) => new(

@@ -140,15 +140,16 @@ internal sealed class Socket : IHttpDeployment
     }
 }
 
-/// <summary>Answers several at once: each is told how many there were. <c>throw</c> fails the batch, <c>lose</c> leaves one answer out.</summary>
+/// <summary>Answers several at once: each is told how many there were, and for which model, if any. <c>throw</c> fails the batch, <c>lose</c> leaves one answer out.</summary>
 internal sealed class Batch(Board board, DeploymentContext context) : IBatchDeployment<HttpRequest, string>, IReconfigurable
 {
     public ValueTask<IReadOnlyList<string>> HandleBatchAsync(IReadOnlyList<HttpRequest> batch, CancellationToken cancellationToken)
     {
         string[] names = [.. batch.Select(Probe.Order)];
+        string model = CurrentRequest.ModelId is { } id ? $" for {id}" : "";
         board.Tell($"batch of {names.Length}");
         return names.Contains("throw") ? throw new InvalidOperationException("The batch was told to fail.")
-            : new([.. names.Skip(names.Contains("lose") ? 1 : 0).Select(name => $"{name} of {names.Length}")]);
+            : new([.. names.Skip(names.Contains("lose") ? 1 : 0).Select(name => $"{name} of {names.Length}{model}")]);
     }
 
     public ValueTask ReconfigureAsync(System.Text.Json.JsonElement userConfig, CancellationToken cancellationToken)
