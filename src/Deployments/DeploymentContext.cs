@@ -1,6 +1,7 @@
 using System.Text.Json;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Logging.Abstractions;
 using Serve.Embedded.Deployments;
 using Serve.Embedded.Telemetry;
 
@@ -9,11 +10,31 @@ namespace Serve.Embedded;
 /// <summary>What a deployment's factory is told about the replica it makes, and where it gets what the replica needs.</summary>
 public sealed class DeploymentContext
 {
-    private readonly IDeploymentCallsFactory _calls;
+    private readonly IDeploymentCallsFactory? _calls;
     private readonly Func<int> _rank;
+    private readonly IServiceProvider? _services;
     private readonly Lock _gate = new();
     private AsyncServiceScope? _scope;
     private bool _isOver;
+
+    /// <summary>
+    /// A replica without a server, to make a handler with in a unit test. Everything has a default; <see cref="GetHandle"/> looks into <see cref="Services"/>, where handles are keyed by their deployments' names.
+    /// </summary>
+    /// <param name="application">See <see cref="Application"/>.</param>
+    /// <param name="deployment">See <see cref="Deployment"/>.</param>
+    public DeploymentContext(string application, string deployment)
+    {
+        ArgumentException.ThrowIfNullOrEmpty(application);
+        ArgumentException.ThrowIfNullOrEmpty(deployment);
+        Application = application;
+        Deployment = deployment;
+        ReplicaId = $"{application}-{deployment}-0";
+        Time = TimeProvider.System;
+        Logger = NullLogger.Instance;
+        MaxOngoingRequests = int.MaxValue;
+        BatchControl = new(10, TimeSpan.FromMilliseconds(10), 1);
+        _rank = static () => 0;
+    }
 
     internal DeploymentContext(
         string application, string deployment, string replicaId, Func<int> rank, string? args, TimeProvider time, ILogger logger, IDeploymentCallsFactory calls)
@@ -57,22 +78,26 @@ public sealed class DeploymentContext
     public string Deployment { get; }
 
     /// <summary>The replica's id, unique in this process.</summary>
-    public string ReplicaId { get; }
+    public string ReplicaId { get; init; }
 
     /// <summary>
     /// Which of its deployment's replicas it is: the lowest number, from 0, that no other one has. While a rollout or a scale-down goes on there may be gaps; then ranks
     /// move down to 0 up to the number of replicas less 1, so read it when you need it. Ray Serve's replica rank.
     /// </summary>
-    public int Rank => _rank();
+    public int Rank
+    {
+        get => _rank();
+        init => _rank = () => value;
+    }
 
     /// <summary>The application's <c>args</c> from the configuration, as JSON; <see langword="null"/> = none.</summary>
-    public JsonElement? Args { get; }
+    public JsonElement? Args { get; init; }
 
     /// <summary>The server's clock.</summary>
-    public TimeProvider Time { get; }
+    public TimeProvider Time { get; init; }
 
     /// <summary>Writes to the server's log; lines written while a request is handled carry its id.</summary>
-    public ILogger Logger { get; }
+    public ILogger Logger { get; init; }
 
     /// <summary>
     /// The replica's services: a scope of the host's container that belongs to this replica and ends after its handler was disposed of. Where there is no host, it has
@@ -86,6 +111,11 @@ public sealed class DeploymentContext
             lock (_gate)
             {
                 ObjectDisposedException.ThrowIf(_isOver, this);
+                if (_services is not null)
+                {
+                    return _services;
+                }
+
                 if (_scope is null)
                 {
                     IServiceProvider container = Container?.Value ?? throw new InvalidOperationException($"Replica {ReplicaId} of deployment '{Deployment}' has no container to take services from.");
@@ -99,6 +129,8 @@ public sealed class DeploymentContext
                 return _scope.Value.ServiceProvider;
             }
         }
+
+        init => _services = value;
     }
 
     /// <summary>Ends the scope of <see cref="Services"/>.</summary>
@@ -141,5 +173,5 @@ public sealed class DeploymentContext
     /// <exception cref="InvalidOperationException">The other deployment calls this one, itself or through others.</exception>
     /// <exception cref="ArgumentException">The application has no such deployment, or it takes and answers other types.</exception>
     public DeploymentHandle<TRequest, TResponse> GetHandle<TRequest, TResponse>(string deployment) =>
-        new(_calls.Create<TRequest, TResponse>(deployment));
+        _calls is null ? Services.GetRequiredKeyedService<DeploymentHandle<TRequest, TResponse>>(deployment) : new(_calls.Create<TRequest, TResponse>(deployment));
 }

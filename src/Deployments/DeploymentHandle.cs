@@ -1,3 +1,5 @@
+using Serve.Embedded.Deployments;
+
 namespace Serve.Embedded;
 
 /// <summary>One caller's view of one deployment: its own queue of <c>max_queued_requests</c>, in front of replicas that all callers share. Thread-safe.</summary>
@@ -9,6 +11,17 @@ namespace Serve.Embedded;
 public sealed class DeploymentHandle<TRequest, TResponse>
 {
     private readonly IDeploymentCalls<TRequest, TResponse> _calls;
+
+    /// <summary>
+    /// A handle to a function: what a unit test gives to a deployment that calls others, or a way to call a handler (<c>handler.HandleAsync</c>) as a handle would, with the model and session of
+    /// <see cref="CallOptions"/> as <see cref="CurrentRequest"/>. There is no server behind it, no queue and no limit, and <see cref="CallOptions.Timeout"/> is not watched.
+    /// </summary>
+    /// <param name="handle">Answers each call; what it throws goes to the caller. Broadcasts call it once.</param>
+    public DeploymentHandle(Func<TRequest, CancellationToken, ValueTask<TResponse>> handle)
+    {
+        ArgumentNullException.ThrowIfNull(handle);
+        _calls = new FunctionCalls<TRequest, TResponse>(handle);
+    }
 
     internal DeploymentHandle(IDeploymentCalls<TRequest, TResponse> calls) => _calls = calls;
 

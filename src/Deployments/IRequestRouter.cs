@@ -42,14 +42,20 @@ public readonly record struct RoutedRequest
 /// <summary>One replica as a router sees it, at one instant.</summary>
 public readonly struct ReplicaView
 {
-    private readonly Func<string, bool> _holdsModel;
+    private readonly Func<string, bool>? _holdsModel;
 
-    internal ReplicaView(string id, int rank, int ongoing, int maxOngoing, Func<string, bool> holdsModel)
+    /// <summary>A replica, to try a router with.</summary>
+    /// <param name="id">See <see cref="Id"/>.</param>
+    /// <param name="rank">See <see cref="Rank"/>.</param>
+    /// <param name="ongoingRequests">See <see cref="OngoingRequests"/>.</param>
+    /// <param name="maxOngoingRequests">See <see cref="MaxOngoingRequests"/>.</param>
+    /// <param name="holdsModel">See <see cref="HoldsModel"/>; <see langword="null"/> (default) = it has no models.</param>
+    public ReplicaView(string id, int rank, int ongoingRequests, int maxOngoingRequests, Func<string, bool>? holdsModel = null)
     {
         Id = id;
         Rank = rank;
-        OngoingRequests = ongoing;
-        MaxOngoingRequests = maxOngoing;
+        OngoingRequests = ongoingRequests;
+        MaxOngoingRequests = maxOngoingRequests;
         _holdsModel = holdsModel;
     }
 
@@ -66,5 +72,5 @@ public readonly struct ReplicaView
     public int MaxOngoingRequests { get; }
 
     /// <summary>Whether it has the model, or is loading it.</summary>
-    public bool HoldsModel(string modelId) => _holdsModel(modelId);
+    public bool HoldsModel(string modelId) => _holdsModel is not null && _holdsModel(modelId);
 }
