@@ -70,6 +70,52 @@ public sealed class HostFeaturesTests
         Assert.Equal(1, server.Server.Status.Applications[0].Deployments[0].Served.Gate.Totals.Arrived);
     }
 
+    /// <summary>An endpoint of the host's own that calls a deployment answers for it as MapServe does, and for nothing else.</summary>
+    [Theory]
+    [InlineData("full", 429, "7", "application/problem+json", true)]
+    [InlineData("full", 429, "7", "text/plain; charset=utf-8", false)]
+    [InlineData("waited", 429, "7", "application/problem+json", true)]
+    [InlineData("unknown", 503, null, "application/problem+json", true)]
+    [InlineData("throws", 500, null, "application/problem+json", true)]
+    public async Task ServeExceptionHandler_AHandleRefusesInAnEndpointOfTheHost_AnswersWithTheDeploymentsStatus(string what, int status, string? retryAfter, string contentType, bool takesProblems)
+    {
+        Calls calls = new();
+        await using TestServer server = await TestServer.EmbedAsync(
+            new DeploymentRegistry().AddApplication("test:calls", app => app
+                .Add<HttpRequest, string>("Front", _ => new Speaker())
+                .Add<string, string>("Calls", _ => calls, new() { MaxOngoingRequests = 1, MaxQueuedRequests = 1 })),
+            new() { Applications = [new() { Name = "app", ImportPath = "test:calls", RoutePrefix = null, Deployments = [new() { Name = "Calls", Backpressure = new() { StatusCode = 429, RetryAfterS = 7 } }] }] },
+            build: builder => builder.Services.AddProblemDetails().AddExceptionHandler<ServeExceptionHandler>(),
+            map: app =>
+            {
+                app.UseExceptionHandler();
+                DeploymentHandle<string, string> handle = app.Services.GetRequiredService<IServeHandles>().GetHandle<string, string>("app", "Calls");
+                DeploymentHandle<string, string> nobody = app.Services.GetRequiredService<IServeHandles>().GetHandle<string, string>("app", "Nobody");
+                app.Map("/call", async context => await context.Response.WriteAsync(await handle.CallAsync("", context.RequestAborted), context.RequestAborted));
+                app.Map("/waited", context => context.Response.WriteAsync(handle.CallAsync("", context.RequestAborted).AsTask().Result, context.RequestAborted));
+                app.Map("/full", async context => await handle.CallAsync("", context.RequestAborted));
+                app.Map("/unknown", async context => await nobody.CallAsync("", context.RequestAborted));
+                app.Map("/throws", _ => throw new TimeoutException("the host's"));
+            });
+        Task<string>[] two = [server.Client.GetStringAsync("/call", Deadline), server.Client.GetStringAsync("/call", Deadline)];
+        await SheddingTests.WaitingAsync(server, 1);
+
+        using HttpRequestMessage request = new(HttpMethod.Get, $"/{what}");
+        request.Headers.Add("Accept", takesProblems ? "*/*" : "text/html");
+        using HttpResponseMessage response = await server.Client.SendAsync(request, Deadline);
+        string body = await response.Content.ReadAsStringAsync(Deadline);
+        calls.Ends.SetResult("answer");
+
+        Assert.Equal((status, contentType), ((int)response.StatusCode, response.Content.Headers.ContentType?.ToString()));
+        Assert.Equal(retryAfter, response.Headers.RetryAfter?.Delta?.TotalSeconds.ToString(System.Globalization.CultureInfo.InvariantCulture));
+        Assert.Equal(retryAfter is not null, body.Contains("Request dropped due to backpressure (num_queued_requests=1, max_queued_requests=1)", StringComparison.Ordinal));
+        Assert.Equal(what == "unknown", body.Contains("Nobody", StringComparison.Ordinal));
+        Assert.Equal(["answer", "answer"], await Task.WhenAll(two));
+
+        // What was answered is no failure of the host.
+        Assert.Equal(what == "throws", server.Logs.GetSnapshot().Any(r => r.Level >= LogLevel.Error));
+    }
+
     [Fact]
     public async Task AccessLog_OfAHost_GoesToItsLoggerUnderTheRequestsId()
     {
@@ -163,6 +209,13 @@ public sealed class HostFeaturesTests
     private sealed class Numbers : IDeployment<HttpRequest, int[]>
     {
         public ValueTask<int[]> HandleAsync(HttpRequest request, CancellationToken cancellationToken) => new([1, 2]);
+    }
+
+    private sealed class Calls : IDeployment<string, string>
+    {
+        public TaskCompletionSource<string> Ends { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
+
+        public ValueTask<string> HandleAsync(string request, CancellationToken cancellationToken) => new(Ends.Task.WaitAsync(cancellationToken));
     }
 }
 
