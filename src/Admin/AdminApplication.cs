@@ -5,6 +5,7 @@ using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Http.Features;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Logging;
+using Serve.Embedded.Admin.Dashboard;
 using Serve.Embedded.Telemetry;
 
 namespace Serve.Embedded.Admin;
@@ -27,7 +28,7 @@ internal sealed class AdminApplication : IHttpApplication<HttpContext>
 
     public async Task ProcessRequestAsync(HttpContext context)
     {
-        if (_guard.Refuses(context) is { } refusal)
+        if (_guard.Refuses(context, isOpen: DashboardFile.IsAt(context.Request.Path)) is { } refusal)
         {
             await AdminJson.WriteErrorAsync(context.Response, refusal.StatusCode, refusal.Message);
             return;

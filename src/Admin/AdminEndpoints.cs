@@ -4,6 +4,7 @@ using System.Text.Json;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Routing;
+using Serve.Embedded.Admin.Dashboard;
 using Serve.Embedded.Config;
 using Serve.Embedded.Controller.Generations;
 
@@ -19,6 +20,7 @@ internal sealed class AdminEndpoints(IAdminControl control)
 
     private static readonly string[] Paths =
     [
+        "GET / (the dashboard)",
         "GET, PUT, DELETE /api/serve/applications/",
         "GET /api/serve/config",
         "POST /api/serve/config/diff",
@@ -45,6 +47,12 @@ internal sealed class AdminEndpoints(IAdminControl control)
         routes.MapPost("/api/v1/applications/{application}/deployments/{deployment}/scale", ScaleAsync);
         routes.MapGet("/api/ray/version", Version);
         routes.MapGet("/-/healthz", context => TextAsync(context.Response, "text/plain; charset=utf-8", "success"));
+        foreach (DashboardFile file in DashboardFile.All)
+        {
+            // All methods, so that what it does not have is a 405; whoever maps the same path for GET goes before it.
+            routes.Map(file.Path, file.WriteAsync).WithMetadata(file);
+        }
+
         routes.MapFallback(context => AdminJson.WriteErrorAsync(
             context.Response, StatusCodes.Status404NotFound, $"There is nothing here. The admin port has: {string.Join(", ", Paths)}."));
     }

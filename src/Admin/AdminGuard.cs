@@ -13,8 +13,10 @@ internal sealed class AdminGuard(AdminHosts? hosts, string? token)
 
     private readonly byte[]? _token = token is null ? null : SHA256.HashData(Encoding.UTF8.GetBytes(token));
 
+    /// <param name="context">Who asks, and how.</param>
+    /// <param name="isOpen">What is asked for tells nothing of the server, and needs no token.</param>
     /// <returns>Why not, with the status to say it with; <see langword="null"/> = it may.</returns>
-    public (int StatusCode, string Message)? Refuses(HttpContext context)
+    public (int StatusCode, string Message)? Refuses(HttpContext context, bool isOpen = false)
     {
         HttpRequest request = context.Request;
         if (hosts is not null && !hosts.IsOurs(request.Host.Host, context.Connection.LocalIpAddress))
@@ -23,7 +25,7 @@ internal sealed class AdminGuard(AdminHosts? hosts, string? token)
                 $"The admin port does not answer under the name '{request.Host.Host}', so that no web page can reach it under a name of its own. Use localhost or its address, or list the name in admin_options.allowed_hosts.");
         }
 
-        if (_token is not null && !Shows(request, _token))
+        if (_token is not null && !isOpen && !Shows(request, _token))
         {
             context.Response.Headers.WWWAuthenticate = "Bearer";
             return (StatusCodes.Status401Unauthorized,

@@ -12,8 +12,18 @@ namespace Serve.Embedded.Admin;
 /// <param name="Notices">What an operator should know before anything else: what runs is not what the file says, a fallback was taken, state is in memory only.</param>
 /// <param name="IsDraining">The server is on its way out.</param>
 /// <param name="Connections">Connections on the data port.</param>
+/// <param name="StartedAt">When the server was made.</param>
+/// <param name="Now">The instant, by the same clock.</param>
 internal sealed record AdminView(
-    ServeConfig Goal, ServeConfig InForce, ControllerStatus Status, Generation? Generation, IReadOnlyList<string> Notices, bool IsDraining, int Connections)
+    ServeConfig Goal,
+    ServeConfig InForce,
+    ControllerStatus Status,
+    Generation? Generation,
+    IReadOnlyList<string> Notices,
+    bool IsDraining,
+    int Connections,
+    DateTimeOffset StartedAt,
+    DateTimeOffset Now)
 {
     /// <summary>What runs: after a rollback not what is wanted, and never what waits for a restart of the server.</summary>
     public ServeConfig Running => InForce with { Applications = [.. Status.Applications.Select(a => a.Running).OfType<ApplicationConfig>()] };

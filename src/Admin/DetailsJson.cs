@@ -63,6 +63,12 @@ internal sealed class DetailsJson(Utf8JsonWriter json, bool withOurs)
 
     private void WriteOurs(AdminView view)
     {
+        json.WriteStartObject("server");
+        json.WriteString("version", typeof(DetailsJson).Assembly.GetName().Version?.ToString(3));
+        json.WriteNumber("start_time_s", view.StartedAt.ToUnixTimeMilliseconds() / 1000.0);
+        json.WriteNumber("now_s", view.Now.ToUnixTimeMilliseconds() / 1000.0);
+        json.WriteEndObject();
+        WriteBox(view.Status.Box);
         json.WriteStartArray("notices");
         foreach (string notice in view.Notices)
         {
@@ -77,6 +83,37 @@ internal sealed class DetailsJson(Utf8JsonWriter json, bool withOurs)
             json.WriteString("outcome", GenerationText.Word(generation.Outcome));
             json.WriteEndObject();
         }
+    }
+
+    /// <summary>What replicas may take by <c>[box]</c> and what they declare; a limit of null is none.</summary>
+    private void WriteBox(BoxReport? box)
+    {
+        if (box is null)
+        {
+            return;
+        }
+
+        json.WriteStartObject("box");
+        WriteShare("cpus", box.Taken.MilliCpus, box.Limit.MilliCpus, 1000);
+        WriteShare("memory_mb", box.Taken.MemoryMb, box.Limit.MemoryMb, 1);
+        WriteShare("replicas", box.Taken.Replicas, box.Limit.Replicas, 1);
+        json.WriteEndObject();
+    }
+
+    private void WriteShare(string name, double taken, long limit, int parts)
+    {
+        json.WriteStartObject(name);
+        json.WriteNumber("taken", taken / parts);
+        if (limit < long.MaxValue)
+        {
+            json.WriteNumber("limit", (double)limit / parts);
+        }
+        else
+        {
+            json.WriteNull("limit");
+        }
+
+        json.WriteEndObject();
     }
 
     private void Write(ApplicationReport application)
@@ -176,6 +213,11 @@ internal sealed class DetailsJson(Utf8JsonWriter json, bool withOurs)
         json.WriteNumber("ongoing_requests", replica.Permits.Ongoing);
         json.WriteNumber("websockets", replica.Upgrades.Count);
         json.WriteNumber("threads", replica.ThreadCount);
+        if (withOurs && replica.Process is { } process)
+        {
+            WriteNumber("rss_bytes", process.ResidentBytes);
+        }
+
         json.WriteEndObject();
     }
 
@@ -189,6 +231,7 @@ internal sealed class DetailsJson(Utf8JsonWriter json, bool withOurs)
 
         json.WriteEndArray();
         json.WriteString("held_back", deployment.HeldBack);
+        json.WriteNumber("restarts", deployment.Restarts);
         WriteRequests(deployment.Served.Gate);
         json.WriteStartObject("replica_states");
         foreach (IGrouping<ReplicaState, Replica> state in deployment.Replicas.GroupBy(r => r.State))
@@ -233,7 +276,14 @@ internal sealed class DetailsJson(Utf8JsonWriter json, bool withOurs)
         json.WriteNumber("ongoing", gate.Replicas.Sum(r => r.Permits.Ongoing));
         json.WriteNumber("queued", gate.Waiting);
         json.WriteNumber("arrived", totals.Arrived);
+        json.WriteNumber("started", totals.Started);
         json.WriteNumber("shed", totals.Shed);
+        json.WriteStartObject("refused");
+        json.WriteNumber("queue_full", totals.Refused.QueueFull);
+        json.WriteNumber("queue_time", totals.Refused.QueueTime);
+        json.WriteNumber("websockets", totals.Refused.Websockets);
+        json.WriteNumber("unavailable", totals.Refused.Unavailable);
+        json.WriteEndObject();
         json.WriteNumber("completed", totals.Completed);
         json.WriteNumber("failed", totals.Failed);
         json.WriteNumber("cancelled", totals.Cancelled);
@@ -241,7 +291,7 @@ internal sealed class DetailsJson(Utf8JsonWriter json, bool withOurs)
         json.WriteEndObject();
     }
 
-    private void WriteNumber(string name, int? number)
+    private void WriteNumber(string name, long? number)
     {
         if (number is { } set)
         {

@@ -243,6 +243,7 @@ internal sealed class Controller
             [.. applications.Select(a => a.Report ??= StatusReport.Of(a)), .. _applications.Departures.Where(d => _applications.Find(d.Application) is null).DistinctBy(d => d.Application).Select(StatusReport.Of)])
         {
             Departing = [.. _applications.Departures.SelectMany(d => d.Deployments).Select(StatusReport.Of)],
+            Box = _scaling.Shared,
         });
     }
 

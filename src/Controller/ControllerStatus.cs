@@ -1,4 +1,5 @@
 using Serve.Embedded.Config;
+using Serve.Embedded.Controller.Scaling;
 using Serve.Embedded.Handles;
 using Serve.Embedded.Replicas;
 
@@ -11,7 +12,14 @@ internal sealed record ControllerStatus(IReadOnlyList<ApplicationReport> Applica
 
     /// <summary>Deployments of applications that are on their way out.</summary>
     public IReadOnlyList<DeploymentReport> Departing { get; init; } = [];
+
+    /// <summary>What all replicas together may take, and what those that there shall be take; <see langword="null"/> = it has not been shared yet.</summary>
+    public BoxReport? Box { get; init; }
 }
+
+/// <param name="Limit">What there is; <see cref="long.MaxValue"/> = no limit.</param>
+/// <param name="Taken">By what deployments declare of their replicas; a rollout may take one more for a while.</param>
+internal sealed record BoxReport(BoxUse Limit, BoxUse Taken);
 
 /// <param name="Name">Its name.</param>
 /// <param name="RoutePrefix">The one in force; <see langword="null"/> = not exposed.</param>
@@ -43,6 +51,7 @@ internal sealed record ApplicationReport(
 /// <param name="Message">In words; may be empty.</param>
 /// <param name="LogTail">The last log lines of the replica that failed last.</param>
 /// <param name="Abandoned">Replicas whose handlers would not end.</param>
+/// <param name="Restarts">Replicas that another had to take the place of, since the deployment is there.</param>
 /// <param name="Served">For the counts of this instant.</param>
 /// <param name="Replicas">All that have not ended.</param>
 internal sealed record DeploymentReport(
@@ -54,5 +63,6 @@ internal sealed record DeploymentReport(
     string Message,
     IReadOnlyList<string> LogTail,
     int Abandoned,
+    int Restarts,
     ServedDeployment Served,
     IReadOnlyList<Replica> Replicas);

@@ -89,6 +89,9 @@ internal sealed class DeploymentState
     /// <summary>Replicas whose handlers would not end.</summary>
     public int Abandoned { get; set; }
 
+    /// <summary>Replicas that another had to take the place of: they died, were unhealthy or were worn out.</summary>
+    public int Restarts { get; set; }
+
     /// <summary>Replicas that keep serving until there are enough of the wanted code.</summary>
     public int Floor { get; private set; }
 

@@ -313,7 +313,7 @@ internal sealed class Reconciler(ServeEnvironment environment, ILogger logger, I
             return;
         }
 
-        environment.Telemetry.ReplicaRestarts(deployment.Served.Tags, "unhealthy");
+        CountRestart(deployment, "unhealthy");
         Log.ReplicaUnhealthy(logger, replica.Id, deployment.Name, deployment.Served.Application);
         if (entry.Code == deployment.Code)
         {
@@ -338,7 +338,7 @@ internal sealed class Reconciler(ServeEnvironment environment, ILogger logger, I
             return;
         }
 
-        environment.Telemetry.ReplicaRestarts(deployment.Served.Tags, "died");
+        CountRestart(deployment, "died");
         Log.ReplicaDied(logger, replica.Id, deployment.Name, deployment.Served.Application, end.Reason);
         if (entry.Code == deployment.Code)
         {
@@ -355,10 +355,16 @@ internal sealed class Reconciler(ServeEnvironment environment, ILogger logger, I
         (DeploymentState deployment, Replica replica, string reason) = worn;
         if (deployment.Find(replica) is { MustGo: false } entry && (entry.IsReady || replica.State.TakesRequests()))
         {
-            environment.Telemetry.ReplicaRestarts(deployment.Served.Tags, "worn_out");
+            CountRestart(deployment, "worn_out");
             Log.ReplicaWornOut(logger, replica.Id, deployment.Name, deployment.Served.Application, reason);
             entry.MustGo = true;
         }
+    }
+
+    private void CountRestart(DeploymentState deployment, string reason)
+    {
+        deployment.Restarts++;
+        environment.Telemetry.ReplicaRestarts(deployment.Served.Tags, reason);
     }
 
     private static void Stopped(ControllerMessage.Stopped stopped)

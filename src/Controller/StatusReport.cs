@@ -58,5 +58,5 @@ internal static class StatusReport
         [.. departure.Deployments.Select(Of)]);
 
     public static DeploymentReport Of(DeploymentState deployment) =>
-        new(deployment.Goal, deployment.NumReplicas, deployment.HeldBack, deployment.Status, deployment.Trigger, deployment.Message, deployment.LogTail, deployment.Abandoned, deployment.Served, [.. deployment.Replicas.Select(r => r.Replica)]);
+        new(deployment.Goal, deployment.NumReplicas, deployment.HeldBack, deployment.Status, deployment.Trigger, deployment.Message, deployment.LogTail, deployment.Abandoned, deployment.Restarts, deployment.Served, [.. deployment.Replicas.Select(r => r.Replica)]);
 }

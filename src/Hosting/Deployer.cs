@@ -30,7 +30,7 @@ internal sealed class Deployer(Server server, ConfigSource source, GenerationSto
         {
             ServeConfig goal = Volatile.Read(ref _goal);
             Generation? current = store.Current;
-            return new(goal, server.Config, server.Status, current, [.. Notices(goal, current)], server.IsDraining, server.ConnectionCount);
+            return new(goal, server.Config, server.Status, current, [.. Notices(goal, current)], server.IsDraining, server.ConnectionCount, server.StartedAt, server.Now);
         }
     }
 

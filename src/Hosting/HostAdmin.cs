@@ -27,7 +27,9 @@ internal sealed class HostAdmin(ServeHost host) : IAdminControl
     /// <summary>
     /// Puts itself before an endpoint. Who may ask at all is the host's to say; here a web page of another origin is kept from using the host's cookies, and the file's token is asked for, if it names one.
     /// </summary>
-    public RequestDelegate Guard(RequestDelegate next) => async context =>
+    /// <param name="next">The endpoint.</param>
+    /// <param name="isOpen">It tells nothing of the server, and needs no token.</param>
+    public RequestDelegate Guard(RequestDelegate next, bool isOpen) => async context =>
     {
         if (host.Running is not { } running)
         {
@@ -35,7 +37,7 @@ internal sealed class HostAdmin(ServeHost host) : IAdminControl
             return;
         }
 
-        if (running.AdminGuard.Refuses(context) is { } refusal)
+        if (running.AdminGuard.Refuses(context, isOpen) is { } refusal)
         {
             await AdminJson.WriteErrorAsync(context.Response, refusal.StatusCode, refusal.Message);
             return;

@@ -3,6 +3,7 @@ using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Routing;
 using Microsoft.Extensions.DependencyInjection;
 using Serve.Embedded.Admin;
+using Serve.Embedded.Admin.Dashboard;
 using Serve.Embedded.Hosting;
 using Serve.Embedded.Proxy;
 
@@ -42,7 +43,7 @@ public static class ServeEndpointRouteBuilderExtensions
     }
 
     /// <summary>
-    /// Maps the admin API, which shows everything and changes everything: put <c>RequireAuthorization</c> on what this returns. Where the configuration has a <c>token_file</c>, its token is asked for too.
+    /// Maps the admin API, which shows everything and changes everything, and at the path itself the dashboard, a page that shows it: put <c>RequireAuthorization</c> on what this returns. Where the configuration has a <c>token_file</c>, its token is asked for too.
     /// Requests that change something from a web page of another origin are refused. A shutdown stops the host.
     /// </summary>
     /// <param name="endpoints">The application.</param>
@@ -56,7 +57,7 @@ public static class ServeEndpointRouteBuilderExtensions
         HostAdmin admin = new(HostOf(endpoints));
         RouteGroupBuilder group = endpoints.MapGroup(prefix);
         new AdminEndpoints(admin).Map(group);
-        ((IEndpointConventionBuilder)group).Add(endpoint => endpoint.RequestDelegate = admin.Guard(endpoint.RequestDelegate!));
+        ((IEndpointConventionBuilder)group).Finally(endpoint => endpoint.RequestDelegate = admin.Guard(endpoint.RequestDelegate!, isOpen: endpoint.Metadata.OfType<DashboardFile>().Any()));
         return group;
     }
 

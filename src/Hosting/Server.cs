@@ -41,6 +41,7 @@ internal sealed class Server : IAsyncDisposable
         IReadOnlyList<IPEndPoint>? admin,
         string folder)
     {
+        StartedAt = environment.Time.GetUtcNow();
         environment = environment.Services is null ? environment with { Services = new(() => ReplicaServices.Of(registry, environment)) } : environment;
         _config = config;
         _goals = new(registry, folder);
@@ -75,6 +76,11 @@ internal sealed class Server : IAsyncDisposable
     public ControllerStatus Status => _controller.Status;
 
     public bool IsDraining => Application.IsDraining;
+
+    public DateTimeOffset StartedAt { get; }
+
+    /// <summary>By the server's own clock.</summary>
+    public DateTimeOffset Now => _environment.Time.GetUtcNow();
 
     /// <summary>The controller's loop turns.</summary>
     public bool IsAlive => !_control.IsCompleted;

@@ -12,6 +12,9 @@ internal interface IReplicaProcess
     /// <summary>Its number in the system; <see langword="null"/> = it was not started yet.</summary>
     int? ProcessId { get; }
 
+    /// <summary>Memory of it that is in RAM, in bytes, without that of its own children; <see langword="null"/> = it is not running.</summary>
+    long? ResidentBytes { get; }
+
     /// <summary>What it wrote last to stderr: why it died, if it did.</summary>
     IReadOnlyList<string> LastWords { get; }
 

@@ -27,6 +27,9 @@ internal sealed class ScalingRound(DeploymentRegistry registry, ServeEnvironment
     /// <summary>A wish may have changed, so nothing may start before the box is shared.</summary>
     public bool MustShare { get; private set; }
 
+    /// <summary>How the box was shared last; <see langword="null"/> = not yet.</summary>
+    public BoxReport? Shared { get; private set; }
+
     /// <summary>Nobody waits for a first replica longer than it takes to start.</summary>
     public void DecideNow() => DueAt = 0;
 
@@ -97,6 +100,7 @@ internal sealed class ScalingRound(DeploymentRegistry registry, ServeEnvironment
         List<BoxClaim> claims = [.. deployments.Select(d => Claim(d, budget))];
         IReadOnlyList<BoxShare> shares = BoxShares.Share(budget, claims);
         BoxUse taken = claims.Select((c, i) => c.Replica * shares[i].Replicas).Aggregate(default(BoxUse), (sum, use) => sum + use);
+        Shared = new(budget.Limit, taken);
         List<DeploymentState> changed = [];
         ShareRoom(budget, taken, deployments, claims);
         for (int i = 0; i < claims.Count; i++)

@@ -40,6 +40,8 @@ internal sealed class WorkerDeployment : IHttpDeployment, IHealthChecked, IRecon
 
     public int? ProcessId => _process?.Id;
 
+    public long? ResidentBytes => _process?.ResidentBytes;
+
     public IReadOnlyList<string> LastWords => _process?.ErrorTail ?? [];
 
     public IReadOnlyList<string> Refused => _process?.Refused ?? [];
