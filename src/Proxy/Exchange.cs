@@ -1,4 +1,3 @@
-using System.Diagnostics;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Http.Features;
 using Serve.Embedded.Deployments;
@@ -28,6 +27,7 @@ internal sealed class Exchange : IHttpRequestLifetimeFeature
     private readonly RequestScope _scope;
     private readonly ResponseGuard _guard;
     private readonly RequestWatch _watch;
+    private readonly OwnAnswers _answers;
 
     /// <summary>Not there on the data port.</summary>
     private readonly HostRequest? _host;
@@ -45,12 +45,10 @@ internal sealed class Exchange : IHttpRequestLifetimeFeature
 
     private ServedApplication _application = null!;
     private TimeSpan? _timeout;
-    private long _startedAt;
     private bool _clientLeft;
     private Task? _earlyResponse;
     private Repeats _repeats;
-    private Activity? _span;
-    private CallObservation? _observation;
+    private RequestRecord _record;
     private UpgradePlace _upgrade;
 
     /// <param name="proxy">What all exchanges share.</param>
@@ -62,12 +60,11 @@ internal sealed class Exchange : IHttpRequestLifetimeFeature
         _host = isOfHost ? new() : null;
         _guard = new(this);
         _watch = new(proxy.Environment.Time, EndsEarly);
+        _answers = new(proxy.RequestLog);
     }
 
     /// <summary>It is at work for a request of the host.</summary>
     public bool ServesHost => _host is { IsTaken: true };
-
-    private ServeTelemetry Telemetry => _proxy.Environment.Telemetry;
 
     /// <summary>The client, while its leaving matters.</summary>
     private IHttpRequestLifetimeFeature? Client => !_hasUsualHeaders && RequestHeaders.OutlivesClient(_request.Headers) ? null : _lifetime;
@@ -92,7 +89,7 @@ internal sealed class Exchange : IHttpRequestLifetimeFeature
         }
 
         _connection?.RequestBegins();
-        _startedAt = _proxy.Environment.Time.GetTimestamp();
+        _record.Begin(_proxy.Environment.Time);
     }
 
     /// <summary>Serves a request that the host hands over, and gives its context back as it was.</summary>
@@ -103,7 +100,7 @@ internal sealed class Exchange : IHttpRequestLifetimeFeature
         // The host's middleware may have put its own objects in their places, another time for each request.
         Take(features);
         _host!.Enter(context, route, _request, _proxy.Settings.MaxRequestBodyBytes);
-        _startedAt = _proxy.Environment.Time.GetTimestamp();
+        _record.Begin(_proxy.Environment.Time);
         try
         {
             await ProcessAsync();
@@ -143,35 +140,35 @@ internal sealed class Exchange : IHttpRequestLifetimeFeature
         string path = _request.Path;
         if (RequestFaults.Of(_request, out int faultCode) is { } fault)
         {
-            await BadRequestAsync(faultCode, fault);
-            Tell(path);
+            await _answers.BadRequestAsync(faultCode, fault);
+            Answered(path);
             return;
         }
 
         if (path.StartsWith("/-/", StringComparison.Ordinal) &&
             BuiltInPaths.TryAnswer(path, routes, _proxy.HadRoutes, _proxy.IsDraining, out int statusCode, out string contentType, out string body))
         {
-            await AnswerAsync(statusCode, contentType, body);
+            await _answers.BuiltInAsync(statusCode, contentType, body);
             return;
         }
 
-        if (_host is null && Telemetry.Spans.HasListeners())
+        if (_host is null)
         {
-            _span = RequestSpan.Begin(Telemetry.Spans, _request, id);
+            _record.BeginSpan(_proxy.Environment.Telemetry, _request, id);
         }
 
         try
         {
             if (!(_host is null ? routes.TryMatch(path, out ServedApplication? application) : _host.Route.TryMatch(routes, path, out application)))
             {
-                await ErrorAsync(StatusCodes.Status404NotFound, ErrorResponses.NotFound(path));
+                await _answers.NotFoundAsync(path);
                 return;
             }
 
             Enter(application, path);
             if (_request.Headers.ContentLength is { } length && length > _proxy.Settings.MaxRequestBodyBytes)
             {
-                await ErrorAsync(StatusCodes.Status413PayloadTooLarge, ErrorResponses.BodyTooLarge(length, _proxy.Settings.MaxRequestBodyBytes));
+                await _answers.BodyTooLargeAsync(length, _proxy.Settings.MaxRequestBodyBytes);
                 return;
             }
 
@@ -179,7 +176,7 @@ internal sealed class Exchange : IHttpRequestLifetimeFeature
         }
         finally
         {
-            Tell(path);
+            Answered(path);
         }
     }
 
@@ -221,6 +218,7 @@ internal sealed class Exchange : IHttpRequestLifetimeFeature
         _response = (IHttpResponseFeature)features[typeof(IHttpResponseFeature)]!;
         _body = (IHttpResponseBodyFeature)features[typeof(IHttpResponseBodyFeature)]!;
         _lifetime = (IHttpRequestLifetimeFeature)features[typeof(IHttpRequestLifetimeFeature)]!;
+        _answers.Take(features, _request, _response, _body);
     }
 
     private void Enter(ServedApplication application, string path)
@@ -242,7 +240,7 @@ internal sealed class Exchange : IHttpRequestLifetimeFeature
             _request.Path = path[prefix.Length..];
         }
 
-        _watch.SetTimeout(_startedAt, _timeout);
+        _watch.SetTimeout(_record.StartedAt, _timeout);
     }
 
     private Task AdmitAsync()
@@ -264,11 +262,10 @@ internal sealed class Exchange : IHttpRequestLifetimeFeature
         catch (Exception exception)
 #pragma warning restore CA1031
         {
-            Log.RequestFailed(_proxy.RequestLog, exception);
-            return ErrorAsync(StatusCodes.Status500InternalServerError, ErrorResponses.InternalServerError);
+            return _answers.BrokenAsync(exception);
         }
 
-        _observation = deployment.Observe();
+        _record.Asks(deployment);
         Admission admission = deployment.Gate.Admit(_application.Handle, route);
         if (admission.Kind is AdmissionKind.Run or AdmissionKind.Wait)
         {
@@ -294,10 +291,10 @@ internal sealed class Exchange : IHttpRequestLifetimeFeature
         if (now is null || now.Ingress == deployment)
         {
             SayNotRun();
-            return ErrorAsync(StatusCodes.Status503ServiceUnavailable, deployment.UnavailableMessage());
+            return _answers.UnavailableAsync(deployment.UnavailableMessage());
         }
 
-        _observation?.End("unavailable");
+        _record.IsUnavailable();
         _application = now;
         return AdmitAsync();
     }
@@ -355,7 +352,7 @@ internal sealed class Exchange : IHttpRequestLifetimeFeature
 
             _scope.Deployment = _application.Ingress.Name;
             _scope.Replica = lease.Replica.Id;
-            _observation?.Runs(lease.Replica);
+            _record.Runs(lease.Replica);
             ValueTask<HttpResult> work = lease.Replica.InvokeHttpAsync(Context(), _watch.Token);
             bool isWatched = !work.IsCompleted;
             if (isWatched)
@@ -394,7 +391,7 @@ internal sealed class Exchange : IHttpRequestLifetimeFeature
             holdsPermit = false;
             failure = exception;
             _upgrade.GiveBack();
-            _observation?.Worked(nameof(WorkerFailedException));
+            _record.Worked(nameof(WorkerFailedException));
         }
 #pragma warning disable CA1031 // Whatever a handler throws is answered here and goes no further.
         catch (Exception exception)
@@ -431,7 +428,7 @@ internal sealed class Exchange : IHttpRequestLifetimeFeature
 
     private void EndWork(RequestLease lease, RequestEnd end)
     {
-        _observation?.Worked(end == RequestEnd.Completed ? null : end.ToString());
+        _record.Worked(end == RequestEnd.Completed ? null : end.ToString());
         _upgrade.End(lease, end);
     }
 
@@ -465,44 +462,14 @@ internal sealed class Exchange : IHttpRequestLifetimeFeature
             return Task.CompletedTask;
         }
 
-        if (!_guard.TryTake() && (_response.HasStarted || HasUnflushedBytes()))
+        if (_guard.TryTake() || !(_response.HasStarted || HasUnflushedBytes()))
         {
-            if (exception is BadHttpRequestException)
-            {
-                Log.RequestBodyBroken(_proxy.RequestLog, exception.Message);
-            }
-            else if (exception is WorkerFailedException)
-            {
-                Log.WorkerBrokeOff(_proxy.RequestLog, exception.Message);
-            }
-            else
-            {
-                Log.RequestBrokenOff(_proxy.RequestLog, exception);
-            }
-
-            _lifetime.Abort();
-            return Task.CompletedTask;
+            return _answers.FailedAsync(_application.Ingress, exception);
         }
 
-        // Who blocks for a call with Wait or Result finds in such a one what the call threw.
-        switch (exception is AggregateException { InnerExceptions: [Exception only] } ? only : exception)
-        {
-            case BackPressureException refusal:
-                return RefusedBelowAsync(new(refusal.Message, refusal.StatusCode, refusal.RetryAfterSeconds));
-            case DeploymentUnavailableException unavailable:
-                return ErrorAsync(StatusCodes.Status503ServiceUnavailable, unavailable.Message);
-            case BadHttpRequestException bad:
-                return BadRequestAsync(bad.StatusCode, bad.Message);
-            case IOException { InnerException: OverflowException } bad:
-                // A chunk whose size no number holds: Kestrel does not call it a bad request.
-                return BadRequestAsync(StatusCodes.Status400BadRequest, bad.Message);
-            case WorkerFailedException failed:
-                Log.WorkerFailed(_proxy.RequestLog, failed.Message);
-                return ErrorAsync(StatusCodes.Status502BadGateway, failed.Message);
-            default:
-                Log.RequestFailed(_proxy.RequestLog, exception);
-                return ErrorAsync(StatusCodes.Status500InternalServerError, ErrorResponses.InternalServerError);
-        }
+        _answers.LogBrokenOff(exception);
+        _lifetime.Abort();
+        return Task.CompletedTask;
     }
 
     /// <summary>What a middleware of the host has put around the response may not tell.</summary>
@@ -529,10 +496,8 @@ internal sealed class Exchange : IHttpRequestLifetimeFeature
     private async Task AnswerEarlyAsync(EarlyEnd cause)
     {
         // The handler may go on for as long as it likes, and the connection with it.
-        ErrorResponses.CloseConnection(_request, _response);
-        await (cause == EarlyEnd.TimedOut
-            ? TimedOutAsync()
-            : ErrorAsync(StatusCodes.Status503ServiceUnavailable, _application.Ingress.UnavailableMessage()));
+        _answers.CloseConnection();
+        await (cause == EarlyEnd.TimedOut ? TimedOutAsync() : _answers.UnavailableAsync(_application.Ingress.UnavailableMessage()));
         await _body.CompleteAsync();
     }
 
@@ -567,79 +532,31 @@ internal sealed class Exchange : IHttpRequestLifetimeFeature
     private Task RefuseAsync(Refusal refusal)
     {
         SayNotRun();
-        return RefusedBelowAsync(refusal);
+        return _answers.RefusedAsync(_application.Ingress, refusal);
     }
 
-    /// <summary>A deployment that the handler has called refuses: what the handler had done before, nobody knows.</summary>
-    private Task RefusedBelowAsync(Refusal refusal)
-    {
-        _application.Ingress.LogRefusal(refusal);
-        return ErrorResponses.WriteAsync(_features, _response, _body, refusal);
-    }
-
-    /// <summary>So that clients may send again what must not be run twice.</summary>
     private void SayNotRun()
     {
         if (!_repeats.WasSent)
         {
-            ErrorResponses.SayNotRun(_response);
+            _answers.SayNotRun();
         }
     }
 
-    private Task TimedOutAsync() =>
-        ErrorAsync(StatusCodes.Status408RequestTimeout, ErrorResponses.TimedOut(_scope.RequestId!, _timeout ?? default));
-
-    /// <summary>After a request that is not to be trusted, nothing else on its connection is.</summary>
-    private Task BadRequestAsync(int statusCode, string message)
-    {
-        ErrorResponses.CloseConnection(_request, _response);
-        return ErrorAsync(statusCode, message);
-    }
-
-    private Task ErrorAsync(int statusCode, string message) =>
-        ErrorResponses.WriteAsync(_features, _response, _body, statusCode, message);
-
-    private Task AnswerAsync(int statusCode, string contentType, string text)
-    {
-        _response.StatusCode = statusCode;
-        _response.Headers.ContentType = contentType;
-        return ResultWriter.WriteAsync(HttpResult.OfText(text), _response, _body, CancellationToken.None);
-    }
+    private Task TimedOutAsync() => _answers.TimedOutAsync(_scope.RequestId!, _timeout ?? default);
 
     private void CloseConnectionIfDraining()
     {
         if (_proxy.IsDraining)
         {
-            ErrorResponses.CloseConnection(_request, _response);
+            _answers.CloseConnection();
         }
     }
 
-    /// <summary>The request is answered: says so to all who want to know.</summary>
-    private void Tell(string path)
+    /// <summary>The request is answered, or its client has left.</summary>
+    private void Answered(string path)
     {
-        bool isLogged = _proxy.AccessLog.IsEnabled;
-        bool isMeasured = Telemetry.Http.AreHeard;
-        if (!isLogged && !isMeasured && _observation is null && _span is null)
-        {
-            return;
-        }
-
-        const int ClientClosedRequest = 499;
-        int statusCode = _clientLeft || (_watch.Cause == EarlyEnd.ClientLeft && !_upgrade.IsUpgraded) ? ClientClosedRequest : _response.StatusCode;
-        TimeSpan latency = _proxy.Environment.Time.GetElapsedTime(_startedAt);
-        if (isLogged)
-        {
-            _proxy.AccessLog.Write(_request.Method, _host is null ? _scope.Route ?? path : _host.RouteForLog(_scope.Route, path), statusCode, latency, _scope);
-        }
-
-        if (isMeasured)
-        {
-            Telemetry.Http.Answered(_request.Method, _scope.Route, _scope.Application, statusCode, latency);
-        }
-
-        _observation?.End(statusCode < StatusCodes.Status400BadRequest ? null : RequestSpan.TextOf(statusCode));
-        _observation = null;
-        RequestSpan.End(_span, _scope, statusCode);
-        _span = null;
+        bool clientLeft = _clientLeft || (_watch.Cause == EarlyEnd.ClientLeft && !_upgrade.IsUpgraded);
+        _record.Answered(_proxy, _request, _host, path, clientLeft ? null : _response.StatusCode, _scope);
     }
 }

@@ -108,5 +108,5 @@ internal sealed class ServingConnections(ProxyApplication proxy)
     }
 
     private static byte[] RefusalOf(string text) => Encoding.ASCII.GetBytes(
-        $"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRetry-After: 1\r\n{ErrorResponses.NotRunHeader}: ?1\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: {text.Length}\r\n\r\n{text}");
+        $"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRetry-After: 1\r\n{OwnAnswers.NotRunHeader}: ?1\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: {text.Length}\r\n\r\n{text}");
 }

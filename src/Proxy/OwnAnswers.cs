@@ -1,0 +1,151 @@
+using System.Globalization;
+using System.IO.Pipelines;
+using System.Text;
+using Microsoft.AspNetCore.Http;
+using Microsoft.AspNetCore.Http.Features;
+using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Primitives;
+using Serve.Embedded.Deployments;
+using Serve.Embedded.Handles;
+using Serve.Embedded.Replicas.Workers;
+using Serve.Embedded.Telemetry;
+
+namespace Serve.Embedded.Proxy;
+
+/// <summary>The answers that the proxy gives itself, word for word as Ray Serve gives them where it has them. One per exchange, refilled for each request.</summary>
+/// <param name="log">For lines about one request.</param>
+internal sealed class OwnAnswers(ILogger log)
+{
+    /// <summary>Says, with the value <c>?1</c>, that nothing of the request was run: it may be sent again whatever it does.</summary>
+    public const string NotRunHeader = "X-Request-Not-Run";
+
+    private const string PlainText = "text/plain; charset=utf-8";
+
+    private static readonly StringValues Yes = "?1";
+
+    private IFeatureCollection _features = null!;
+    private IHttpRequestFeature _request = null!;
+    private IHttpResponseFeature _response = null!;
+    private IHttpResponseBodyFeature _body = null!;
+
+    /// <summary>From here on it answers this request.</summary>
+    public void Take(IFeatureCollection features, IHttpRequestFeature request, IHttpResponseFeature response, IHttpResponseBodyFeature body)
+    {
+        _features = features;
+        _request = request;
+        _response = response;
+        _body = body;
+    }
+
+    /// <summary>Tells the client that the connection closes after this response. Later versions of HTTP than 1.1 have no such header, and end the stream by themselves.</summary>
+    public void CloseConnection()
+    {
+        if (_request.Protocol.StartsWith("HTTP/1.", StringComparison.Ordinal))
+        {
+            _response.Headers.Connection = "close";
+        }
+    }
+
+    public Task BuiltInAsync(int statusCode, string contentType, string text)
+    {
+        _response.StatusCode = statusCode;
+        _response.Headers.ContentType = contentType;
+        return ResultWriter.WriteAsync(HttpResult.OfText(text), _response, _body, CancellationToken.None);
+    }
+
+    public Task NotFoundAsync(string path) => ErrorAsync(StatusCodes.Status404NotFound, $"Path '{path}' not found. Ping http://.../-/routes for available routes.");
+
+    public Task BodyTooLargeAsync(long length, long limit) => ErrorAsync(
+        StatusCodes.Status413PayloadTooLarge,
+        string.Create(CultureInfo.InvariantCulture, $"The request body of {length} bytes is larger than max_request_body_bytes = {limit}."));
+
+    public Task TimedOutAsync(string requestId, TimeSpan timeout) => ErrorAsync(
+        StatusCodes.Status408RequestTimeout,
+        string.Create(CultureInfo.InvariantCulture, $"Request {requestId} timed out after {timeout.TotalSeconds:0.0######}s."));
+
+    /// <summary>After a request that is not to be trusted, nothing else on its connection is.</summary>
+    public Task BadRequestAsync(int statusCode, string message)
+    {
+        CloseConnection();
+        return ErrorAsync(statusCode, message);
+    }
+
+    /// <summary>The deployment does not take the request.</summary>
+    public Task RefusedAsync(ServedDeployment deployment, Refusal refusal)
+    {
+        deployment.LogRefusal(refusal);
+        _response.Headers.RetryAfter = refusal.RetryAfterSeconds.ToString(CultureInfo.InvariantCulture);
+        return WriteAsync(refusal.StatusCode, refusal.Body);
+    }
+
+    public Task UnavailableAsync(string message) => ErrorAsync(StatusCodes.Status503ServiceUnavailable, message);
+
+    /// <summary>So that clients may send again what must not be run twice.</summary>
+    public void SayNotRun() => _response.Headers[NotRunHeader] = Yes;
+
+    /// <summary>What a handler's exception means to a client that has had nothing of a response.</summary>
+    public Task FailedAsync(ServedDeployment deployment, Exception exception)
+    {
+        // Who blocks for a call with Wait or Result finds in such a one what the call threw.
+        switch (exception is AggregateException { InnerExceptions: [Exception only] } ? only : exception)
+        {
+            case BackPressureException refusal:
+                // By a deployment that the handler has called: what the handler had done before, nobody knows.
+                return RefusedAsync(deployment, new(refusal.Message, refusal.StatusCode, refusal.RetryAfterSeconds));
+            case DeploymentUnavailableException unavailable:
+                return UnavailableAsync(unavailable.Message);
+            case BadHttpRequestException bad:
+                return BadRequestAsync(bad.StatusCode, bad.Message);
+            case IOException { InnerException: OverflowException } bad:
+                // A chunk whose size no number holds: Kestrel does not call it a bad request.
+                return BadRequestAsync(StatusCodes.Status400BadRequest, bad.Message);
+            case WorkerFailedException failed:
+                Log.WorkerFailed(log, failed.Message);
+                return ErrorAsync(StatusCodes.Status502BadGateway, failed.Message);
+            default:
+                return BrokenAsync(exception);
+        }
+    }
+
+    /// <summary>Code threw what nobody foresaw: the log has it, and the client is not told more.</summary>
+    public Task BrokenAsync(Exception exception)
+    {
+        Log.RequestFailed(log, exception);
+        return ErrorAsync(StatusCodes.Status500InternalServerError, "Internal Server Error");
+    }
+
+    /// <summary>The response of a handler that failed has begun and can only be broken off.</summary>
+    public void LogBrokenOff(Exception exception)
+    {
+        switch (exception)
+        {
+            case BadHttpRequestException:
+                Log.RequestBodyBroken(log, exception.Message);
+                break;
+            case WorkerFailedException:
+                Log.WorkerBrokeOff(log, exception.Message);
+                break;
+            default:
+                Log.RequestBrokenOff(log, exception);
+                break;
+        }
+    }
+
+    private Task ErrorAsync(int statusCode, string message) => WriteAsync(statusCode, Encoding.UTF8.GetBytes(message));
+
+    private Task WriteAsync(int statusCode, ReadOnlyMemory<byte> message)
+    {
+        _response.StatusCode = statusCode;
+        _response.Headers.ContentType = PlainText;
+
+        // A body that nobody will read: without this the client would go on sending it before it could send anything else.
+        if (_features[typeof(IHttpRequestBodyDetectionFeature)] is IHttpRequestBodyDetectionFeature { CanHaveBody: true })
+        {
+            CloseConnection();
+        }
+
+        _response.Headers.ContentLength = message.Length;
+        ValueTask<FlushResult> write = _body.Writer.WriteAsync(message);
+        return write.IsCompletedSuccessfully ? Task.CompletedTask : write.AsTask();
+    }
+}

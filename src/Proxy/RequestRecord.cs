@@ -1,0 +1,77 @@
+using System.Diagnostics;
+using Microsoft.AspNetCore.Http;
+using Microsoft.AspNetCore.Http.Features;
+using Serve.Embedded.Handles;
+using Serve.Embedded.Replicas;
+using Serve.Embedded.Telemetry;
+
+namespace Serve.Embedded.Proxy;
+
+/// <summary>What those are told who want to know of a request: the access log, instruments and spans. Where nobody does, it costs a few looks.</summary>
+internal struct RequestRecord
+{
+    private const int ClientClosedRequest = 499;
+
+    private Activity? _span;
+    private CallObservation? _observation;
+
+    /// <summary>When the request began, by the clock of the server.</summary>
+    public long StartedAt { get; private set; }
+
+    public void Begin(TimeProvider time) => StartedAt = time.GetTimestamp();
+
+    /// <summary>Begins its span, as the ambient one of the calling asynchronous method.</summary>
+    public void BeginSpan(ServeTelemetry telemetry, IHttpRequestFeature request, string requestId)
+    {
+        if (telemetry.Spans.HasListeners())
+        {
+            _span = RequestSpan.Begin(telemetry.Spans, request, requestId);
+        }
+    }
+
+    /// <summary>The deployment is asked to take it.</summary>
+    public void Asks(ServedDeployment deployment) => _observation = deployment.Observe();
+
+    /// <summary>The deployment cannot run it, and another is asked.</summary>
+    public readonly void IsUnavailable() => _observation?.End("unavailable");
+
+    public readonly void Runs(Replica replica) => _observation?.Runs(replica);
+
+    /// <param name="trouble">Why the handler did not end well; <see langword="null"/> = it did.</param>
+    public readonly void Worked(string? trouble) => _observation?.Worked(trouble);
+
+    /// <summary>The request is answered: says so to all who want to know.</summary>
+    /// <param name="proxy">Whose logs and instruments they are.</param>
+    /// <param name="request">What was asked.</param>
+    /// <param name="host">How it came in, if an application handed it over in which the server is embedded.</param>
+    /// <param name="path">Its path, below the host's endpoint.</param>
+    /// <param name="statusCode">Of its response; <see langword="null"/> = the client left before there was one.</param>
+    /// <param name="scope">What is known of it.</param>
+    public void Answered(ProxyApplication proxy, IHttpRequestFeature request, HostRequest? host, string path, int? statusCode, RequestScope scope)
+    {
+        HttpInstruments instruments = proxy.Environment.Telemetry.Http;
+        bool isLogged = proxy.AccessLog.IsEnabled;
+        bool isMeasured = instruments.AreHeard;
+        if (!isLogged && !isMeasured && _observation is null && _span is null)
+        {
+            return;
+        }
+
+        int status = statusCode ?? ClientClosedRequest;
+        TimeSpan latency = proxy.Environment.Time.GetElapsedTime(StartedAt);
+        if (isLogged)
+        {
+            proxy.AccessLog.Write(request.Method, host is null ? scope.Route ?? path : host.RouteForLog(scope.Route, path), status, latency, scope);
+        }
+
+        if (isMeasured)
+        {
+            instruments.Answered(request.Method, scope.Route, scope.Application, status, latency);
+        }
+
+        _observation?.End(status < StatusCodes.Status400BadRequest ? null : RequestSpan.TextOf(status));
+        _observation = null;
+        RequestSpan.End(_span, scope, status);
+        _span = null;
+    }
+}
