@@ -42,6 +42,42 @@ public sealed class ServeHostTests : IDisposable
         Assert.Contains("takes Int32 and answers Int32, not String and Int32", Assert.Throws<ArgumentException>(() => host.GetHandle<string, int>("numbers", "Double")).Message, StringComparison.Ordinal);
     }
 
+    /// <summary>Constructors say it: nothing is started.</summary>
+    [Fact]
+    public void AddApplication_KeysOfTwoApplicationsCloseACircle_SaysWhichWayItGoes()
+    {
+        ArgumentException circle = Assert.Throws<ArgumentException>(() => ServeHost.Create(serve => serve
+            .AddApplication("one", routePrefix: null, app => app.Add<HttpRequest, string>("Front", _ => new Nothing()).Add<AsksTwo, int, int>("A"))
+            .AddApplication("two", routePrefix: null, app => app.Add<HttpRequest, string>("Front", _ => new Nothing()).Add<AsksB, int, int>("A").Add<AsksOne, int, int>("B"))));
+
+        Assert.StartsWith("Deployments call each other in a circle: two/A -> two/B -> one/A -> two/A. ", circle.Message, StringComparison.Ordinal);
+    }
+
+    /// <summary>What a factory asks for shows when its replica is made: the deploy fails.</summary>
+    [Fact]
+    public async Task GetHandle_InAConstructorThatClosesACircle_IsAFailedDeployThatSaysWhich()
+    {
+        ManualTimeProvider time = new();
+        await using ServeHost host = ServeHost.Create(
+            serve =>
+            {
+                serve.WaitUntilRunning = true;
+                serve.AddApplication("one", routePrefix: null, app => app.Add<HttpRequest, string>("Front", _ => new Nothing()).Add<AsksTwo, int, int>("A"));
+                serve.AddApplication("two", routePrefix: null, app => app.Add<HttpRequest, string>("Front", _ => new Nothing()).Add<int, int>(
+                    "A", context => new AsksOne(context.Services.GetRequiredService<IServeHandles>().GetHandle<int, int>("one", "A")), new() { MaxConstructorRetryCount = 1 }));
+            },
+            services => services.AddSingleton<TimeProvider>(time));
+        Task starts = host.StartAsync(Deadline);
+        while (!starts.IsCompleted)
+        {
+            time.Advance(TimeSpan.FromMilliseconds(50));
+            await Task.Yield();
+        }
+
+        ServeException failed = await Assert.ThrowsAsync<ServeException>(() => starts);
+        Assert.Contains("call each other in a circle: two/A -> one/A -> two/A.", failed.Message, StringComparison.Ordinal);
+    }
+
     [Fact]
     public async Task GetHandle_ApplicationOfTheFile_IsJudgedByItsCalls()
     {
@@ -358,5 +394,20 @@ public sealed class ServeHostTests : IDisposable
         }
 
         public void Dispose() => ended.Add("called");
+    }
+
+    private sealed class AsksOne([FromKeyedServices("one/A")] DeploymentHandle<int, int> other) : IDeployment<int, int>
+    {
+        public ValueTask<int> HandleAsync(int request, CancellationToken cancellationToken) => other.CallAsync(request, cancellationToken);
+    }
+
+    private sealed class AsksTwo([FromKeyedServices("two/A")] DeploymentHandle<int, int> other) : IDeployment<int, int>
+    {
+        public ValueTask<int> HandleAsync(int request, CancellationToken cancellationToken) => other.CallAsync(request, cancellationToken);
+    }
+
+    private sealed class AsksB([FromKeyedServices("B")] DeploymentHandle<int, int> other) : IDeployment<int, int>
+    {
+        public ValueTask<int> HandleAsync(int request, CancellationToken cancellationToken) => other.CallAsync(request, cancellationToken);
     }
 }

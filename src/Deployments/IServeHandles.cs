@@ -9,5 +9,6 @@ public interface IServeHandles
     /// <param name="application">The application's name.</param>
     /// <param name="deployment">The deployment's name.</param>
     /// <exception cref="ArgumentException">Code added the application, and it has no such deployment, or that one takes and answers other types. Of an application of the configuration file this is told by the calls.</exception>
+    /// <exception cref="InvalidOperationException">A deployment that is just being made asks, and the other one calls it, itself or through others: requests would wait for permits that they hold themselves.</exception>
     DeploymentHandle<TRequest, TResponse> GetHandle<TRequest, TResponse>(string application, string deployment);
 }

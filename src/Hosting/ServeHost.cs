@@ -138,6 +138,12 @@ public sealed class ServeHost : IServeHandles, IAsyncDisposable
             {
                 throw new ArgumentException(wrong, nameof(deployment));
             }
+
+            // A replica asks while it is made, and no request does.
+            if (RequestScope.Current is { RequestId: null, Replica: not null } replica)
+            {
+                _options.Calls.Note($"{replica.Application}/{replica.Deployment}", $"{application}/{deployment}");
+            }
         }
 
         return new(new ApplicationCalls<TRequest, TResponse>(_serving, application, deployment));

@@ -1,4 +1,5 @@
 using Serve.Embedded.Config;
+using Serve.Embedded.Hosting;
 
 namespace Serve.Embedded;
 
@@ -11,6 +12,7 @@ public sealed class ServeOptions
     private const string OwnModule = "code";
 
     private readonly List<OwnApplication> _own = [];
+    private OwnCalls? _calls;
 
     /// <summary>
     /// A file in the form of <c>config.toml</c>. Its <c>[[applications]]</c> of the same names override what code says of them, key by key; others are added, from <see cref="Registry"/>, from
@@ -44,6 +46,8 @@ public sealed class ServeOptions
 
     internal IReadOnlyList<OwnApplication> Own => _own;
 
+    internal OwnCalls Calls => _calls ??= new(Registry, _own);
+
     /// <summary>For tests: in place of a file.</summary>
     internal ServeConfig? Config { get; set; }
 
@@ -75,8 +79,11 @@ public sealed class ServeOptions
 
         string importPath = $"{OwnModule}:{name}";
         Registry.AddApplication(importPath, build);
-        _own.Add(new(name, importPath, routePrefix));
-        return this;
+        OwnApplication own = new(name, importPath, routePrefix);
+        _own.Add(own);
+
+        // Those of this application alone are refused by the registry.
+        return Calls.CircleOf(own) is { } circle ? throw new ArgumentException(OwnCalls.Message(circle), nameof(build)) : this;
     }
 
     /// <summary>Adds an application that answers at <c>/</c>, below the endpoint of <c>MapServe</c>.</summary>
