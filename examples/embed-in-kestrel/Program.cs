@@ -9,6 +9,7 @@ builder.Services.ConfigureHttpJsonOptions(options => options.SerializerOptions.T
 builder.Services.AddAuthentication(ApiKeyScheme.Name).AddScheme<ApiKeyOptions, ApiKeyScheme>(ApiKeyScheme.Name, options => options.Key = builder.Configuration["ApiKey"] ?? "secret");
 builder.Services.AddAuthorization();
 builder.Services.AddSingleton<OrderStore>();
+builder.Services.AddOpenApi();
 
 // ---
 builder.Services.AddServe(serve =>
@@ -27,9 +28,10 @@ app.UseExceptionHandler();
 app.UseAuthentication();
 app.UseAuthorization();
 app.MapGet("/orders/{id:int}", (int id, OrderStore orders) => orders.Find(id) is { } order ? Results.Ok(order) : Results.NotFound()).RequireAuthorization();
+app.MapOpenApi();
 
 // ---
-app.MapServe("/orders/{id:int}/summary", application: "summaries").RequireAuthorization();
+app.MapServe("/orders/{id:int}/summary", application: "summaries").WithMetadata(new HttpMethodMetadata([HttpMethods.Get])).WithName("Summarize").RequireAuthorization();
 app.MapGet("/orders/{id:int}/delivery", async (
     int id, OrderStore orders, [FromKeyedServices("summaries/DeliveryModel")] DeploymentHandle<Order, Delivery> model, CancellationToken left) =>
     orders.Find(id) is { } order ? Results.Ok(await model.CallAsync(order, left)) : Results.NotFound()).RequireAuthorization();
