@@ -42,6 +42,27 @@ public sealed class ServeHostTests : IDisposable
         Assert.Contains("takes Int32 and answers Int32, not String and Int32", Assert.Throws<ArgumentException>(() => host.GetHandle<string, int>("numbers", "Double")).Message, StringComparison.Ordinal);
     }
 
+    /// <summary>An application that nobody reaches over HTTP need not answer it; and then nobody may expose it.</summary>
+    [Fact]
+    public async Task AddApplication_WithoutAPrefix_NeedsNoHttp()
+    {
+        await using ServeHost host = ServeHost.Create(serve => serve.AddApplication("numbers", routePrefix: null, app => app.Add<int, int>("Double", _ => new Double())));
+        await host.StartAsync(Deadline);
+        Assert.Equal(42, await host.GetHandle<int, int>("numbers", "Double").CallAsync(21, Deadline));
+        Assert.Contains("'numbers' cannot be mapped", Assert.Throws<ArgumentException>(() => host.RouteTo("numbers", deployment: null)).Message, StringComparison.Ordinal);
+
+        await File.WriteAllTextAsync(ConfigFile, "[[applications]]\nname = \"numbers\"\nroute_prefix = \"/n\"\n", Deadline);
+        await using ServeHost exposed = ServeHost.Create(serve =>
+        {
+            serve.ConfigFile = ConfigFile;
+            serve.AddApplication("numbers", routePrefix: null, app => app.Add<int, int>("Double", _ => new Double()));
+        });
+        ServeException wrong = await Assert.ThrowsAsync<ServeException>(() => exposed.StartAsync(Deadline));
+        Assert.Contains(":3:16: ", Assert.Single(wrong.Errors), StringComparison.Ordinal);
+        Assert.Contains("application 'numbers' cannot be exposed at '/n': its first deployment takes calls from code, not HTTP", wrong.Errors[0], StringComparison.Ordinal);
+        Assert.Throws<ArgumentException>(() => ServeHost.Create(serve => serve.AddApplication("numbers", app => app.Add<int, int>("Double", _ => new Double()))));
+    }
+
     /// <summary>Constructors say it: nothing is started.</summary>
     [Fact]
     public void AddApplication_KeysOfTwoApplicationsCloseACircle_SaysWhichWayItGoes()

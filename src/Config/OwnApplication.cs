@@ -6,6 +6,9 @@ namespace Serve.Embedded.Config;
 /// <param name="RoutePrefix">Where no configuration says another; <see langword="null"/> = not exposed.</param>
 internal sealed record OwnApplication(string Name, string ImportPath, string? RoutePrefix)
 {
+    /// <summary>Whether it can be exposed at all; otherwise it takes calls from code alone.</summary>
+    public bool AnswersHttp { get; init; } = true;
+
     /// <summary>What is served of it where no configuration names it.</summary>
     public ApplicationConfig Unwritten { get; } = new() { Name = Name, ImportPath = ImportPath, RoutePrefix = RoutePrefix };
 
@@ -47,6 +50,10 @@ internal sealed record OwnApplication(string Name, string ImportPath, string? Ro
 
             Fill(written, "import_path", application.ImportPath);
             Fill(written, "route_prefix", application.RoutePrefix ?? string.Empty);
+            if (!application.AnswersHttp && written.Find("route_prefix") is { Kind: ConfigNodeKind.String, Text.Length: > 0 } prefix)
+            {
+                errors.Add(prefix.Place, $"application '{application.Name}' cannot be exposed at '{prefix.Text}': its first deployment takes calls from code, not HTTP. Leave route_prefix out");
+            }
         }
     }
 

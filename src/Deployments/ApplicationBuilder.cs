@@ -179,14 +179,15 @@ public sealed class ApplicationBuilder
         Func<HttpRequest, CancellationToken, ValueTask<TRequest>>? fromHttp = null)
         where TDeployment : class, IStreamingBatchDeployment<TRequest, TItem> => AddStreamingBatch(name, Make<TDeployment>, batching, options, fromHttp).Asks<TDeployment>();
 
-    internal ApplicationDefinition Build()
+    /// <param name="answersHttp">Its first deployment must be one that does.</param>
+    internal ApplicationDefinition Build(bool answersHttp)
     {
         if (_deployments.Count == 0)
         {
             throw new ArgumentException($"Application '{_importPath}' has no deployment.");
         }
 
-        if (_deployments[0].Http is null)
+        if (answersHttp && _deployments[0].Http is null)
         {
             throw new ArgumentException(
                 $"Deployment '{_deployments[0].Name}' is the first of application '{_importPath}' and so answers HTTP: it must take an HttpRequest, be an IHttpDeployment, or be registered with what reads its requests from HTTP.");

@@ -16,7 +16,12 @@ public sealed class DeploymentRegistry
     /// <param name="importPath">The name by which configuration refers to it: <c>module:name</c>.</param>
     /// <param name="build">Adds the deployments.</param>
     /// <exception cref="ArgumentException">The import path is taken or malformed, there is no deployment, two have the same name, the first cannot answer HTTP, or deployments that the container makes ask for each other in a circle.</exception>
-    public DeploymentRegistry AddApplication(string importPath, Action<ApplicationBuilder> build)
+    public DeploymentRegistry AddApplication(string importPath, Action<ApplicationBuilder> build) => Register(importPath, build, answersHttp: true);
+
+    /// <param name="importPath">Its name for configurations.</param>
+    /// <param name="build">Adds the deployments.</param>
+    /// <param name="answersHttp">Its first deployment must be one that does.</param>
+    internal DeploymentRegistry Register(string importPath, Action<ApplicationBuilder> build, bool answersHttp)
     {
         ArgumentException.ThrowIfNullOrWhiteSpace(importPath);
         ArgumentNullException.ThrowIfNull(build);
@@ -28,7 +33,7 @@ public sealed class DeploymentRegistry
 
         ApplicationBuilder builder = new(importPath, _policies);
         build(builder);
-        if (!_applications.TryAdd(importPath, builder.Build()))
+        if (!_applications.TryAdd(importPath, builder.Build(answersHttp)))
         {
             throw new ArgumentException($"Import path '{importPath}' is registered twice.", nameof(importPath));
         }

@@ -178,6 +178,11 @@ public sealed class ServeHost : IServeHandles, IAsyncDisposable
                 $"Deployment '{deployment}' of application '{application}' cannot be mapped: there is none, or it neither takes an HttpRequest nor is an IHttpDeployment.", nameof(deployment));
         }
 
+        if (application is not null && deployment is null && OwnDefinition(application) is { Ingress.Http: null })
+        {
+            throw new ArgumentException($"Application '{application}' cannot be mapped: its first deployment neither takes an HttpRequest nor is an IHttpDeployment.", nameof(application));
+        }
+
         return new(_serving, application, deployment);
     }
 

@@ -56,7 +56,7 @@ public sealed class ServeOptions
 
     /// <summary>Adds an application that is always served; no file removes it. Its first deployment is the ingress: the one that answers HTTP.</summary>
     /// <param name="name">Its name: ASCII letters, digits, '_', '-' and '.', at most 128.</param>
-    /// <param name="routePrefix">Where it answers, below the endpoint of <c>MapServe</c>: <c>/</c>, <c>/a</c> or <c>/a/b</c>; <see langword="null"/> = not over HTTP, but for an endpoint that names it.</param>
+    /// <param name="routePrefix">Where it answers, below the endpoint of <c>MapServe</c>: <c>/</c>, <c>/a</c> or <c>/a/b</c>; <see langword="null"/> = not over HTTP, but for an endpoint that names it; then its first deployment need not answer HTTP.</param>
     /// <param name="build">Adds the deployments.</param>
     /// <exception cref="ArgumentException">A name or prefix is taken or malformed, there is no deployment, two have the same name, the first cannot answer HTTP, or deployments that the container makes ask for each other in a circle.</exception>
     public ServeOptions AddApplication(string name, string? routePrefix, Action<ApplicationBuilder> build)
@@ -78,8 +78,8 @@ public sealed class ServeOptions
         }
 
         string importPath = $"{OwnModule}:{name}";
-        Registry.AddApplication(importPath, build);
-        OwnApplication own = new(name, importPath, routePrefix);
+        Registry.Register(importPath, build, answersHttp: routePrefix is not null);
+        OwnApplication own = new(name, importPath, routePrefix) { AnswersHttp = Registry.Applications[importPath].Ingress.Http is not null };
         _own.Add(own);
 
         // Those of this application alone are refused by the registry.

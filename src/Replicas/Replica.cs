@@ -143,9 +143,14 @@ internal sealed class Replica
     /// <summary>Runs an HTTP request: where it is if the handler does not block, else on a thread of the replica.</summary>
     public ValueTask<HttpResult> InvokeHttpAsync(HttpContext context, CancellationToken cancellationToken)
     {
+        if (_definition.Http is null)
+        {
+            return ValueTask.FromException<HttpResult>(new BadHttpRequestException($"Deployment '{_definition.Name}' takes calls from code, not HTTP.", StatusCodes.Status404NotFound));
+        }
+
         if (!_definition.Blocks)
         {
-            return _definition.Http!.InvokeAsync(_entry!, context, cancellationToken);
+            return _definition.Http.InvokeAsync(_entry!, context, cancellationToken);
         }
 
         // The thread is the handler's to block, so it may read the body in the plain way.

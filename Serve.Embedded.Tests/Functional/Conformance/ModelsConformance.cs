@@ -69,6 +69,19 @@ public abstract class ModelsConformance(SiteForm form) : ConformanceSuite(form)
         Assert.Equal(2, (await site.EventsAsync()).Count(e => e == "loading m"));
     }
 
+    /// <summary>Ray Serve: <c>handle.options(multiplexed_model_id=...)</c> says it, and nothing else does.</summary>
+    [Theory]
+    [InlineData("probe", "x for m")]
+    [InlineData("awaits", "x for none")]
+    [InlineData("blocks", "x for none")]
+    [ContractRow(43)]
+    public async Task Models_OfARequest_AreNotThoseOfItsChildsCalls(string application, string expected)
+    {
+        await using ConformanceSite site = await StartAsync(App(application));
+
+        await AnswersAsync(expected, AskAsync(site, "/model/x", "m"));
+    }
+
     private static Task<Answer> AskAsync(ConformanceSite site, string path, string model) => site.AskAsync(path, headers: ("serve_multiplexed_model_id", model));
 }
 

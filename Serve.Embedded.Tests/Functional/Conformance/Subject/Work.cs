@@ -1,6 +1,7 @@
 namespace Serve.Embedded.Tests.Functional.Conformance.Subject;
 
-/// <summary>What every handler does, as the request orders it: <c>say/NAME</c> answers the name, <c>hold/NAME</c> when it is released, <c>throw/NAME</c> fails.</summary>
+/// <summary>What every handler does, as the request orders it: <c>say/NAME</c> answers the name, <c>hold/NAME</c> when it is released, <c>throw/NAME</c> fails,
+/// <c>model/NAME</c> answers which model it is for.</summary>
 internal sealed class Work(Board board)
 {
     public async ValueTask<string> DoAsync(string order, CancellationToken cancellationToken)
@@ -15,6 +16,8 @@ internal sealed class Work(Board board)
             case "hold":
                 await HoldAsync(name, cancellationToken);
                 break;
+            case "model":
+                return $"{name} for {CurrentRequest.ModelId ?? "none"}";
         }
 
         return name;
