@@ -21,6 +21,7 @@ public sealed class ReplicaDeathTests
         Assert.Single(harness.Acts.Pending, a => a.Kind == ActKind.Start);
         Assert.Equal((DeploymentStatus.Unhealthy, StatusTrigger.HealthCheckFailed), (harness.Deployment("Front").Status, harness.Deployment("Front").Trigger));
         Assert.Equal("A replica ended by itself: exit code 3. Another takes its place.", harness.Deployment("Front").Message);
+        Assert.Equal(1, harness.Deployment("Front").Restarts);
         harness.Run();
         Assert.Equal(2, harness.Running("Front", "test:v1"));
         Assert.Equal(DeploymentStatus.Healthy, harness.Deployment("Front").Status);

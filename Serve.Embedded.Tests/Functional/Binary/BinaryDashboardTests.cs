@@ -70,11 +70,11 @@ public sealed class BinaryDashboardTests
 
         server.Signal(ServeBinary.Terminate);
         Assert.Equal(0, await server.ExitAsync());
-        await browser.UntilAsync("document.querySelector('#answering').textContent.startsWith('No answer since ')");
+        await browser.UntilAsync("document.querySelector('#answering').textContent.startsWith('No answer since ') && document.title === '(no answer) Serve'");
         await using ServeProcess again = ServeProcess.Launch(
             Toml.Slow(), shell: null, environment: null, "--port", "0", "--admin-port", server.AdminAddress.Port.ToString(CultureInfo.InvariantCulture));
         await again.ReadyAsync();
-        await browser.UntilAsync($"document.querySelector('#answering').textContent === 'The server answers.' && document.querySelector('#about').textContent.includes('process {again.Id} ')");
+        await browser.UntilAsync($"document.querySelector('#answering').textContent === 'The server answers.' && document.title === 'Serve' && document.querySelector('#about').textContent.includes('process {again.Id} ')");
     }
 
     [Fact]

@@ -10,8 +10,9 @@ const SLOWEST = 30000;
 // The longest that it waits for an answer.
 const PATIENCE = 10000;
 
-// Time spent on a poll is at most one part in so many: a big answer is asked for less often.
-const RESTRAINT = 10;
+// Between two polls there are so many times what the last one took, up to SLOW: a big answer, or a busy server, is asked for less often.
+const RESTRAINT = 4;
+const SLOW = 10000;
 
 // What is remembered: so many polls (five minutes of them), of so many deployments.
 const POLLS = 150;
@@ -191,7 +192,7 @@ class History {
 function begin(details) {
   const now = details.server.now_s;
   const same = `${details.controller_info.pid} ${details.server.start_time_s}`;
-  if (same !== epoch || !(now > lastNow)) {
+  if (same !== epoch || now < lastNow) {
     // Another server, or one whose clock went back: what was remembered is about something else.
     histories.clear();
     times.fill(NaN);
@@ -242,30 +243,28 @@ function spark(label, ...lines) {
   return node;
 }
 
-// All lines of one drawing have one scale. Time goes by the server's clock, now at the right.
+// Each line has a scale of its own, else a flood of refusals would hide what is admitted. Time goes by the server's clock, and now is at the right.
 function draw(node, ...rings) {
-  const now = times[polls % POLLS];
-  const whole = POLLS * FAST / 1000;
-  let most = 1;
-  for (const ring of rings) {
+  const now = times[polls % POLLS], span = POLLS * FAST / 1000;
+  rings.forEach((ring, i) => {
+    let most = 0;
     for (const value of ring) {
       most = value > most ? value : most;
     }
-  }
-  rings.forEach((ring, i) => {
     let path = "", pen = false;
     for (let poll = Math.max(1, polls - POLLS + 1); poll <= polls; poll++) {
-      const value = ring[poll % POLLS], x = WIDTH - (now - times[poll % POLLS]) / whole * WIDTH;
+      const value = ring[poll % POLLS], x = WIDTH - (now - times[poll % POLLS]) / span * WIDTH;
       if (Number.isNaN(value) || !(x >= 0)) {
         pen = false;
         continue;
       }
-      path += `${pen ? "L" : "M"}${x.toFixed(1)} ${(HEIGHT - 1.5 - value / most * (HEIGHT - 3)).toFixed(1)}`;
+      path += `${pen ? "L" : "M"}${x.toFixed(1)} ${(HEIGHT - 1.5 - value / Math.max(most, 1) * (HEIGHT - 3)).toFixed(1)}`;
       pen = true;
     }
-    const line = node.children[i];
-    if (line.getAttribute("d") !== path) {
-      line.setAttribute("d", path);
+    // Nothing refused is no line.
+    path = i > 0 && most === 0 ? "" : path;
+    if (node.children[i].getAttribute("d") !== path) {
+      node.children[i].setAttribute("d", path);
     }
   });
 }
@@ -527,8 +526,8 @@ function tile(name, value, trouble, ...rings) {
 
 function showSums(sums, history) {
   const bad = views.filter(v => v.severity === 3).length;
-  tile("Applications", bad > 0 ? `${count(views.length)}, ${count(bad)} in trouble` : count(views.length), bad > 0);
-  tile("Replicas", `${count(sums.running)}/${count(sums.wanted)}`, sums.running < sums.wanted);
+  tile("Applications in order", `${count(views.length - bad)}/${count(views.length)}`, bad > 0);
+  tile("Replicas running", `${count(sums.running)}/${count(sums.wanted)}`, sums.running < sums.wanted);
   tile("Restarts", count(sums.restarts), false);
   tile("Ongoing", count(sums.ongoing), null, history.ongoing);
   tile("Queued", count(sums.queued), null, history.queued);
@@ -697,7 +696,7 @@ async function poll() {
       showChanges(changes.changes);
     }
     answering(true, "The server answers.");
-    wait = Math.max(document.hidden ? HIDDEN : FAST, (performance.now() - began) * RESTRAINT);
+    wait = Math.max(document.hidden ? HIDDEN : FAST, Math.min(SLOW, (performance.now() - began) * RESTRAINT));
   } catch (error) {
     if (error instanceof Locked) {
       lock();
@@ -721,6 +720,11 @@ function answering(isWell, said) {
   text($("answering"), said);
   mark($("answering"), isWell ? "quiet" : "trouble");
   mark(document.body, isWell ? "" : "stale");
+  if (!isWell) {
+    text($("state"), "no answer");
+    mark($("state"), "badge bad");
+    document.title = "(no answer) Serve";
+  }
   hide($("again"), isWell);
 }
 
@@ -730,6 +734,10 @@ function lock() {
     : "The server does not take this token. It wants the one that is in the file admin_options.token_file names.");
   token = null;
   sessionStorage.removeItem(TOKEN);
+  text($("state"), "locked");
+  mark($("state"), "badge moving");
+  text($("about"), "");
+  document.title = "Serve";
   text($("answering"), "The server wants a token.");
   mark($("answering"), "quiet");
   hide($("again"), true);
