@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Globalization;
 using System.Net;
 using System.Text.Json;
@@ -98,6 +99,28 @@ public sealed class BinaryDashboardTests
         Assert.Equal("s3cret|0|", await browser.EvaluateAsync("[sessionStorage.getItem('serve-admin-token'), localStorage.length, document.cookie].join('|')"));
 
         static string Give(string token) => $"(document.querySelector('#token').value = '{token}', document.querySelector('#login').requestSubmit())";
+    }
+
+    [Fact]
+    public async Task Page_WorkerDies_CountsTheRestartAndShowsTheNewProcess()
+    {
+        using OperatorSite site = await WorkerSite.CreateAsync();
+        site.Write(WorkerSite.Config(replicas: 1));
+        await using ServeProcess server = await site.StartAsync();
+        await using Browser browser = await Browser.OpenAsync(server.AdminAddress);
+        using Process first = await WorkerSite.AskForProcessAsync(server);
+        await browser.UntilAsync("document.querySelector('.open')");
+        await browser.EvaluateAsync("document.querySelector('.open').click()");
+        await browser.UntilAsync($"document.querySelector('.replicas [data-label=Process]').textContent === '{first.Id}'");
+        Assert.Matches(@"^\d+ MiB$", await browser.EvaluateAsync("document.querySelector('.replicas [data-label=Memory]').textContent"));
+
+        first.Kill();
+        await server.LineAsync("ended by itself");
+        using Process second = await WorkerSite.AskForProcessAsync(server);
+
+        await browser.UntilAsync($"document.querySelector('.replicas [data-label=Process]')?.textContent === '{second.Id}'");
+        Assert.Contains("Restarts: 1.", await browser.EvaluateAsync("document.querySelector('.detail p').textContent"), StringComparison.Ordinal);
+        Assert.Equal("true", await browser.EvaluateAsync("document.querySelector('.open').ariaExpanded"));
     }
 
     private static async Task UntilAsync(ServeProcess server, string application, string deployment, Func<JsonElement, bool> isSo)
