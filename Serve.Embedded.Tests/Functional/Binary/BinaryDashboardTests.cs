@@ -14,6 +14,7 @@ public sealed class BinaryDashboardTests
     [Fact]
     public async Task Page_RunningServer_ShowsQueueRefusalsAndWhyADeployFailed()
     {
+        await Browser.SkipWithoutAsync();
         string failing = $"""
 
             [[applications]]
@@ -65,6 +66,7 @@ public sealed class BinaryDashboardTests
     [Fact]
     public async Task Page_ServerIsGoneAndComesBack_SaysSoAndShowsItAgain()
     {
+        await Browser.SkipWithoutAsync();
         await using ServeProcess server = await ServeProcess.StartAsync(Toml.Slow());
         await using Browser browser = await Browser.OpenAsync(server.AdminAddress);
         await browser.UntilAsync("document.querySelector('.deployment')");
@@ -81,6 +83,7 @@ public sealed class BinaryDashboardTests
     [Fact]
     public async Task Page_TokenFile_AsksForItAndShowsNothingWithoutIt()
     {
+        await Browser.SkipWithoutAsync();
         using OperatorSite site = new(string.Empty);
         string token = site.Write("token", "s3cret\n");
         site.Write($"[admin_options]\ntoken_file = \"{token}\"\n{Toml.Slow()}");
@@ -104,6 +107,7 @@ public sealed class BinaryDashboardTests
     [Fact]
     public async Task Page_WorkerDies_CountsTheRestartAndShowsTheNewProcess()
     {
+        await Browser.SkipWithoutAsync();
         using OperatorSite site = await WorkerSite.CreateAsync();
         site.Write(WorkerSite.Config(replicas: 1));
         await using ServeProcess server = await site.StartAsync();

@@ -25,10 +25,11 @@ internal sealed class Browser : IAsyncDisposable
         _lines = new(process.StandardError, process.StandardOutput);
     }
 
-    /// <summary>Opens a page. The test is skipped where there is no chromium.</summary>
+    /// <summary>Skips the test where there is no chromium.</summary>
+    public static Task SkipWithoutAsync() => Programs.SkipWithoutAsync(Program, "--version");
+
     public static async Task<Browser> OpenAsync(Uri address)
     {
-        await Programs.SkipWithoutAsync(Program, "--version");
         TempFolder profile = new();
         ProcessStartInfo start = new(Program)
         {
