@@ -113,7 +113,7 @@ const words = status => status.toLowerCase().replaceAll("_", " ");
 
 const LOOKS = {
   RUNNING: "good", HEALTHY: "good", GOOD: "good",
-  DEPLOY_FAILED: "bad", UNHEALTHY: "bad", FAILED: "bad", ABANDONED: "bad",
+  DEPLOY_FAILED: "bad", UNHEALTHY: "bad", FAILED: "bad", ABANDONED: "bad", TROUBLE: "bad",
 };
 
 function badge(node, status) {
@@ -490,7 +490,8 @@ function take(details) {
 
 function showServer(details) {
   const server = details.server, proxy = Object.values(details.proxies)[0];
-  badge($("state"), proxy.status);
+  // A server that serves has still an application that does not: nobody is to read past that.
+  badge($("state"), proxy.status === "HEALTHY" && views.some(v => v.severity === 3) ? "TROUBLE" : proxy.status);
   const parts = [
     `version ${server.version}`,
     `up ${lasted(server.now_s - server.start_time_s)} since ${at(server.start_time_s)}`,
