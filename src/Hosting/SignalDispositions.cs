@@ -11,14 +11,20 @@ internal static partial class SignalDispositions
     private const int Hangup = 1;
     private const int Interrupt = 2;
     private const int Terminate = 15;
+    private const int FileSizeExceeded = 25;
+    private const nint Default = 0;
+    private const nint Ignore = 1;
 
-    public static void SetDefault()
+    public static void Set()
     {
         if (!OperatingSystem.IsWindows())
         {
-            Signal(Hangup, 0);
-            Signal(Interrupt, 0);
-            Signal(Terminate, 0);
+            Signal(Hangup, Default);
+            Signal(Interrupt, Default);
+            Signal(Terminate, Default);
+
+            // A file that may not grow is a full disk, which is a warning: the write fails, and the process need not end. Workers start with all defaults.
+            Signal(FileSizeExceeded, Ignore);
         }
     }
 

@@ -22,7 +22,7 @@ internal sealed class Signals : IDisposable
         _reload = reload;
         _stop = stop;
         _exit = exit;
-        SignalDispositions.SetDefault();
+        SignalDispositions.Set();
         _registrations =
         [
             PosixSignalRegistration.Create(PosixSignal.SIGHUP, Reload),
