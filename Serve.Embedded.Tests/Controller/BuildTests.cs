@@ -22,7 +22,7 @@ public sealed class BuildTests
 
         Assert.Equal((ApplicationStatus.Deploying, "test:solo is being imported. Requests wait meanwhile."), (harness.Application().Status, harness.Application().Message));
         Assert.Equal(ApplicationStatus.Running, harness.Application("other").Status);
-        Assert.True(served.IsStarting);
+        Assert.True(served.ExpectsReplicas);
         Assert.Equal(AdmissionKind.Wait, admission.Kind);
         Assert.False(applied.IsCompleted);
 
@@ -61,7 +61,7 @@ public sealed class BuildTests
 
         Assert.Equal(["Application 'app': Deployment 'Front': the disk is not there"], (await EndOf(applied)).Failures);
         Assert.Empty(harness.Acts.All);
-        Assert.False(harness.Serving.Current.Applications[0].IsStarting);
+        Assert.False(harness.Serving.Current.Applications[0].ExpectsReplicas);
         List<double> waits = [];
         for (int i = 0; i < 14; i++)
         {

@@ -53,6 +53,30 @@ public abstract class RoutingTests(ServerForm form)
         Assert.DoesNotContain(server.LogsOf(EventIds.RequestHandled), r => r.Message.Contains("/-/", StringComparison.Ordinal));
     }
 
+    /// <summary>A load balancer that sent nobody would let it sleep for ever.</summary>
+    [Fact]
+    public async Task Readyz_DeploymentThatTheLoadHasBroughtToZero_IsReady()
+    {
+        await using TestServer server = await TestServer.StartAsync(form, Names(), new()
+        {
+            Applications = [new() { Name = "asleep", RoutePrefix = "/", ImportPath = "test:name", Deployments = [new() { Name = "Name", Autoscaling = new() { MinReplicas = 0 } }] }],
+        });
+
+        Assert.Equal("success", await server.Client.GetStringAsync("/-/readyz", TestServer.Deadline));
+        Assert.Equal("asleep", await server.Client.GetStringAsync("/", TestServer.Deadline));
+    }
+
+    /// <summary>Nobody wakes what the box has no place for.</summary>
+    [Fact]
+    public async Task Readyz_DeploymentThatTheBoxHasNoPlaceFor_IsNotReady()
+    {
+        await using TestServer server = await TestServer.StartAsync(form, Names(), Apps(("root", "/"), ("hello", "/hello")) with { Box = new() { MaxReplicas = 1 } });
+
+        using HttpResponseMessage response = await server.Client.GetAsync("/-/readyz", TestServer.Deadline);
+
+        Assert.Equal((HttpStatusCode.ServiceUnavailable, "No replicas are available yet."), (response.StatusCode, await response.Content.ReadAsStringAsync(TestServer.Deadline)));
+    }
+
     [Fact]
     public async Task Get_HandlerThrows_Answers500AndLogsWhy()
     {

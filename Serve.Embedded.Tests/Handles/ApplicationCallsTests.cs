@@ -132,7 +132,7 @@ public sealed class ApplicationCallsTests
     }
 
     private void Publish(ServedDeployment served) =>
-        _serving.Publish(new([new("app", "/", served, served.Gate.Handles.FirstOrDefault()!, null, null, IsStarting: false) { Deployments = [served] }]));
+        _serving.Publish(new([new("app", "/", served, served.Gate.Handles.FirstOrDefault()!, null, null, ExpectsReplicas: false) { Deployments = [served] }]));
 
     private async Task<ServedDeployment> ServeAsync(Func<string, CancellationToken, ValueTask<string>> answer)
     {

@@ -122,6 +122,9 @@ internal sealed class DeploymentState
     /// <summary>The box has no place for a single replica of it, so that nobody is to wait for one. (One that its load has brought to zero is woken by whoever asks for it.)</summary>
     public bool IsLeftOut => NumReplicas == 0 && HeldBack is not null;
 
+    /// <summary>Its load has brought it to zero, and who asks for it wakes it: a load balancer that sent nobody would let it sleep for ever.</summary>
+    public bool IsAsleep => NumReplicas == 0 && HeldBack is null && Scaler is not null;
+
     public bool IsServing => _replicas.Any(r => r.Replica.State.TakesRequests());
 
     public bool IsStarting => _replicas.Any(r => r.Replica.State == ReplicaState.Starting);

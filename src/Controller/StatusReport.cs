@@ -12,7 +12,7 @@ internal static class StatusReport
         application.Serving.Handle,
         application.InForce.RequestTimeout,
         application.InForce.StreamTimeout,
-        application.Serving.Ingress.IsStarting || application.Goal.IsBuilding)
+        application.Serving.Ingress.IsStarting || application.Serving.Ingress.IsAsleep || application.Goal.IsBuilding)
     {
         Deployments = [.. application.Serving.Deployments.Select(d => d.Served)],
     };

@@ -16,7 +16,7 @@ internal sealed record ServingSnapshot(IReadOnlyList<ServedApplication> Applicat
 /// <param name="Handle">The proxy's own handle to it.</param>
 /// <param name="RequestTimeout">End to end; <see langword="null"/> = none.</param>
 /// <param name="StreamTimeout">Replaces the request timeout once a streamed body has begun; <see langword="null"/> = it goes on, infinite = none from there.</param>
-/// <param name="IsStarting">Replicas are on their way, so that an ingress without one is not out of order.</param>
+/// <param name="ExpectsReplicas">Replicas are on their way, or come as soon as somebody asks, so that an ingress without one is not out of order.</param>
 internal sealed record ServedApplication(
     string Name,
     string? RoutePrefix,
@@ -24,7 +24,7 @@ internal sealed record ServedApplication(
     Handle Handle,
     TimeSpan? RequestTimeout,
     TimeSpan? StreamTimeout,
-    bool IsStarting)
+    bool ExpectsReplicas)
 {
     /// <summary>All of its deployments, the ingress first.</summary>
     public EquatableList<ServedDeployment> Deployments { get; init; } = [];

@@ -42,7 +42,7 @@ internal static class BuiltInPaths
     }
 
     private static bool HasNoReplica(ServedApplication application) =>
-        application.Ingress.Gate.Replicas.Length == 0 && !application.IsStarting;
+        application.Ingress.Gate.Replicas.Length == 0 && !application.ExpectsReplicas;
 
     private static string RoutesJson(RouteTable routes)
     {
