@@ -76,7 +76,7 @@ internal sealed class ConfigSource(
         isJson ? ConfigReader.ReadJson(utf8, name, Catalog, basis) : WithOverrides(ConfigReader.ReadToml(utf8, name, Catalog));
 
     /// <summary>In one sentence, how the file differs from this; <see langword="null"/> = it does not. The file is only read again when it has changed.</summary>
-    public string? DiffersFrom(ServeConfig config)
+    public (string What, string ToDo)? DiffersFrom(ServeConfig config)
     {
         if (path is null)
         {
@@ -99,11 +99,12 @@ internal sealed class ConfigSource(
 
         if (!read.IsValid)
         {
-            return $"it has {read.Errors.Count} error(s), the first: {read.Errors[0]}.";
+            string first = read.Errors[0].ToString();
+            return ($"it has {read.Errors.Count} error(s), the first: {first}{(first.EndsWith('?') ? "" : ".")}", "Mend the file and send SIGHUP.");
         }
 
         IReadOnlyList<ConfigChange> changes = ConfigDiff.Compare(config, read.Config);
-        return changes.Count == 0 ? null : $"{changes.Count} key(s) differ, the first: {changes[0]}.";
+        return changes.Count == 0 ? null : ($"{changes.Count} key(s) differ, the first: {changes[0]}.", "SIGHUP makes the file the goal.");
     }
 
     private ConfigResult WithOverrides(ConfigResult result) => result.IsValid ? ConfigOverrides.Apply(result.Config, flags, environment).After(result) : result;

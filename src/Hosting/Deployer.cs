@@ -248,6 +248,7 @@ internal sealed class Deployer(Server server, ConfigSource source, GenerationSto
     public void NoteFallback(string why)
     {
         int number = store.Current!.RestoredFrom ?? store.Current.Number;
+        why = why is [.., '.' or '?'] ? why : $"{why}.";
         Log.FallsBack(logger, number, why);
         Volatile.Write(ref _fallback, $"The server fell back to generation {number}: {why}");
     }
@@ -280,7 +281,8 @@ internal sealed class Deployer(Server server, ConfigSource source, GenerationSto
 
         if (source.DiffersFrom(goal) is { } difference)
         {
-            yield return $"What runs is not what {source.Path} says: {difference} The goal is generation {current?.Number} ({current?.Source.ToString().ToLowerInvariant()}). SIGHUP makes the file the goal.";
+            string goalIs = current is null ? string.Empty : $" The goal is generation {current.Number} ({GenerationText.Word(current.Source)}).";
+            yield return $"What runs is not what {source.Path} says: {difference.What}{goalIs} {difference.ToDo}";
         }
 
         if (store.Trouble is { } trouble)

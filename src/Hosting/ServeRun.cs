@@ -147,7 +147,7 @@ internal sealed class ServeRun
         ApplyOutcome outcome = await (await first).Settled;
         if (isGeneration && !_boot.Resume)
         {
-            _deployer!.NoteFallback($"{_source.Path} has {file.Errors.Count} error(s), the first: {file.Errors[0]}.");
+            _deployer!.NoteFallback($"{_source.Path} has {file.Errors.Count} error(s), the first: {file.Errors[0]}");
         }
         else if (_boot.Fallback && outcome.Failures.Count > 0)
         {

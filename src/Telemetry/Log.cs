@@ -184,7 +184,7 @@ internal static partial class Log
     [LoggerMessage(EventIds.ReloadFailed, LogLevel.Critical, "The reload failed; what runs goes on, and the next SIGHUP tries again. This is a fault of the server: please report it")]
     public static partial void ReloadFailed(ILogger logger, Exception exception);
 
-    [LoggerMessage(EventIds.FallsBack, LogLevel.Critical, "Falls back to generation {Generation}, the last that was good, because the configuration cannot be served: {Reason}. Mend the file and send SIGHUP")]
+    [LoggerMessage(EventIds.FallsBack, LogLevel.Critical, "Falls back to generation {Generation}, the last that was good, because the configuration cannot be served: {Reason} Mend the file and send SIGHUP")]
     public static partial void FallsBack(ILogger logger, int generation, string reason);
 
     [LoggerMessage(EventIds.Resumes, LogLevel.Information, "Resumes generation {Generation}, the last that was good, and not the file")]

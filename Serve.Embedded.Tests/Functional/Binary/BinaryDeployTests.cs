@@ -62,7 +62,7 @@ public sealed class BinaryDeployTests
         Assert.Contains(reason, deploy.Error, StringComparison.Ordinal);
         Assert.Equal("Hello!", await server.Client.GetStringAsync("/", server.Deadline));
         Assert.StartsWith($"What runs is not what {site.ConfigPath} says: ", status.Out, StringComparison.Ordinal);
-        Assert.Contains("The goal is generation 2 (rest).", status.Out, StringComparison.Ordinal);
+        Assert.Contains("The goal is generation 2 (REST).", status.Out, StringComparison.Ordinal);
     }
 
     [Fact]
