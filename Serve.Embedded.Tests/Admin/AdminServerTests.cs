@@ -1,8 +1,10 @@
 using System.Net;
 using System.Text.Json;
+using Serve.Embedded.Cli;
 using Serve.Embedded.Config;
 using Serve.Embedded.Deployments;
 using Serve.Embedded.Tests.Cli;
+using Serve.Embedded.Tests.Fakes;
 using Serve.Embedded.Tests.Functional;
 
 namespace Serve.Embedded.Tests.Admin;
@@ -189,6 +191,122 @@ public sealed class AdminServerTests
 
         Assert.Equal(1, run.ExitCode);
         Assert.Contains("answered 404", run.Error, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("POST", "/api/serve/applications/", "GET, HEAD, PUT, DELETE")]
+    [InlineData("GET", "/api/serve/rollback", "POST")]
+    [InlineData("DELETE", "/api/serve/config", "GET, HEAD")]
+    public async Task Request_MethodThatThePathDoesNotHave_Is405AndSaysWhichItHas(string method, string path, string allowed)
+    {
+        await using TestServer server = await StartAsync();
+        using HttpClient admin = ClientOf(server);
+        using HttpRequestMessage request = new(new HttpMethod(method), path);
+
+        using HttpResponseMessage response = await admin.SendAsync(request, TestServer.Deadline);
+
+        Assert.Equal(HttpStatusCode.MethodNotAllowed, response.StatusCode);
+        Assert.Equal(allowed, string.Join(", ", response.Content.Headers.Allow));
+        Assert.Equal($"{method} is nothing that can be done here. This path takes {allowed}.", await ErrorOfAsync(response));
+    }
+
+    [Fact]
+    public async Task Head_OfWhatGetAnswers_IsTheSameWithoutABody()
+    {
+        await using TestServer server = await StartAsync();
+        using HttpClient admin = ClientOf(server);
+        using HttpRequestMessage request = new(HttpMethod.Head, "/api/serve/applications/");
+
+        using HttpResponseMessage response = await admin.SendAsync(request, TestServer.Deadline);
+
+        Assert.Equal(HttpStatusCode.OK, response.StatusCode);
+        Assert.Empty(await response.Content.ReadAsStringAsync(TestServer.Deadline));
+    }
+
+    [Fact]
+    public async Task Config_DiffOfSomethingElse_Is400()
+    {
+        await using TestServer server = await StartAsync();
+        using HttpClient admin = ClientOf(server);
+
+        using HttpResponseMessage response = await admin.GetAsync("/api/serve/config?diff=walking", TestServer.Deadline);
+
+        Assert.Equal(HttpStatusCode.BadRequest, response.StatusCode);
+        Assert.Equal("diff is 'walking': it must be running, or left out.", await ErrorOfAsync(response));
+    }
+
+    /// <summary>The framework's console does not tell that a pipe's reader has gone, so the command asks.</summary>
+    [Fact]
+    public async Task StatusCommand_Watch_ShowsAgainEverySecondUntilNobodyReads()
+    {
+        await using TestServer server = await StartAsync();
+        ManualTimeProvider time = new();
+        using StringWriter output = new();
+        int looks = 0;
+        CliContext context = new(new DeploymentRegistry(), output, output, _ => null, Colour: false) { Time = time, HasNoReader = () => ++looks > 2 };
+
+        Task<int> watch = ServeCli.RunAsync(["status", "--watch", "--address", server.Server.AdminAddresses[0]], context);
+        for (int shown = 1; shown <= 2; shown++)
+        {
+            await time.WhenArmedAsync(1, TestServer.Deadline);
+            time.Advance(TimeSpan.FromSeconds(1));
+        }
+
+        Assert.Equal(0, await watch.WaitAsync(TestServer.Deadline));
+        Assert.Equal(2, output.ToString().Split("APPLICATION ").Length - 1);
+    }
+
+    /// <summary>It is well, as nothing of it has failed, and answers nobody: both are to be seen.</summary>
+    [Fact]
+    public async Task Status_BoxHoldsNoReplicaOfADeployment_SaysThatItIsHeldBack()
+    {
+        ApplicationConfig echo = new() { Name = "one", RoutePrefix = "/one", ImportPath = "builtin:echo" };
+        await using TestServer server = await TestServer.StartAsync(new DeploymentRegistry().AddBuiltIn(), new() { Box = new() { MaxReplicas = 1 }, Applications = [echo, echo with { Name = "two", RoutePrefix = "/two" }] });
+        using HttpClient admin = ClientOf(server);
+        using Scratch scratch = new();
+        string file = scratch.Write("[box]\nmax_replicas = 1\n[[applications]]\nname = \"one\"\nroute_prefix = \"/one\"\nimport_path = \"builtin:echo\"\n[[applications]]\nname = \"two\"\nroute_prefix = \"/two\"\nimport_path = \"builtin:echo\"\n");
+        string address = server.Server.AdminAddresses[0];
+
+        using JsonDocument rays = JsonDocument.Parse(await admin.GetStringAsync("/api/serve/applications/", TestServer.Deadline));
+        CliRun table = await CliRun.RunAsync("status", "--address", address);
+        CliRun deploy = await CliRun.RunAsync("deploy", file, "--wait", "--address", address);
+
+        JsonElement applications = rays.RootElement.GetProperty("applications");
+        Assert.Empty(applications.GetProperty("one").GetProperty("deployments").GetProperty("Echo").GetProperty("message").GetString()!);
+        Assert.StartsWith("Held back by the box", applications.GetProperty("two").GetProperty("deployments").GetProperty("Echo").GetProperty("message").GetString(), StringComparison.Ordinal);
+        Assert.Matches("two +/two +Echo +HELD_BACK +0/0 .*Held back by the box", table.Out);
+        Assert.Equal(0, deploy.ExitCode);
+        Assert.StartsWith("Deployment 'Echo' of application 'two': Held back by the box", deploy.Error, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task DeployCommand_NothingWasEverGood_DoesNotSaySo()
+    {
+        await using TestServer server = await TestServer.StartAsync(new DeploymentRegistry().AddBuiltIn(), new()
+        {
+            Applications = [new() { Name = "bad", RoutePrefix = "/bad", ImportPath = "builtin:faulty", Args = "{\"fail_start\":true}", Deployments = [new() { Name = "Faulty", MaxConstructorRetryCount = 1 }] }],
+        });
+        using Scratch scratch = new();
+        string file = scratch.Write("[[applications]]\nname = \"bad\"\nroute_prefix = \"/bad\"\nimport_path = \"builtin:faulty\"\nargs = { fail_start = true, version = \"v2\" }\n[[applications.deployments]]\nname = \"Faulty\"\nmax_constructor_retry_count = 1\n");
+
+        CliRun deploy = await CliRun.RunAsync("deploy", file, "--wait", "--address", server.Server.AdminAddresses[0]);
+
+        Assert.Equal(1, deploy.ExitCode);
+        Assert.Contains(" has failed, and none before it was good: ", deploy.Error, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("one\ntwo", "holds what no request can send: a token is one line of ASCII characters.")]
+    [InlineData("n\u00e9w", "holds what no request can send: a token is one line of ASCII characters.")]
+    [InlineData(" \n", "is empty.")]
+    public async Task Command_TokenThatNobodyCanSend_SaysSo(string token, string error)
+    {
+        using Scratch scratch = new();
+        string file = scratch.Write(token);
+
+        CliRun run = await CliRun.RunAsync("status", "--token-file", file, "--address", "http://127.0.0.1:1");
+
+        Assert.Equal((1, $"The token file {file} {error}"), (run.ExitCode, run.Error.Trim()));
     }
 
     private static Task<TestServer> StartAsync() => TestServer.StartAsync(new DeploymentRegistry().AddBuiltIn(), new()

@@ -69,7 +69,7 @@ public sealed class ServeCliTests
     [InlineData("Unknown option --jsn; did you mean --json? 'serve status --help' says how to use it.\n", "status", "--jsn")]
     [InlineData("'more' is one argument too many. 'serve check --help' says how to use it.\n", "check", "one", "more")]
     [InlineData("'word' is one argument too many. 'serve status --help' says how to use it.\n", "status", "word")]
-    [InlineData("Which file? Write: serve check CONFIG 'serve check --help' says how to use it.\n", "check")]
+    [InlineData("Which file? Write: serve check CONFIG. 'serve check --help' says how to use it.\n", "check")]
     [InlineData("'nowhere' is not an address. Write it like http://127.0.0.1:8265. 'serve status --help' says how to use it.\n", "status", "--address", "nowhere")]
     [InlineData("'ftp://x' is not an address. Write it like http://127.0.0.1:8265. 'serve config --help' says how to use it.\n", "config", "--address=ftp://x")]
     [InlineData("No application 'builtin:none' is compiled in. There are: builtin:slow, builtin:echo, builtin:faulty. 'serve build --help' says how to use it.\n", "build", "--app", "builtin:none")]
@@ -223,19 +223,5 @@ public sealed class ServeCliTests
         public override Encoding Encoding => Encoding.UTF8;
 
         public override void Write(char value) => throw new IOException("No space left on device");
-    }
-
-    private sealed class Scratch : IDisposable
-    {
-        private readonly string _folder = Directory.CreateTempSubdirectory("serve-cli-").FullName;
-
-        public string Write(string text)
-        {
-            string file = Path.Combine(_folder, "config.toml");
-            File.WriteAllText(file, text);
-            return file;
-        }
-
-        public void Dispose() => Directory.Delete(_folder, recursive: true);
     }
 }

@@ -35,18 +35,16 @@ internal sealed class AdminEndpoints(IAdminControl control)
     public void Map(IEndpointRouteBuilder routes)
     {
         // The framework's patterns match with and without a slash at the end.
-        routes.MapGet("/api/serve/applications", Applications);
-        routes.MapPut("/api/serve/applications", DeployAsync);
-        routes.MapDelete("/api/serve/applications", async context => await AcceptedAsync(context, await control.DeployAsync(control.View.Goal with { Applications = [] }, force: false, atomic: false)));
-        routes.MapGet("/api/serve/config", Config);
-        routes.MapPost("/api/serve/config/diff", DiffAsync);
-        routes.MapGet("/api/serve/generations", Generations);
-        routes.MapGet("/api/serve/generations/{number:int}", OneGeneration);
-        routes.MapPost("/api/serve/rollback", RollbackAsync);
-        routes.MapPost("/api/serve/shutdown", Shutdown);
-        routes.MapPost("/api/v1/applications/{application}/deployments/{deployment}/scale", ScaleAsync);
-        routes.MapGet("/api/ray/version", Version);
-        routes.MapGet("/-/healthz", context => TextAsync(context.Response, "text/plain; charset=utf-8", "success"));
+        Map(routes, "/api/serve/applications", ("GET", Applications), ("PUT", DeployAsync), ("DELETE", EmptyAsync));
+        Map(routes, "/api/serve/config", ("GET", Config));
+        Map(routes, "/api/serve/config/diff", ("POST", DiffAsync));
+        Map(routes, "/api/serve/generations", ("GET", Generations));
+        Map(routes, "/api/serve/generations/{number:int}", ("GET", OneGeneration));
+        Map(routes, "/api/serve/rollback", ("POST", RollbackAsync));
+        Map(routes, "/api/serve/shutdown", ("POST", Shutdown));
+        Map(routes, "/api/v1/applications/{application}/deployments/{deployment}/scale", ("POST", ScaleAsync));
+        Map(routes, "/api/ray/version", ("GET", Version));
+        Map(routes, "/-/healthz", ("GET", context => TextAsync(context.Response, "text/plain; charset=utf-8", "success")));
         foreach (DashboardFile file in DashboardFile.All)
         {
             // All methods, so that what it does not have is a 405; whoever maps the same path for GET goes before it.
@@ -55,6 +53,22 @@ internal sealed class AdminEndpoints(IAdminControl control)
 
         routes.MapFallback(context => AdminJson.WriteErrorAsync(
             context.Response, StatusCodes.Status404NotFound, $"There is nothing here. The admin port has: {string.Join(", ", Paths)}."));
+    }
+
+    /// <summary>One path: what it answers, and 405 to every other method.</summary>
+    private static void Map(IEndpointRouteBuilder routes, string pattern, params (string Method, RequestDelegate Answer)[] methods)
+    {
+        foreach ((string method, RequestDelegate answer) in methods)
+        {
+            routes.MapMethods(pattern, method == "GET" ? ["GET", "HEAD"] : [method], answer);
+        }
+
+        string allowed = string.Join(", ", methods.Select(m => m.Method == "GET" ? "GET, HEAD" : m.Method));
+        routes.Map(pattern, context =>
+        {
+            context.Response.Headers.Allow = allowed;
+            return AdminJson.WriteErrorAsync(context.Response, StatusCodes.Status405MethodNotAllowed, $"{context.Request.Method} is nothing that can be done here. This path takes {allowed}.");
+        });
     }
 
     private Task Applications(HttpContext context)
@@ -80,10 +94,20 @@ internal sealed class AdminEndpoints(IAdminControl control)
         }
     }
 
+    /// <summary>Removes all applications; the server stays.</summary>
+    private async Task EmptyAsync(HttpContext context) =>
+        await AcceptedAsync(context, await control.DeployAsync(control.View.Goal with { Applications = [] }, force: false, atomic: false));
+
     private Task Config(HttpContext context)
     {
         AdminView view = control.View;
-        if (context.Request.Query["diff"].ToString() is "running")
+        string diff = context.Request.Query["diff"].ToString();
+        if (diff is not ("" or "running"))
+        {
+            return AdminJson.WriteErrorAsync(context.Response, StatusCodes.Status400BadRequest, $"diff is '{diff}': it must be running, or left out.");
+        }
+
+        if (diff is "running")
         {
             return WriteChangesAsync(context.Response, ConfigDiff.Compare(view.Running, view.Goal));
         }
@@ -172,7 +196,7 @@ internal sealed class AdminEndpoints(IAdminControl control)
 
         if (!TryReadTarget(body, out int replicas))
         {
-            await AdminJson.WriteErrorAsync(context.Response, StatusCodes.Status400BadRequest, "The body must be {\"target_num_replicas\": N} with N from 0 to 10000.");
+            await AdminJson.WriteErrorAsync(context.Response, StatusCodes.Status400BadRequest, "The body must be {\"target_num_replicas\": N} with N from 1 to 10000.");
             return;
         }
 

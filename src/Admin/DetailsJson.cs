@@ -158,7 +158,9 @@ internal sealed class DetailsJson(Utf8JsonWriter json, bool withOurs)
         json.WriteString("name", deployment.Goal.Name);
         json.WriteString("status", RayShape.Word(deployment.Status.ToString()));
         json.WriteString("status_trigger", withOurs ? RayShape.Word(deployment.Trigger.ToString()) : RayShape.TriggerOf(deployment.Trigger));
-        json.WriteString("message", deployment.Message);
+
+        // Ours has a place of its own for it.
+        json.WriteString("message", !withOurs && deployment.Message.Length == 0 ? deployment.HeldBack ?? string.Empty : deployment.Message);
         json.WriteNumber("target_num_replicas", deployment.NumReplicas);
         json.WriteStartObject("required_resources");
         json.WriteNumber("CPU", deployment.Goal.NumCpus ?? 0);

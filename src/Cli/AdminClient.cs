@@ -1,5 +1,6 @@
 using System.Net.Sockets;
 using System.Text.Json;
+using Serve.Embedded.Hosting;
 
 namespace Serve.Embedded.Cli;
 
@@ -53,6 +54,10 @@ internal sealed class AdminClient : IDisposable
         {
             return await File.ReadAllBytesAsync(file);
         }
+        catch (Exception exception) when (exception is FileNotFoundException or DirectoryNotFoundException)
+        {
+            throw new AdminException($"Cannot read {file}: there is no such file.");
+        }
         catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
         {
             throw new AdminException($"Cannot read {file}: {exception.Message}");
@@ -63,7 +68,10 @@ internal sealed class AdminClient : IDisposable
     {
         try
         {
-            return File.ReadAllText(file).Trim();
+            string token = File.ReadAllText(file).Trim();
+            return token.Length == 0 ? throw new AdminException($"The token file {file} is empty.")
+                : AdminToken.IsSendable(token) ? token
+                : throw new AdminException($"The token file {file} holds what no request can send: a token is one line of ASCII characters.");
         }
         catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
         {

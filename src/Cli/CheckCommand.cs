@@ -23,7 +23,7 @@ internal sealed class CheckCommand : Command
     {
         if (arguments.Positional.Count == 0)
         {
-            throw new UsageException("Which file? Write: serve check CONFIG");
+            throw new UsageException("Which file? Write: serve check CONFIG.");
         }
 
         string file = arguments.Positional[0];

@@ -41,4 +41,11 @@ internal abstract class Command
 /// <param name="Environment">Reads an environment variable.</param>
 /// <param name="Colour">Whether <paramref name="Out"/> is a terminal that likes colour.</param>
 internal sealed record CliContext(
-    DeploymentRegistry Registry, TextWriter Out, TextWriter Error, Func<string, string?> Environment, bool Colour);
+    DeploymentRegistry Registry, TextWriter Out, TextWriter Error, Func<string, string?> Environment, bool Colour)
+{
+    /// <summary>The clock of commands that look again and again.</summary>
+    public TimeProvider Time { get; init; } = TimeProvider.System;
+
+    /// <summary>Whether nobody can read <see cref="Out"/> any more: the framework writes on, and says nothing.</summary>
+    public Func<bool> HasNoReader { get; init; } = static () => false;
+}

@@ -28,7 +28,7 @@ internal sealed class DeployCommand : Command
     {
         if (arguments.Positional.Count == 0)
         {
-            throw new UsageException("Which file? Write: serve deploy CONFIG");
+            throw new UsageException("Which file? Write: serve deploy CONFIG.");
         }
 
         string file = arguments.Positional[0];

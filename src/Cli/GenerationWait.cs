@@ -32,7 +32,7 @@ internal static class GenerationWait
         }
 
         TimeSpan atMost = TimeoutOf(arguments);
-        long since = TimeProvider.System.GetTimestamp();
+        long since = context.Time.GetTimestamp();
         string shown = string.Empty;
         while (true)
         {
@@ -40,10 +40,10 @@ internal static class GenerationWait
             string outcome = now.RootElement.GetProperty("outcome").GetString()!;
             if (outcome != "pending")
             {
-                return await EndAsync(now.RootElement, outcome, number, arguments, context);
+                return await EndAsync(client, now.RootElement, outcome, number, arguments, context);
             }
 
-            if (TimeProvider.System.GetElapsedTime(since) > atMost)
+            if (context.Time.GetElapsedTime(since) > atMost)
             {
                 await context.Error.WriteLineAsync($"Generation {number} was neither healthy nor failed after {atMost.TotalSeconds} s. It goes on: 'serve status' shows how.");
                 return Command.Failed;
@@ -54,11 +54,11 @@ internal static class GenerationWait
                 shown = await ShowProgressAsync(client, context, shown);
             }
 
-            await Task.Delay(LookAgain, TimeProvider.System);
+            await Task.Delay(LookAgain, context.Time);
         }
     }
 
-    private static async Task<int> EndAsync(JsonElement generation, string outcome, int number, CliArguments arguments, CliContext context)
+    private static async Task<int> EndAsync(AdminClient client, JsonElement generation, string outcome, int number, CliArguments arguments, CliContext context)
     {
         bool isGood = outcome == "good";
         if (arguments.Has(Command.Json.Name))
@@ -71,10 +71,38 @@ internal static class GenerationWait
         }
         else
         {
-            await context.Error.WriteLineAsync($"Generation {number} has {(outcome == "failed" ? "failed, and what was good before serves on" : "been superseded")}: {generation.GetProperty("reason").GetString()}");
+            string ended = outcome != "failed" ? "been superseded" : await AnyWasGoodAsync(client, number) ? "failed, and what was good before serves on" : "failed, and none before it was good";
+            await context.Error.WriteLineAsync($"Generation {number} has {ended}: {generation.GetProperty("reason").GetString()}");
+        }
+
+        if (isGood)
+        {
+            await TellHeldBackAsync(client, context);
         }
 
         return isGood ? Command.Done : Command.Failed;
+    }
+
+    private static async Task<bool> AnyWasGoodAsync(AdminClient client, int before)
+    {
+        using JsonDocument all = await client.GetJsonAsync("/api/serve/generations/");
+        return all.RootElement.GetProperty("generations").EnumerateArray().Any(g => g.GetProperty("outcome").GetString() == "good" && g.GetProperty("generation").GetInt32() < before);
+    }
+
+    /// <summary>What the box keeps down is no failure, but who deploys it wants to know.</summary>
+    private static async Task TellHeldBackAsync(AdminClient client, CliContext context)
+    {
+        using JsonDocument details = await client.GetJsonAsync("/api/serve/applications/?view=full");
+        foreach (JsonProperty application in details.RootElement.GetProperty("applications").EnumerateObject())
+        {
+            foreach (JsonProperty deployment in application.Value.GetProperty("deployments").EnumerateObject())
+            {
+                if (deployment.Value.GetProperty("held_back").GetString() is { } why)
+                {
+                    await context.Error.WriteLineAsync($"Deployment '{deployment.Name}' of application '{application.Name}': {why}");
+                }
+            }
+        }
     }
 
     /// <summary>One line per change, on a terminal.</summary>

@@ -26,7 +26,7 @@ public static class ServeCli
         StandardStreams.Occupy();
         bool colour = !Console.IsOutputRedirected && string.IsNullOrEmpty(Environment.GetEnvironmentVariable("NO_COLOR"));
         TextWriter error = JournalStream.IsStandardError(Environment.GetEnvironmentVariable) ? new JournalErrors(Console.Error) : Console.Error;
-        return RunAsync(args, new CliContext(registry, Console.Out, error, Environment.GetEnvironmentVariable, colour));
+        return RunAsync(args, new CliContext(registry, Console.Out, error, Environment.GetEnvironmentVariable, colour) { HasNoReader = StandardStreams.OutputHasNoReader });
     }
 
     internal static async Task<int> RunAsync(IReadOnlyList<string> words, CliContext context)

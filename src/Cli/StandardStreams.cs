@@ -1,3 +1,4 @@
+using System.Runtime.InteropServices;
 using Microsoft.Win32.SafeHandles;
 
 namespace Serve.Embedded.Cli;
@@ -6,9 +7,20 @@ namespace Serve.Embedded.Cli;
 /// A process may be started with its standard streams closed. The next files and connections that it opens would take their numbers, and be sent what was meant for
 /// a terminal: a client's connection would get log lines. So the numbers are taken first.
 /// </summary>
-internal static class StandardStreams
+internal static partial class StandardStreams
 {
+    private const int StandardOutput = 1;
     private const int StandardError = 2;
+
+    /// <summary>POLLERR and POLLHUP: the other end of a pipe is closed, a terminal has gone.</summary>
+    private const short Gone = 0x18;
+
+    /// <summary>The framework's console goes on writing into a pipe that nobody reads, and says nothing: a command that shows something again and again would never end.</summary>
+    public static bool OutputHasNoReader()
+    {
+        Polled output = new() { Descriptor = StandardOutput };
+        return !OperatingSystem.IsWindows() && Poll(ref output, 1, 0) > 0 && (output.Happened & Gone) != 0;
+    }
 
     public static void Occupy()
     {
@@ -36,5 +48,16 @@ internal static class StandardStreams
         {
             // A box without /dev/null has other worries.
         }
+    }
+
+    [LibraryImport("libc", EntryPoint = "poll")]
+    private static partial int Poll(ref Polled descriptors, nuint count, int timeoutMilliseconds);
+
+    [StructLayout(LayoutKind.Sequential)]
+    private struct Polled
+    {
+        public int Descriptor;
+        public short Wanted;
+        public short Happened;
     }
 }

@@ -26,7 +26,7 @@ internal sealed class StatusCommand : Command
             return await ShowAsync(client, arguments, context);
         }
 
-        while (true)
+        while (!context.HasNoReader())
         {
             if (context.Colour)
             {
@@ -38,8 +38,10 @@ internal sealed class StatusCommand : Command
                 return code;
             }
 
-            await Task.Delay(TimeSpan.FromSeconds(1), TimeProvider.System);
+            await Task.Delay(TimeSpan.FromSeconds(1), context.Time);
         }
+
+        return Done;
     }
 
     private static async Task<int> ShowAsync(AdminClient client, CliArguments arguments, CliContext context)
@@ -135,7 +137,7 @@ internal sealed class StatusCommand : Command
                     application.Name,
                     application.Value.GetProperty("route_prefix").GetString() ?? "-",
                     deployment.Name,
-                    deployment.Value.GetProperty("status").GetString()!,
+                    StatusOf(deployment.Value),
                     $"{Running(deployment.Value)}/{deployment.Value.GetProperty("target_num_replicas").GetInt32()}",
                     Number(requests, "ongoing"),
                     Number(requests, "queued"),
@@ -151,6 +153,12 @@ internal sealed class StatusCommand : Command
 
         return rows.Count == 1 ? "Nothing is deployed." : Table.Align(rows, colour ? (cell, column, padded) => column == 3 ? Coloured(cell, padded) : padded : null) + string.Concat(logs);
     }
+
+    /// <summary>Ray Serve has no word for a deployment that is well and has not one replica, because the box holds none.</summary>
+    private static string StatusOf(JsonElement deployment) =>
+        deployment.GetProperty("status").GetString() is { } status && (status != "HEALTHY" || deployment.GetProperty("target_num_replicas").GetInt32() > 0 || deployment.GetProperty("held_back").ValueKind == JsonValueKind.Null)
+            ? status
+            : "HELD_BACK";
 
     private static int Running(JsonElement deployment) =>
         deployment.GetProperty("replica_states").TryGetProperty("RUNNING", out JsonElement running) ? running.GetInt32() : 0;
