@@ -1,3 +1,4 @@
+using System.Text;
 using Serve.Embedded.Config;
 using Serve.Embedded.Deployments;
 using Serve.Embedded.Hosting;
@@ -73,6 +74,32 @@ public sealed class ConfigSourceTests : IDisposable
     }
 
     private void Write(string text) => System.IO.File.WriteAllText(File, text);
+
+    [Fact]
+    public void Read_SentFromAnotherFolder_SeesTheFoldersOfWorkersFromThere()
+    {
+        Write("[[applications]]\nimport_path = \"builtin:echo\"\n");
+        string other = Directory.CreateDirectory(Path.Combine(_folder, "other")).FullName;
+        const string Sent =
+            """
+            applications = [
+              { name = "unset", route_prefix = "/unset", deployments = [{ name = "d", command = ["x"] }] },
+              { name = "below", route_prefix = "/below", runtime_env = { working_dir = "a" }, deployments = [{ name = "d", command = ["x"], runtime_env = { working_dir = "../b" } }] },
+              { name = "whole", route_prefix = "/whole", import_path = "python:m.M", runtime_env = { working_dir = "/srv/whole" } },
+              { name = "none", import_path = "builtin:echo" },
+            ]
+            """;
+
+        string?[] Folders(string? folder) =>
+            [.. Source().Read(Encoding.UTF8.GetBytes(Sent), isJson: false, "sent", folder, new()).Config!.Applications.SelectMany(a => (string?[])[a.RuntimeEnv?.WorkingDir, .. a.Deployments.Select(d => d.Worker.RuntimeEnv?.WorkingDir)])];
+
+        string?[] asWritten = [null, null, "a", "../b", "/srv/whole", null];
+        Assert.Equal([other, null, Path.Combine(other, "a"), Path.Combine(_folder, "b"), "/srv/whole", null], Folders(other));
+        Assert.Equal(asWritten, Folders(null));
+        Assert.Equal(asWritten, Folders(_folder));
+        Assert.Equal(asWritten, Folders("other"));
+        Assert.Equal(asWritten, Folders(Path.Combine(_folder, "gone")));
+    }
 
     private ConfigSource Source(Dictionary<string, string>? flags = null, Dictionary<string, string>? environment = null) =>
         new(File, new DeploymentRegistry().AddBuiltIn(), flags ?? [], (environment ?? []).GetValueOrDefault);

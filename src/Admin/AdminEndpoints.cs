@@ -244,7 +244,8 @@ internal sealed class AdminEndpoints(IAdminControl control)
 
         bool isToml = context.Request.ContentType?.StartsWith(Toml, StringComparison.OrdinalIgnoreCase) == true;
         string name = context.Request.Query["source"].ToString();
-        ConfigResult read = control.Read(body, !isToml, name.Length > 0 ? name : "body");
+        string folder = context.Request.Query["folder"].ToString();
+        ConfigResult read = control.Read(body, !isToml, name.Length > 0 ? name : "body", folder.Length > 0 ? folder : null);
         if (read.IsValid)
         {
             return read;

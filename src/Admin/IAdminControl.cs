@@ -13,7 +13,11 @@ internal interface IAdminControl
     IReadOnlyList<Generation> Generations { get; }
 
     /// <summary>Judges a configuration by what is compiled in. JSON may leave tables out, which then stay as they are; TOML is a whole file.</summary>
-    ConfigResult Read(ReadOnlySpan<byte> utf8, bool isJson, string source);
+    /// <param name="utf8">Its text.</param>
+    /// <param name="isJson">Which of the two it is.</param>
+    /// <param name="source">What errors call it.</param>
+    /// <param name="folder">That of the file that it came from, from which TOML sees the folders of workers; <see langword="null"/>, or not there = that of the server's own file.</param>
+    ConfigResult Read(ReadOnlySpan<byte> utf8, bool isJson, string source, string? folder);
 
     /// <summary>Makes a configuration the goal. Whether it comes up is told by its generation.</summary>
     Task<Generation> DeployAsync(ServeConfig config, bool force, bool atomic);

@@ -64,6 +64,13 @@ internal sealed class AdminClient : IDisposable
         }
     }
 
+    /// <summary>What a query says of the file that is sent: its name, and its folder where the server may see the same one.</summary>
+    public string OriginOf(string file)
+    {
+        string folder = Path.GetDirectoryName(Path.GetFullPath(file)) ?? "/";
+        return $"source={Uri.EscapeDataString(file)}{(_address.IsLoopback ? $"&folder={Uri.EscapeDataString(folder)}" : "")}";
+    }
+
     private static string TokenIn(string file)
     {
         try

@@ -34,7 +34,7 @@ internal sealed class DeployCommand : Command
         string file = arguments.Positional[0];
         byte[] text = await AdminClient.ReadFileAsync(file);
         using AdminClient client = AdminClient.Create(arguments, context);
-        string query = $"?source={Uri.EscapeDataString(file)}&force={Lower(arguments.Has(Force.Name))}&atomic={Lower(arguments.Has(Atomic.Name))}";
+        string query = $"?{client.OriginOf(file)}&force={Lower(arguments.Has(Force.Name))}&atomic={Lower(arguments.Has(Atomic.Name))}";
         using JsonDocument accepted = await client.SendAsync(HttpMethod.Put, $"/api/serve/applications/{query}", text, "application/toml");
         return await GenerationWait.FinishAsync(client, accepted, arguments, context, "Sent deploy request successfully.");
     }

@@ -34,6 +34,9 @@ internal static class WorkerRules
     /// <summary>What an import path names of a file of Python; <see langword="null"/> = it names none.</summary>
     public static string? PythonName(string? importPath) => importPath?.StartsWith(PythonScheme, StringComparison.Ordinal) == true ? importPath[PythonScheme.Length..] : null;
 
+    /// <summary>Whether its replicas are processes.</summary>
+    public static bool HasWorkers(ApplicationConfig application) => PythonName(application.ImportPath) is not null || application.Deployments.Any(d => d.Worker.Command.Count > 0);
+
     private static void CheckCompiledIn(ConfigNode application, List<ConfigNode> deployments, ConfigErrors errors)
     {
         if (application.Find("import_path") is { Kind: ConfigNodeKind.String } path && PythonName(path.Text) is { } name)

@@ -72,8 +72,23 @@ internal sealed class ConfigSource(
     }
 
     /// <summary>What somebody sent. JSON may leave tables out, which are then as they are in <paramref name="basis"/>.</summary>
-    public ConfigResult Read(ReadOnlySpan<byte> utf8, bool isJson, string name, ServeConfig basis) =>
-        isJson ? ConfigReader.ReadJson(utf8, name, Catalog, basis) : WithOverrides(ConfigReader.ReadToml(utf8, name, Catalog));
+    /// <param name="utf8">Its text.</param>
+    /// <param name="isJson">JSON, or TOML.</param>
+    /// <param name="name">What errors call it.</param>
+    /// <param name="folder">Where a file of TOML came from, if that is known. One that is not on this machine says nothing.</param>
+    /// <param name="basis">What runs.</param>
+    public ConfigResult Read(ReadOnlySpan<byte> utf8, bool isJson, string name, string? folder, ServeConfig basis)
+    {
+        if (isJson)
+        {
+            return ConfigReader.ReadJson(utf8, name, Catalog, basis);
+        }
+
+        ConfigResult read = WithOverrides(ConfigReader.ReadToml(utf8, name, Catalog));
+        return read.IsValid && folder is not null && folder != Folder && System.IO.Path.IsPathFullyQualified(folder) && Directory.Exists(folder)
+            ? ConfigResult.Valid(WorkingDirs.SeenFrom(read.Config, folder)).After(read)
+            : read;
+    }
 
     /// <summary>In one sentence, how the file differs from this; <see langword="null"/> = it does not. The file is only read again when it has changed.</summary>
     public (string What, string ToDo)? DiffersFrom(ServeConfig config)

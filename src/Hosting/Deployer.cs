@@ -34,7 +34,7 @@ internal sealed class Deployer(Server server, ConfigSource source, GenerationSto
         }
     }
 
-    public ConfigResult Read(ReadOnlySpan<byte> utf8, bool isJson, string name) => source.Read(utf8, isJson, name, Volatile.Read(ref _goal));
+    public ConfigResult Read(ReadOnlySpan<byte> utf8, bool isJson, string name, string? folder) => source.Read(utf8, isJson, name, folder, Volatile.Read(ref _goal));
 
     public async Task<Generation> DeployAsync(ServeConfig config, bool force, bool atomic) =>
         (await DeployAsync(config, GenerationSource.Rest, force: force, atomic: atomic)).Generation;

@@ -14,7 +14,7 @@ internal sealed class HostAdmin(ServeHost host) : IAdminControl
 
     private IAdminControl Control => host.Running?.Server.Control ?? throw new AdminRefusedException("The server has ended.", StatusCodes.Status503ServiceUnavailable);
 
-    public ConfigResult Read(ReadOnlySpan<byte> utf8, bool isJson, string source) => Control.Read(utf8, isJson, source);
+    public ConfigResult Read(ReadOnlySpan<byte> utf8, bool isJson, string source, string? folder) => Control.Read(utf8, isJson, source, folder);
 
     public Task<Generation> DeployAsync(ServeConfig config, bool force, bool atomic) => Control.DeployAsync(config, force, atomic);
 
