@@ -12,8 +12,8 @@ internal sealed class IdleConnections : IDisposable
     /// <summary>How long one may be idle.</summary>
     public static readonly TimeSpan Longest = TimeSpan.FromSeconds(60);
 
-    /// <summary>A request that may not be repeated takes none that was idle for longer: its server may be about to close it.</summary>
-    public static readonly TimeSpan JustUsed = TimeSpan.FromSeconds(1);
+    /// <summary>A request that may not be repeated takes none that was idle for longer: its server may be about to close it. Servers count in seconds, from one on, and a new connection costs next to nothing.</summary>
+    public static readonly TimeSpan JustUsed = TimeSpan.FromSeconds(0.5);
 
     private readonly TimeProvider _time;
     private readonly WorkerConnection?[] _places = new WorkerConnection?[Most];
