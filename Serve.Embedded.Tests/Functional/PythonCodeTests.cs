@@ -56,6 +56,19 @@ public sealed class PythonCodeTests : IDisposable
         Assert.Contains("\"Declared\"", server.Deployer.Generations[0].Code, StringComparison.Ordinal);
     }
 
+    [Theory]
+    [InlineData("echo \"  File \\\"$1\\\", line 1\"", true)]
+    [InlineData("echo Segmentation fault", false)]
+    public async Task Import_InterpreterThatStumblesOverTheHostItself_IsSaidToBeTooOld(string says, bool tooOld)
+    {
+        await using TestServer server = await TestServer.StartAsync(new DeploymentRegistry(), Config($"{says} >&2; exit 1"), new ManualTimeProvider());
+
+        string failure = Assert.Single(server.Outcome.Failures);
+
+        Assert.Contains("ended with exit code 1", failure, StringComparison.Ordinal);
+        Assert.Equal(tooOld, failure.Contains("older than Python 3.9: name another one with the key python", StringComparison.Ordinal));
+    }
+
     private int Imports => File.ReadAllLines(Path.Combine(_folder.Path, "imports")).Length;
 
     private static Task<HttpResponseMessage> ScaleAsync(HttpClient admin, string deployment) => admin.PostAsync(

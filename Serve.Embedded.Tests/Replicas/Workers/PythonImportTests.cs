@@ -172,6 +172,22 @@ public sealed class PythonImportTests
         Assert.Contains("queue.py is hidden by another module of Python that is called queue too: give your file another name", finished.Out, StringComparison.Ordinal);
     }
 
+    [Fact]
+    public async Task Import_InterpreterThatIsTooOld_SaysSo()
+    {
+        JsonElement document = await ImportAsync(
+            """
+            import sys
+            import serve_embedded
+            sys.version_info = (3, 8, 18)
+            serve_embedded._load("m.Model")
+            """,
+            "m.Model",
+            exitCode: 1);
+
+        Assert.Contains("3.9 or newer is needed: name another one with the key python", document.GetProperty("error").GetString(), StringComparison.Ordinal);
+    }
+
     private static async Task<JsonElement> ImportAsync(string module, string target, int exitCode = 0)
     {
         using TempFolder folder = new();

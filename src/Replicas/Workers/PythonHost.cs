@@ -3,6 +3,7 @@ namespace Serve.Embedded.Replicas.Workers;
 /// <summary>The file of Python that runs a user's class. It is in the executable, and is written out when it is first needed.</summary>
 internal sealed class PythonHost(WorkerSockets sockets)
 {
+    public const string FileName = "serve_embedded.py";
     public const string FileMark = "{serve_host}";
     public const string HealthPath = "/-/worker/health";
     public const string ReconfigurePath = "/-/worker/reconfigure";
@@ -10,8 +11,6 @@ internal sealed class PythonHost(WorkerSockets sockets)
 
     /// <summary>The header that shows <see cref="WorkerHost.ControlToken"/>.</summary>
     public const string TokenHeader = "x-serve-control";
-
-    private const string FileName = "serve_embedded.py";
 
     private readonly Lock _gate = new();
     private string? _path;

@@ -117,7 +117,7 @@ internal sealed class PythonImporter(WorkerHost host)
 
             return File.Exists(document)
                 ? Parse(source, await File.ReadAllBytesAsync(document))
-                : Failed(source, $"importing {source.Name} ended with {await process.Exited}{Said(log)}");
+                : Failed(source, $"importing {source.Name} ended with {await process.Exited}{Said(log)}{TooOld(source, log)}");
         }
         catch (Exception exception) when (exception is WorkerStartException or PlatformNotSupportedException or IOException or UnauthorizedAccessException or JsonException)
         {
@@ -172,6 +172,11 @@ internal sealed class PythonImporter(WorkerHost host)
             return null;
         }
     }
+
+    /// <summary>Whatever the user's code does is in the document; where the host itself stumbles, the interpreter does not know its language.</summary>
+    private static string TooOld(PythonSource source, ReplicaLog log) => log.Tail.Any(l => l.Contains(PythonHost.FileName, StringComparison.Ordinal))
+        ? $" | The interpreter '{source.Python}' seems to be older than Python 3.9: name another one with the key python."
+        : "";
 
     private static string Said(ReplicaLog log) => log.Tail is { Count: > 0 } tail ? $". Its last lines: {string.Join(" | ", tail)}" : ".";
 }

@@ -75,7 +75,7 @@ internal sealed class WorkerDeployment : IHttpDeployment, IHealthChecked, IRecon
 
         if (first != ready)
         {
-            throw new WorkerStartException($"The worker was not ready within startup_timeout_s = {_settings.StartupTimeout.TotalSeconds}: {_trouble}. It must speak HTTP/1.1 on {_address}.");
+            throw new WorkerStartException($"The worker was not ready within startup_timeout_s = {_settings.StartupTimeout.TotalSeconds}: {_trouble.TrimEnd('.')}. It must speak HTTP/1.1 on {_address}.");
         }
 
         await ready;

@@ -1827,6 +1827,8 @@ class _Target:
 
 def _load(path):
     """Imports what FILE.CLASS, or FILE:NAME, names."""
+    if sys.version_info < (3, 9):
+        raise _Failure(f"{sys.executable} is Python {sys.version.split()[0]}, and 3.9 or newer is needed: name another one with the key python")
     module_name, separator, name = path.partition(":") if ":" in path else path.rpartition(".")
     if not separator or not module_name or not name:
         raise _Failure(f"{path!r} does not say what to serve: write FILE.CLASS, for example slow.SlowDeployment for the class SlowDeployment in slow.py")
