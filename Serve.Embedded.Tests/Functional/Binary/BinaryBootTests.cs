@@ -169,4 +169,16 @@ public sealed class BinaryBootTests
         Assert.Equal((0, 0), (deploy.ExitCode, back.ExitCode));
         Assert.Equal("Hello!", await server.Client.GetStringAsync("/", server.Deadline));
     }
+
+    /// <summary>Beyond that limit the kernel ends a process that has not asked it otherwise, and the framework's exception is not one of files.</summary>
+    [Fact]
+    public async Task Run_FilesThatMayNotGrow_WarnsAndServes()
+    {
+        await using ServeProcess server = await ServeProcess.StartAsync(Toml.Slow(), "ulimit -f 0; exec \"$0\" \"$@\"");
+
+        Assert.Equal("Hello!", await server.Client.GetStringAsync("/", server.Deadline));
+        Assert.Contains(server.Lines, l => l.StartsWith("WARNING ", StringComparison.Ordinal) && l.Contains("kept in memory only", StringComparison.Ordinal) && l.Contains("The limit of file size (ulimit -f, LimitFSIZE=)", StringComparison.Ordinal));
+        server.Signal(ServeBinary.Terminate);
+        Assert.Equal(0, await server.ExitAsync());
+    }
 }

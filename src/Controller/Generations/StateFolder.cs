@@ -45,7 +45,7 @@ internal sealed class StateFolder(string path) : IStateFolder
         try
         {
             file.SetLength(0);
-            file.Write(Encoding.ASCII.GetBytes(string.Create(CultureInfo.InvariantCulture, $"{Environment.ProcessId}\n")));
+            Write(file, Encoding.ASCII.GetBytes(string.Create(CultureInfo.InvariantCulture, $"{Environment.ProcessId}\n")));
         }
         catch (IOException)
         {
@@ -82,6 +82,19 @@ internal sealed class StateFolder(string path) : IStateFolder
         // The file stays: to delete it would let a third server lock a new one while a second holds the old.
         _lock?.Dispose();
         _lock = null;
+    }
+
+    /// <summary>What the framework throws where the process may write no larger file (EFBIG) is no failure of a disk.</summary>
+    private static void Write(FileStream file, ReadOnlySpan<byte> bytes)
+    {
+        try
+        {
+            file.Write(bytes);
+        }
+        catch (ArgumentOutOfRangeException exception)
+        {
+            throw new IOException($"The limit of file size (ulimit -f, LimitFSIZE=) is below what '{file.Name}' needs", exception);
+        }
     }
 
     private static FileStreamOptions Options(FileMode mode, FileAccess access)
@@ -152,7 +165,7 @@ internal sealed class StateFolder(string path) : IStateFolder
 
     private sealed class OpenFile(FileStream file) : IStateFile
     {
-        public void Write(ReadOnlySpan<byte> bytes) => file.Write(bytes);
+        public void Write(ReadOnlySpan<byte> bytes) => StateFolder.Write(file, bytes);
 
         public void Flush() => file.Flush(flushToDisk: true);
 
