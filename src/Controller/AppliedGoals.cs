@@ -7,6 +7,11 @@ internal sealed class AppliedGoals(RunningApplications applications, ScalingRoun
 {
     private readonly List<AppliedGoal> _open = [];
 
+    /// <summary>What is known to have ended, and was not told yet.</summary>
+    private readonly List<(ApplyRequest Request, IReadOnlyList<string> Failures)> _ended = [];
+
+    private ApplyRequest? _recovered;
+
     private ApplyRequest? _newest;
 
     /// <summary>The newest goal, if it was reported to have failed: it may still come up.</summary>
@@ -60,8 +65,8 @@ internal sealed class AppliedGoals(RunningApplications applications, ScalingRoun
         }
     }
 
-    /// <summary>Completes what was applied once nothing more will happen by itself. <see langword="true"/> if that has changed a goal.</summary>
-    public bool CompleteSettled()
+    /// <summary>Ends what was applied once nothing more will happen by itself. <see langword="true"/> if that has changed a goal.</summary>
+    public bool EndSettled()
     {
         if (_open.Count == 0 || !applications.All.All(a => a.IsSettled))
         {
@@ -91,7 +96,7 @@ internal sealed class AppliedGoals(RunningApplications applications, ScalingRoun
 
         foreach (AppliedGoal apply in _open)
         {
-            apply.Request.Complete(apply.Failures ?? failures);
+            _ended.Add((apply.Request, apply.Failures ?? failures));
             _failed = failures.Count > 0 ? apply.Request : null;
         }
 
@@ -104,9 +109,22 @@ internal sealed class AppliedGoals(RunningApplications applications, ScalingRoun
     {
         if (_failed is not null && applications.All.All(a => a.IsAtGoal && a.Failure is null))
         {
-            _failed.Recover();
+            _recovered = _failed;
             _failed = null;
         }
+    }
+
+    /// <summary>Tells how goals have ended. Only when the status that shows it is published: who is told looks there.</summary>
+    public void Tell()
+    {
+        foreach ((ApplyRequest request, IReadOnlyList<string> failures) in _ended)
+        {
+            request.Complete(failures);
+        }
+
+        _ended.Clear();
+        _recovered?.Recover();
+        _recovered = null;
     }
 
     /// <summary>One application has failed, so all go back to where they were.</summary>

@@ -94,11 +94,12 @@ internal sealed class Controller
 
             _applications.CarryOut(_reconciler.HasLeft);
         }
-        while (_scaling.MustShare || _goals.CompleteSettled());
+        while (_scaling.MustShare || _goals.EndSettled());
 
         _goals.NoteRecovery();
         Publish();
         taken?.ForEach(request => request.Take());
+        _goals.Tell();
         SetTimer();
         if (_shutdown is null || _applications.Departures.Count > 0)
         {
