@@ -103,6 +103,25 @@ public sealed class ReplicaDeathTests
         Assert.Single(harness.Logs.GetSnapshot(), r => r.Id.Id == EventIds.ReplicaWornOut);
     }
 
+    [Fact]
+    public void WornOut_YoungerOnesWearOutMeanwhile_TheFirstGoesFirst()
+    {
+        ControllerHarness harness = Deployed(3);
+        DeploymentState front = Front(harness);
+        Replica[] replicas = [.. front.Replicas.Select(r => r.Replica)];
+
+        foreach (Replica replica in (Replica[])[replicas[1], replicas[2], replicas[0]])
+        {
+            harness.Acts.WearOut(front, replica);
+            harness.Step();
+        }
+
+        harness.Acts.End(Assert.Single(harness.Acts.Pending));
+        harness.Step();
+
+        Assert.Equal([ReplicaState.Running, ReplicaState.Draining, ReplicaState.Running], replicas.Select(r => r.State));
+    }
+
     private static ControllerHarness Deployed(int replicas)
     {
         ControllerHarness harness = new();

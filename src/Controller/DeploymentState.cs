@@ -252,6 +252,16 @@ internal sealed class DeploymentState
 
     public void Add(ReplicaEntry entry) => _replicas.Add(entry);
 
+    /// <summary>It is worn out: another takes its place.</summary>
+    public void WearsOut(ReplicaEntry entry)
+    {
+        entry.MustGo = true;
+
+        // Those that go are taken from the end: who wears out later comes before it here, and goes after it. Otherwise one could wear on for ever while younger ones are replaced.
+        _replicas.Remove(entry);
+        _replicas.Insert(0, entry);
+    }
+
     public ReplicaEntry Find(string id) => _replicas.First(r => r.Replica.Id == id);
 
     /// <summary><see langword="null"/> = it has ended meanwhile.</summary>

@@ -357,7 +357,7 @@ internal sealed class Reconciler(ServeEnvironment environment, ILogger logger, I
         {
             CountRestart(deployment, "worn_out");
             Log.ReplicaWornOut(logger, replica.Id, deployment.Name, deployment.Served.Application, reason);
-            entry.MustGo = true;
+            deployment.WearsOut(entry);
         }
     }
 
