@@ -74,6 +74,19 @@ public sealed class BoxSharesTests
         Assert.StartsWith("Held back by the box: it wants 1 replicas and gets 0", shares[2].HeldBack, StringComparison.Ordinal);
     }
 
+    /// <summary>What the others take of the rest of the box is not why.</summary>
+    [Fact]
+    public void Share_MemoryKeepsOneBelowItsMinimumAndReplicasRunOut_SaysMemory()
+    {
+        BoxBudget budget = new(new(8, long.MaxValue, 1000), 1000);
+
+        IReadOnlyList<BoxShare> shares = BoxShares.Share(
+            budget, [Claim("a", want: 20) with { Replica = new(1, 0, 0) }, Claim("w", want: 2, min: 2) with { Replica = new(1, 0, 600) }]);
+
+        Assert.Equal([7, 1], shares.Select(s => s.Replicas));
+        Assert.Contains("need 1200 MiB of memory, and the box has 1000 MiB of memory. Raise memory_mb in [box]", shares[1].HeldBack, StringComparison.Ordinal);
+    }
+
     /// <summary>By weight alone the second would have none, and all that it is asked would be refused.</summary>
     [Fact]
     public void Share_MinimumsAreTooMuch_NobodyIsLeftOutWhileAnotherHasTwo() =>

@@ -38,11 +38,14 @@ internal static class BoxShares
         BoxUse minimums = Sum(claims, Minimum);
         BoxUse taken = Fill(budget, claims, c => Math.Min(1, Minimum(c)), default, shares, lacks);
         taken = Fill(budget, claims, Minimum, taken, shares, lacks);
+
+        // What is filled from here on may lack something else, and is no reason why a minimum was not reached.
+        BoxResource?[] lacksForMinimum = [.. lacks];
         Fill(budget, claims, c => c.Want, taken, shares, lacks);
         int weights = claims.Sum(c => c.Weight);
         return [.. claims.Select((claim, i) => new BoxShare(shares[i],
             shares[i] == claim.Want ? null
-            : shares[i] < Minimum(claim) ? BelowMinimum(budget, claim, shares[i], lacks[i]!.Value, minimums)
+            : shares[i] < Minimum(claim) ? BelowMinimum(budget, claim, shares[i], lacksForMinimum[i]!.Value, minimums)
             : ByWeight(budget, claim, shares[i], weights, lacks[i]!.Value, wanted)))];
     }
 
