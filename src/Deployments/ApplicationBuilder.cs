@@ -195,32 +195,13 @@ public sealed class ApplicationBuilder
 
         foreach (DeploymentDefinition deployment in _deployments)
         {
-            List<string> way = [deployment.Name];
-            if (LeadsBack(way, []))
+            if (CallCircle.From(deployment.Name, name => _deployments.Find(d => d.Name == name)?.Callees ?? []) is { } way)
             {
-                throw new ArgumentException(
-                    $"Deployments of application '{_importPath}' call each other in a circle: {string.Join(" -> ", way)}. A request would wait for a permit that it holds itself. Let one of them do without its handle to the next.");
+                throw new ArgumentException(CallCircle.Message($"Deployments of application '{_importPath}'", way));
             }
         }
 
         return new(_importPath, _deployments);
-    }
-
-    /// <summary>Whether the last of the way leads to its first; goes on with the way until it does.</summary>
-    private bool LeadsBack(List<string> way, HashSet<string> seen)
-    {
-        foreach (string callee in _deployments.Find(d => d.Name == way[^1])?.Callees ?? [])
-        {
-            way.Add(callee);
-            if (callee == way[0] || (seen.Add(callee) && LeadsBack(way, seen)))
-            {
-                return true;
-            }
-
-            way.RemoveAt(way.Count - 1);
-        }
-
-        return false;
     }
 
     /// <summary>Notes whom the last deployment asks for in its constructor. Which one of several is taken, the container knows; what a factory asks for shows when a replica starts.</summary>

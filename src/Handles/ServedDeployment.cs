@@ -106,11 +106,9 @@ internal sealed class ServedDeployment : IMeasuredDeployment, IDisposable
     {
         // Noted first and asked second: of two that close a circle at the same time at least one sees it.
         _callees.TryAdd(callee.Name, true);
-        List<string> way = [Name];
-        if (callee.Leads(Name, deployments, way, []))
+        if (CallCircle.From(Name, name => name == Name ? [callee.Name] : deployments.TryGetValue(name, out ServedDeployment? next) ? next._callees.Keys : []) is { } way)
         {
-            throw new InvalidOperationException(
-                $"Deployments of application '{Application}' call each other in a circle: {string.Join(" -> ", way)}. A request would wait for a permit that it holds itself. Let one of them do without its handle to the next.");
+            throw new InvalidOperationException(CallCircle.Message($"Deployments of application '{Application}'", way));
         }
     }
 
@@ -185,31 +183,6 @@ internal sealed class ServedDeployment : IMeasuredDeployment, IDisposable
         _refusals.Dispose();
         Gate.RetryAfter.Dispose();
         Telemetry.Deployments.Remove(this);
-    }
-
-    private bool Leads(string goal, IReadOnlyDictionary<string, ServedDeployment> deployments, List<string> way, HashSet<string> seen)
-    {
-        if (!seen.Add(Name))
-        {
-            return false;
-        }
-
-        way.Add(Name);
-        if (Name == goal)
-        {
-            return true;
-        }
-
-        foreach (string next in _callees.Keys)
-        {
-            if (deployments.TryGetValue(next, out ServedDeployment? callee) && callee.Leads(goal, deployments, way, seen))
-            {
-                return true;
-            }
-        }
-
-        way.RemoveAt(way.Count - 1);
-        return false;
     }
 
     private CallRoute? RouteOf(in RoutedRequest request)

@@ -13,7 +13,7 @@ internal sealed class OwnCalls(DeploymentRegistry registry, IReadOnlyList<OwnApp
     private readonly Dictionary<string, HashSet<string>> _asked = new(StringComparer.Ordinal);
 
     /// <summary>The way round on which an application's deployments come back to themselves, as constructors say; <see langword="null"/> = there is none.</summary>
-    public string? CircleOf(OwnApplication application)
+    public IReadOnlyList<string>? CircleOf(OwnApplication application)
     {
         lock (_gate)
         {
@@ -25,7 +25,7 @@ internal sealed class OwnCalls(DeploymentRegistry registry, IReadOnlyList<OwnApp
     /// <exception cref="InvalidOperationException">They call each other in a circle.</exception>
     public void Note(string caller, string callee)
     {
-        string? circle;
+        IReadOnlyList<string>? circle;
         lock (_gate)
         {
             if (!_asked.TryGetValue(caller, out HashSet<string>? callees))
@@ -44,31 +44,9 @@ internal sealed class OwnCalls(DeploymentRegistry registry, IReadOnlyList<OwnApp
         }
     }
 
-    public static string Message(string circle) =>
-        $"Deployments call each other in a circle: {circle}. A request would wait for a permit that it holds itself. Let one of them do without its handle to the next.";
+    public static string Message(IReadOnlyList<string> circle) => CallCircle.Message("Deployments", circle);
 
-    private string? CircleFrom_NeedsLock(string start)
-    {
-        List<string> way = [start];
-        return LeadsBack_NeedsLock(way, []) ? string.Join(" -> ", way) : null;
-    }
-
-    /// <summary>Whether the last of the way leads to its first; goes on with the way until it does.</summary>
-    private bool LeadsBack_NeedsLock(List<string> way, HashSet<string> seen)
-    {
-        foreach (string callee in CalleesOf_NeedsLock(way[^1]))
-        {
-            way.Add(callee);
-            if (callee == way[0] || (seen.Add(callee) && LeadsBack_NeedsLock(way, seen)))
-            {
-                return true;
-            }
-
-            way.RemoveAt(way.Count - 1);
-        }
-
-        return false;
-    }
+    private IReadOnlyList<string>? CircleFrom_NeedsLock(string start) => CallCircle.From(start, CalleesOf_NeedsLock);
 
     private IEnumerable<string> CalleesOf_NeedsLock(string caller)
     {
