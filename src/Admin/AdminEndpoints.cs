@@ -329,7 +329,7 @@ internal sealed class AdminEndpoints(IAdminControl control)
         // "version" is that of the document's shape, as Ray has it. Ray's client reads the other as a version of Python's, and talks to none before 1.12.
         json.WriteStartObject();
         json.WriteString("version", "4");
-        json.WriteString("ray_version", $"{RayVersion}+serve.embedded.{typeof(AdminEndpoints).Assembly.GetName().Version?.ToString(3)}");
+        json.WriteString("ray_version", $"{RayVersion}+serve.embedded.{AdminJson.ServerVersion}");
         json.WriteString("ray_commit", string.Empty);
         json.WriteEndObject();
     });

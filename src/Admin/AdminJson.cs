@@ -10,6 +10,9 @@ internal static class AdminJson
     /// <summary>Quotes as \" and text beyond ASCII as it is, for people who read an answer raw. Nobody takes it for a page: its type says what it is.</summary>
     private static readonly JsonWriterOptions Options = new() { Indented = true, Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
 
+    /// <summary>The server's own version, such as <c>0.1.0</c>.</summary>
+    public static string? ServerVersion { get; } = typeof(AdminJson).Assembly.GetName().Version?.ToString(3);
+
     public static async Task WriteAsync(HttpResponse response, int statusCode, Action<Utf8JsonWriter> write)
     {
         response.StatusCode = statusCode;

@@ -64,7 +64,7 @@ internal sealed class DetailsJson(Utf8JsonWriter json, bool withOurs)
     private void WriteOurs(AdminView view)
     {
         json.WriteStartObject("server");
-        json.WriteString("version", typeof(DetailsJson).Assembly.GetName().Version?.ToString(3));
+        json.WriteString("version", AdminJson.ServerVersion);
         json.WriteNumber("start_time_s", view.StartedAt.ToUnixTimeMilliseconds() / 1000.0);
         json.WriteNumber("now_s", view.Now.ToUnixTimeMilliseconds() / 1000.0);
         json.WriteEndObject();

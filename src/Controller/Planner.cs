@@ -41,7 +41,7 @@ internal sealed record DeploymentTarget
 internal sealed record ObservedReplica(
     string Id, ReplicaState State, bool IsCurrent = true, bool IsReady = false, int Limit = 0, string? UserConfig = null, long CheckAt = 0);
 
-/// <summary>What the planner sees of one deployment. Replicas are in the order in which they were made.</summary>
+/// <summary>What the planner sees of one deployment. Replicas are in the order in which they were made, but that those that are worn out stand before all others, the last of them first.</summary>
 /// <param name="Replicas">All that have not ended.</param>
 /// <param name="Abandoned">Replicas whose handlers would not end: their threads are still there.</param>
 /// <param name="ScalesDown">Replicas drain because fewer are wanted.</param>

@@ -32,7 +32,8 @@ public sealed class DeploymentContext
         Time = TimeProvider.System;
         Logger = NullLogger.Instance;
         MaxOngoingRequests = int.MaxValue;
-        BatchControl = new(10, TimeSpan.FromMilliseconds(10), 1);
+        BatchOptions<object> batching = new();
+        BatchControl = new(batching.MaxBatchSize, batching.BatchWaitTimeout, batching.MaxConcurrentBatches);
         _rank = static () => 0;
     }
 
