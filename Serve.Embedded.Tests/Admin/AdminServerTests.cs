@@ -6,6 +6,7 @@ using Serve.Embedded.Deployments;
 using Serve.Embedded.Tests.Cli;
 using Serve.Embedded.Tests.Fakes;
 using Serve.Embedded.Tests.Functional;
+using Serve.Embedded.Tests.Functional.Binary;
 
 namespace Serve.Embedded.Tests.Admin;
 
@@ -263,8 +264,8 @@ public sealed class AdminServerTests
         ApplicationConfig echo = new() { Name = "one", RoutePrefix = "/one", ImportPath = "builtin:echo" };
         await using TestServer server = await TestServer.StartAsync(new DeploymentRegistry().AddBuiltIn(), new() { Box = new() { MaxReplicas = 1 }, Applications = [echo, echo with { Name = "two", RoutePrefix = "/two" }] });
         using HttpClient admin = ClientOf(server);
-        using Scratch scratch = new();
-        string file = scratch.Write("[box]\nmax_replicas = 1\n[[applications]]\nname = \"one\"\nroute_prefix = \"/one\"\nimport_path = \"builtin:echo\"\n[[applications]]\nname = \"two\"\nroute_prefix = \"/two\"\nimport_path = \"builtin:echo\"\n");
+        using TempFolder scratch = new();
+        string file = scratch.Write("config.toml", "[box]\nmax_replicas = 1\n[[applications]]\nname = \"one\"\nroute_prefix = \"/one\"\nimport_path = \"builtin:echo\"\n[[applications]]\nname = \"two\"\nroute_prefix = \"/two\"\nimport_path = \"builtin:echo\"\n");
         string address = server.Server.AdminAddresses[0];
 
         using JsonDocument rays = JsonDocument.Parse(await admin.GetStringAsync("/api/serve/applications/", TestServer.Deadline));
@@ -286,8 +287,8 @@ public sealed class AdminServerTests
         {
             Applications = [new() { Name = "bad", RoutePrefix = "/bad", ImportPath = "builtin:faulty", Args = "{\"fail_start\":true}", Deployments = [new() { Name = "Faulty", MaxConstructorRetryCount = 1 }] }],
         });
-        using Scratch scratch = new();
-        string file = scratch.Write("[[applications]]\nname = \"bad\"\nroute_prefix = \"/bad\"\nimport_path = \"builtin:faulty\"\nargs = { fail_start = true, version = \"v2\" }\n[[applications.deployments]]\nname = \"Faulty\"\nmax_constructor_retry_count = 1\n");
+        using TempFolder scratch = new();
+        string file = scratch.Write("config.toml", "[[applications]]\nname = \"bad\"\nroute_prefix = \"/bad\"\nimport_path = \"builtin:faulty\"\nargs = { fail_start = true, version = \"v2\" }\n[[applications.deployments]]\nname = \"Faulty\"\nmax_constructor_retry_count = 1\n");
 
         CliRun deploy = await CliRun.RunAsync("deploy", file, "--wait", "--address", server.Server.AdminAddresses[0]);
 
@@ -301,8 +302,8 @@ public sealed class AdminServerTests
     [InlineData(" \n", "is empty.")]
     public async Task Command_TokenThatNobodyCanSend_SaysSo(string token, string error)
     {
-        using Scratch scratch = new();
-        string file = scratch.Write(token);
+        using TempFolder scratch = new();
+        string file = scratch.Write("config.toml", token);
 
         CliRun run = await CliRun.RunAsync("status", "--token-file", file, "--address", "http://127.0.0.1:1");
 

@@ -6,6 +6,7 @@ using Microsoft.Extensions.DependencyInjection;
 using Serve.Embedded.Config;
 using Serve.Embedded.Deployments;
 using Serve.Embedded.Tests.Functional;
+using Serve.Embedded.Tests.Functional.Binary;
 
 namespace Serve.Embedded.Tests.Admin;
 
@@ -214,8 +215,8 @@ public sealed class DashboardTests
     [Fact]
     public async Task MapServeAdmin_TokenFile_ThePageLoadsWithoutItAndTheDataDoNot()
     {
-        using TempFile token = new(Token);
-        await using TestServer server = await TestServer.EmbedAsync(new DeploymentRegistry().AddBuiltIn(), Config(token.Path), map: app => app.MapServeAdmin("/serve-admin"));
+        using TempFolder folder = new();
+        await using TestServer server = await TestServer.EmbedAsync(new DeploymentRegistry().AddBuiltIn(), Config(folder.Write("token", Token)), map: app => app.MapServeAdmin("/serve-admin"));
 
         using HttpResponseMessage page = await server.Client.GetAsync("/serve-admin/", TestServer.Deadline);
         using HttpResponseMessage data = await server.Client.GetAsync("/serve-admin/api/serve/applications/?view=full", TestServer.Deadline);
@@ -247,8 +248,8 @@ public sealed class DashboardTests
     private static async Task<TestServer> StartAsync(bool withToken = false)
     {
         // It is read when the server is made.
-        using TempFile? token = withToken ? new(Token) : null;
-        return await TestServer.StartAsync(new DeploymentRegistry().AddBuiltIn(), Config(token?.Path));
+        using TempFolder folder = new();
+        return await TestServer.StartAsync(new DeploymentRegistry().AddBuiltIn(), Config(withToken ? folder.Write("token", Token) : null));
     }
 
     private static ServeConfig Config(string? tokenFile = null) => new()
@@ -271,13 +272,4 @@ public sealed class DashboardTests
         .Split(';', StringSplitOptions.TrimEntries)
         .Select(d => d.Split(' ', 2))
         .ToDictionary(d => d[0], d => d[1]);
-
-    private sealed class TempFile : IDisposable
-    {
-        public TempFile(string text) => File.WriteAllText(Path, text);
-
-        public string Path { get; } = System.IO.Path.GetTempFileName();
-
-        public void Dispose() => File.Delete(Path);
-    }
 }

@@ -4,6 +4,7 @@ using Serve.Embedded.Cli;
 using Serve.Embedded.Config;
 using Serve.Embedded.Deployments;
 using Serve.Embedded.Hosting;
+using Serve.Embedded.Tests.Functional.Binary;
 
 namespace Serve.Embedded.Tests.Cli;
 
@@ -85,8 +86,8 @@ public sealed class ServeCliTests
     [Fact]
     public async Task Check_Json_HasEveryErrorWithItsPlace()
     {
-        using Scratch scratch = new();
-        string file = scratch.Write("[http_options]\nport = -1\nhots = \"x\"\n");
+        using TempFolder scratch = new();
+        string file = scratch.Write("config.toml", "[http_options]\nport = -1\nhots = \"x\"\n");
 
         CliRun run = await CliRun.RunAsync("check", "--json", file);
 
@@ -103,8 +104,8 @@ public sealed class ServeCliTests
     [Fact]
     public async Task Check_ValidFile_SaysWhatIsInIt()
     {
-        using Scratch scratch = new();
-        string file = scratch.Write("[[applications]]\nimport_path = \"builtin:echo\"\n");
+        using TempFolder scratch = new();
+        string file = scratch.Write("config.toml", "[[applications]]\nimport_path = \"builtin:echo\"\n");
 
         CliRun text = await CliRun.RunAsync("check", file);
         CliRun json = await CliRun.RunAsync("check", file, "--json");
@@ -117,8 +118,8 @@ public sealed class ServeCliTests
     [Fact]
     public async Task Check_KeyWithoutEffect_WarnsAndIsValid()
     {
-        using Scratch scratch = new();
-        string file = scratch.Write("[[applications]]\nimport_path = \"builtin:echo\"\ndeployments = [{ name = \"Echo\", graceful_shutdown_wait_loop_s = 2 }]\n");
+        using TempFolder scratch = new();
+        string file = scratch.Write("config.toml", "[[applications]]\nimport_path = \"builtin:echo\"\ndeployments = [{ name = \"Echo\", graceful_shutdown_wait_loop_s = 2 }]\n");
 
         CliRun text = await CliRun.RunAsync("check", file);
         CliRun json = await CliRun.RunAsync("check", file, "--json");
@@ -134,7 +135,7 @@ public sealed class ServeCliTests
     [Fact]
     public async Task Build_AutoscalingInCode_IsWrittenAndReadBackTheSame()
     {
-        using Scratch scratch = new();
+        using TempFolder scratch = new();
         AutoscalingOptions autoscaling = new() { MinReplicas = 0, MaxReplicas = 8, UpscaleDelay = TimeSpan.Zero, Aggregation = AggregationFunction.Max };
         DeploymentRegistry registry = new DeploymentRegistry().AddApplication("test:app", app => app.AddHttp("One", _ => new EchoDeployment(), new() { Autoscaling = autoscaling }));
         using StringWriter output = new();
@@ -142,7 +143,7 @@ public sealed class ServeCliTests
         int exitCode = await ServeCli.RunAsync(["build"], new CliContext(registry, output, TextWriter.Null, _ => null, Colour: false));
 
         Assert.Equal(0, exitCode);
-        ConfigResult read = ConfigSource.ReadFile(scratch.Write(output.ToString()), registry);
+        ConfigResult read = ConfigSource.ReadFile(scratch.Write("config.toml", output.ToString()), registry);
         Assert.Empty(read.Errors);
         DeploymentConfig written = read.Config!.Applications[0].Deployments[0];
         Assert.True(written.NumReplicas!.Value.IsAuto);
@@ -154,10 +155,10 @@ public sealed class ServeCliTests
     [Fact]
     public async Task Build_OneApplication_IsAtTheRootUnderDefault()
     {
-        using Scratch scratch = new();
+        using TempFolder scratch = new();
 
         CliRun one = await CliRun.RunAsync("build", "--app", "builtin:echo");
-        CliRun check = await CliRun.RunAsync("check", scratch.Write(one.Out));
+        CliRun check = await CliRun.RunAsync("check", scratch.Write("config.toml", one.Out));
 
         Assert.Contains("name = \"default\"", one.Out, StringComparison.Ordinal);
         Assert.Contains("route_prefix = \"/\"", one.Out, StringComparison.Ordinal);
@@ -168,8 +169,8 @@ public sealed class ServeCliTests
     [Fact]
     public async Task Build_ExistingFile_IsOverwrittenOnlyByForce()
     {
-        using Scratch scratch = new();
-        string file = scratch.Write("mine");
+        using TempFolder scratch = new();
+        string file = scratch.Write("config.toml", "mine");
 
         CliRun refused = await CliRun.RunAsync("build", "--output", file);
         string kept = await File.ReadAllTextAsync(file, TestContext.Current.CancellationToken);
