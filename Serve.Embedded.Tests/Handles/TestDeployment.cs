@@ -12,12 +12,12 @@ internal sealed class TestDeployment<TRequest, TResponse>
 {
     private readonly DeploymentDefinition _definition;
 
-    public TestDeployment(Func<string, TRequest, CancellationToken, ValueTask<TResponse>> handle, int limit = 1, int maxQueued = 10, IRequestRouter? router = null, ServeTelemetry? telemetry = null)
+    public TestDeployment(Func<string, TRequest, CancellationToken, ValueTask<TResponse>> handle, int limit = 1, int maxQueued = 10, IRequestRouter? router = null, ServeTelemetry? telemetry = null, string application = "app")
     {
         ServeEnvironment environment = new(Clock, new SeededRandom(3), ServeEnvironment.ResumeOnThreadPool, NullLoggerFactory.Instance) { Telemetry = telemetry ?? ServeTelemetry.Silent };
         Limit = limit;
         _definition = new("D", c => new Handler(c, handle), new() { Router = router }, http: null, blocks: false, typeof(TRequest), typeof(TResponse));
-        Served = new("app", _definition, new() { MaxOngoingRequests = limit, MaxQueuedRequests = maxQueued }, environment);
+        Served = new(application, _definition, new() { MaxOngoingRequests = limit, MaxQueuedRequests = maxQueued }, environment);
         Handle = Served.OpenHandle();
         Caller = new(new HandleCalls<TRequest, TResponse>(Served, Handle));
     }

@@ -1,6 +1,7 @@
 // What one call through a handle costs when nothing is in its way: admission, the choice of a replica, a handler that returns at once, release.
 //
-// Usage: HandleCost [ROUNDS] [CALLS_PER_ROUND]
+// Usage: HandleCost [ROUNDS] [CALLS_PER_ROUND] [timed]
+// timed: as in a server whose /metrics somebody reads.
 // Prints the median round: "<ns per call> <bytes per call>"
 using System.Diagnostics;
 using System.Globalization;
@@ -18,6 +19,11 @@ ServeEnvironment environment = new(TimeProvider.System, new SeededRandom(1), Ser
     // As in a server: there, and nobody listens.
     Telemetry = new(meters: null),
 };
+if (args is [_, _, "timed"])
+{
+    environment.Telemetry.StartTiming();
+}
+
 DeploymentDefinition definition = new("Next", _ => new Next(), new(), http: null, blocks: false, typeof(int), typeof(int));
 using ServedDeployment served = new(
     "bench", definition, new DeploymentLimits { MaxOngoingRequests = 4, MaxQueuedRequests = 100 }, environment);

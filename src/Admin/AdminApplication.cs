@@ -43,7 +43,12 @@ internal sealed class AdminApplication : IHttpApplication<HttpContext>
 #pragma warning restore CA1031
         {
             Log.AdminRequestFailed(_logger, context.Request.Method, context.Request.Path.ToString(), exception);
-            if (!context.Response.HasStarted)
+            if (context.Response.HasStarted)
+            {
+                // Half an answer must not look like a whole one.
+                context.Abort();
+            }
+            else
             {
                 await AdminJson.WriteErrorAsync(context.Response, StatusCodes.Status500InternalServerError, "The request failed; the server's log says why.");
             }

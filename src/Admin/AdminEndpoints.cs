@@ -5,6 +5,7 @@ using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Routing;
 using Serve.Embedded.Admin.Dashboard;
+using Serve.Embedded.Admin.Metrics;
 using Serve.Embedded.Config;
 using Serve.Embedded.Controller.Generations;
 
@@ -29,6 +30,7 @@ internal sealed class AdminEndpoints(IAdminControl control)
         "POST /api/serve/shutdown",
         "POST /api/v1/applications/{application}/deployments/{deployment}/scale",
         "GET /api/ray/version",
+        "GET /metrics",
         "GET /-/healthz",
     ];
 
@@ -44,6 +46,7 @@ internal sealed class AdminEndpoints(IAdminControl control)
         Map(routes, "/api/serve/shutdown", ("POST", Shutdown));
         Map(routes, "/api/v1/applications/{application}/deployments/{deployment}/scale", ("POST", ScaleAsync));
         Map(routes, "/api/ray/version", ("GET", Version));
+        Map(routes, "/metrics", ("GET", MetricsAsync));
         Map(routes, "/-/healthz", ("GET", context => TextAsync(context.Response, "text/plain; charset=utf-8", "success")));
         foreach (DashboardFile file in DashboardFile.All)
         {
@@ -69,6 +72,13 @@ internal sealed class AdminEndpoints(IAdminControl control)
             context.Response.Headers.Allow = allowed;
             return AdminJson.WriteErrorAsync(context.Response, StatusCodes.Status405MethodNotAllowed, $"{context.Request.Method} is nothing that can be done here. This path takes {allowed}.");
         });
+    }
+
+    /// <summary>For Prometheus. Who only asks whether it is there (HEAD) reads nothing, and so begins nothing.</summary>
+    private Task MetricsAsync(HttpContext context)
+    {
+        context.Response.ContentType = PrometheusText.ContentType;
+        return HttpMethods.IsHead(context.Request.Method) ? Task.CompletedTask : new MetricsDocument(context.Response.BodyWriter).WriteAsync(control.Telemetry, control.View);
     }
 
     private Task Applications(HttpContext context)

@@ -1,5 +1,6 @@
 using Serve.Embedded.Config;
 using Serve.Embedded.Controller.Generations;
+using Serve.Embedded.Telemetry;
 
 namespace Serve.Embedded.Admin;
 
@@ -8,6 +9,9 @@ internal interface IAdminControl
 {
     /// <summary>Everything there is to show, taken at one instant.</summary>
     AdminView View { get; }
+
+    /// <summary>What is measured.</summary>
+    ServeTelemetry Telemetry { get; }
 
     /// <summary>The goal states that were accepted, oldest first.</summary>
     IReadOnlyList<Generation> Generations { get; }

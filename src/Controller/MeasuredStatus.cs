@@ -1,4 +1,5 @@
 using System.Diagnostics.Metrics;
+using Serve.Embedded.Replicas;
 using Serve.Embedded.Telemetry;
 
 namespace Serve.Embedded.Controller;
@@ -6,21 +7,29 @@ namespace Serve.Embedded.Controller;
 /// <summary>The controller's picture as measurements.</summary>
 internal sealed class MeasuredStatus(Func<ControllerStatus> status) : IMeasuredStatus
 {
-    /// <summary>Of all revisions of a deployment together: those that come up and those that go are replicas too.</summary>
-    public IEnumerable<Measurement<long>> Replicas
+    /// <summary>Those that a replica which has not ended may be in.</summary>
+    private static readonly ReplicaState[] States = [ReplicaState.Starting, ReplicaState.Running, ReplicaState.Updating, ReplicaState.Draining, ReplicaState.Abandoned];
+
+    /// <summary>
+    /// Of all revisions of a deployment together: those that come up and those that go are replicas too. Every state is there, also with none, so that "none runs" can be asked for.
+    /// </summary>
+    public IEnumerable<Measurement<long>> Replicas => All().GroupBy(d => (d.Served.Application, d.Goal.Name)).SelectMany(deployment =>
     {
-        get
-        {
-            ControllerStatus now = status();
-            return Wanted(now).SelectMany(a => a.Deployments.Concat(a.Beside))
-                .Concat(now.Departing)
-                .SelectMany(d => d.Replicas.Select(r => (d.Served.Application, Deployment: d.Goal.Name, State: r.State.ToString().ToUpperInvariant())))
-                .GroupBy(r => r)
-                .Select(g => new Measurement<long>(g.Count(), new DeploymentTags(g.Key.Application, g.Key.Deployment).With(InstrumentNames.StateTag, g.Key.State)));
-        }
-    }
+        DeploymentTags tags = new(deployment.Key.Application, deployment.Key.Name);
+        return States.Select(state => new Measurement<long>(
+            deployment.Sum(d => state == ReplicaState.Abandoned ? d.Abandoned : d.Replicas.Count(r => r.State == state)),
+            tags.With(InstrumentNames.StateTag, state.ToString().ToUpperInvariant())));
+    });
+
+    public IEnumerable<Measurement<long>> HealthyReplicas => OfReplicas(r => r.State.TakesRequests() ? 1 : 0);
+
+    public IEnumerable<Measurement<long>> ReplicaMemory => OfReplicas(r => r.Process?.ResidentBytes);
 
     public IEnumerable<Measurement<long>> TargetReplicas => Of(d => d.NumReplicas);
+
+    public IEnumerable<Measurement<long>> MaxOngoing => Of(d => d.Served.Limits.MaxOngoingRequests);
+
+    public IEnumerable<Measurement<long>> MaxQueued => Of(d => d.Served.Limits.MaxQueuedRequests);
 
     public IEnumerable<Measurement<long>> Deployments => Of(d => d.Status switch
     {
@@ -33,7 +42,8 @@ internal sealed class MeasuredStatus(Func<ControllerStatus> status) : IMeasuredS
         _ => 0,
     });
 
-    public IEnumerable<Measurement<long>> Applications => status().Applications.Select(a => new Measurement<long>(
+    /// <summary>One that was deployed again while it was on its way out is not on its way out.</summary>
+    public IEnumerable<Measurement<long>> Applications => status().Applications.OrderBy(a => a.Status == ApplicationStatus.Deleting).DistinctBy(a => a.Name).Select(a => new Measurement<long>(
         a.Status switch
         {
             ApplicationStatus.DeployFailed => 1,
@@ -47,6 +57,26 @@ internal sealed class MeasuredStatus(Func<ControllerStatus> status) : IMeasuredS
 
     private static IEnumerable<ApplicationReport> Wanted(ControllerStatus status) => status.Applications.Where(a => a.Status != ApplicationStatus.Deleting);
 
+    private IEnumerable<DeploymentReport> All()
+    {
+        ControllerStatus now = status();
+        return Wanted(now).SelectMany(a => a.Deployments.Concat(a.Beside)).Concat(now.Departing);
+    }
+
     private IEnumerable<Measurement<long>> Of(Func<DeploymentReport, long> value) =>
-        Wanted(status()).SelectMany(a => a.Deployments.Select(d => new Measurement<long>(value(d), new DeploymentTags(a.Name, d.Goal.Name).All)));
+        Wanted(status()).SelectMany(a => a.Deployments.Select(d => new Measurement<long>(value(d), d.Served.Measures.Tags.All)));
+
+    private IEnumerable<Measurement<long>> OfReplicas(Func<Replica, long?> value)
+    {
+        foreach (DeploymentReport deployment in All())
+        {
+            foreach (Replica replica in deployment.Replicas)
+            {
+                if (value(replica) is { } measured)
+                {
+                    yield return new(measured, deployment.Served.Measures.Tags.With(InstrumentNames.ReplicaTag, replica.Id));
+                }
+            }
+        }
+    }
 }

@@ -306,7 +306,7 @@ internal sealed class Reconciler(ServeEnvironment environment, ILogger logger, I
             return;
         }
 
-        environment.Telemetry.HealthCheckFailed(deployment.Served.Tags);
+        deployment.Served.Measures.HealthCheckFailed();
         Log.HealthCheckFailed(logger, replica.Id, deployment.Name, deployment.Served.Application, entry.Strikes, ReplicaEntry.MostStrikes, error);
         if (entry.Strikes < ReplicaEntry.MostStrikes)
         {
@@ -361,10 +361,10 @@ internal sealed class Reconciler(ServeEnvironment environment, ILogger logger, I
         }
     }
 
-    private void CountRestart(DeploymentState deployment, string reason)
+    private static void CountRestart(DeploymentState deployment, string reason)
     {
         deployment.Restarts++;
-        environment.Telemetry.ReplicaRestarts(deployment.Served.Tags, reason);
+        deployment.Served.Measures.ReplicaRestarts(reason);
     }
 
     private static void Stopped(ControllerMessage.Stopped stopped)

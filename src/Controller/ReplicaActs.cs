@@ -31,11 +31,12 @@ internal sealed class ReplicaActs(ServeEnvironment environment, ILogger logger, 
                     Container = environment.Services,
                     Dispatch = environment.Resume,
                     Telemetry = environment.Telemetry,
+                    Measures = deployment.Served.Measures,
                 };
                 await replica.StartAsync(context, start.UserConfig);
                 await CheckAsync(replica, start.HealthCheckTimeout);
                 replica.OnDisposed(handles);
-                environment.Telemetry.ReplicaStarted(deployment.Served.Tags, environment.Time.GetElapsedTime(began));
+                environment.Telemetry.ReplicaStarted(deployment.Served.Measures, environment.Time.GetElapsedTime(began));
                 tell(new ControllerMessage.Started(deployment, replica, start.UserConfig));
                 Watch(deployment, replica);
             }

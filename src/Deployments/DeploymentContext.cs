@@ -68,6 +68,13 @@ public sealed class DeploymentContext
 
     internal ServeTelemetry Telemetry { get; init; } = ServeTelemetry.Silent;
 
+    /// <summary>What is measured of the deployment.</summary>
+    internal DeploymentMeasures Measures
+    {
+        get => field ??= DeploymentMeasures.Alone(Application, Deployment);
+        init;
+    }
+
     internal BatchControl? BatchControl { get; set; }
 
     internal ReplicaModels Models { get; } = new();

@@ -67,14 +67,21 @@ internal sealed class HandleCalls<TRequest, TResponse>(ServedDeployment deployme
         RequestScope? scope = RequestScope.OfCall(options.ModelId, options.SessionId);
         CallTime? time = options.Timeout is { } timeout ? TimeOf(timeout, cancellationToken) : null;
         CancellationToken token = time?.Token ?? cancellationToken;
-        CallObservation? observation = deployment.Observe();
+        CallObservation observation = deployment.Observe();
         try
         {
-            RequestLease lease = await LeaseAsync(deployment.Gate.Admit(handle, route), time, token);
+            Admission admission = deployment.Gate.Admit(handle, route);
+            if (admission.Kind == AdmissionKind.Wait)
+            {
+                observation.Waits();
+            }
+
+            RequestLease lease = await LeaseAsync(admission, time, token);
             CallCancellation cancellation = new();
             cancellation.Link(token, lease.Replica.Stopping);
-            observation?.Runs(lease.Replica);
+            observation.Runs(lease.Replica);
             HeldCall<TResponse> call = new(lease, cancellation, time, scope, observation, token);
+            observation = default;
             try
             {
                 call.Enter();
@@ -89,7 +96,7 @@ internal sealed class HandleCalls<TRequest, TResponse>(ServedDeployment deployme
         }
         catch (Exception exception)
         {
-            observation?.End(exception.GetType().FullName);
+            observation.End(exception.GetType().FullName);
             time?.Dispose();
             if (time is { IsOver: true } && exception is OperationCanceledException)
             {
@@ -159,11 +166,17 @@ internal sealed class HandleCalls<TRequest, TResponse>(ServedDeployment deployme
 
     private async ValueTask<TResponse> ObservedAsync(TRequest request, CallRoute? route, CallTime? time, CancellationToken cancellationToken)
     {
-        CallObservation observation = new(deployment);
+        CallObservation observation = deployment.Observe();
         string? trouble = null;
         try
         {
-            RequestLease lease = await LeaseAsync(deployment.Gate.Admit(handle, route), time, cancellationToken);
+            Admission admission = deployment.Gate.Admit(handle, route);
+            if (admission.Kind == AdmissionKind.Wait)
+            {
+                observation.Waits();
+            }
+
+            RequestLease lease = await LeaseAsync(admission, time, cancellationToken);
             observation.Runs(lease.Replica);
             return await Run(lease, request, time, cancellationToken);
         }

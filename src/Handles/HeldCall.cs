@@ -3,7 +3,7 @@ using Serve.Embedded.Telemetry;
 namespace Serve.Embedded.Handles;
 
 /// <summary>A streamed call: its permit, its token, its time, until it is read.</summary>
-internal sealed class HeldCall<TResponse>(RequestLease lease, CallCancellation cancellation, CallTime? time, RequestScope? scope, CallObservation? observation, CancellationToken caller) : IHeldCall<TResponse>
+internal sealed class HeldCall<TResponse>(RequestLease lease, CallCancellation cancellation, CallTime? time, RequestScope? scope, CallObservation observation, CancellationToken caller) : IHeldCall<TResponse>
 {
     public TResponse Response { get; set; } = default!;
 
@@ -12,7 +12,7 @@ internal sealed class HeldCall<TResponse>(RequestLease lease, CallCancellation c
     public void Enter()
     {
         scope?.Join();
-        observation?.Enter();
+        observation.Enter();
     }
 
     public Exception Translate(Exception exception) =>
@@ -24,7 +24,7 @@ internal sealed class HeldCall<TResponse>(RequestLease lease, CallCancellation c
         time?.Dispose();
 
         // Who stops reading before the end has left.
-        observation?.End(completed ? null : error?.GetType().FullName ?? "left");
+        observation.End(completed ? null : error?.GetType().FullName ?? "left");
         lease.End(completed ? RequestEnd.Completed : error is null ? RequestEnd.Cancelled : CallEnds.Of(error, time, caller));
     }
 }

@@ -29,8 +29,7 @@ internal sealed class ServedDeployment : IMeasuredDeployment, IDisposable
         _limits = limits;
         _environment = environment;
         _refusals = new(environment.Loggers.CreateLogger(LogCategories.Proxy), application, definition.Name, environment.Time);
-        Tags = new(application, definition.Name);
-        Telemetry.Measure(this);
+        Measures = Telemetry.Measure(this);
     }
 
     public string Application { get; }
@@ -48,7 +47,8 @@ internal sealed class ServedDeployment : IMeasuredDeployment, IDisposable
 
     public ServeTelemetry Telemetry => _environment.Telemetry;
 
-    public DeploymentTags Tags { get; }
+    /// <summary>What is measured of it and of the deployment's other revisions.</summary>
+    public DeploymentMeasures Measures { get; }
 
     RequestTotals IMeasuredDeployment.Totals => Gate.Totals;
 
@@ -73,8 +73,8 @@ internal sealed class ServedDeployment : IMeasuredDeployment, IDisposable
         }
     }
 
-    /// <summary>For a call that begins; <see langword="null"/> = nobody wants to know of it.</summary>
-    public CallObservation? Observe() => Telemetry.HearsCalls ? new(this) : null;
+    /// <summary>For a call that begins, if anybody wants to know of it.</summary>
+    public CallObservation Observe() => Telemetry.HearsCalls ? new(this, Time.GetTimestamp()) : default;
 
     /// <summary>A new caller.</summary>
     public Handle OpenHandle()

@@ -17,6 +17,7 @@ internal sealed class Deployer(Server server, ConfigSource source, GenerationSto
     private readonly SemaphoreSlim _turn = new(1);
     private ServeConfig _goal = server.Config;
     private string? _fallback;
+    private bool _refused;
 
     /// <summary>What is pursued, and what its files of Python declare: known in turn.</summary>
     private (int Number, ApplyRequest Request)? _pursued;
@@ -24,15 +25,23 @@ internal sealed class Deployer(Server server, ConfigSource source, GenerationSto
 
     public IReadOnlyList<Generation> Generations => store.All;
 
+    public ServeTelemetry Telemetry => server.Telemetry;
+
     public AdminView View
     {
         get
         {
             ServeConfig goal = Volatile.Read(ref _goal);
             Generation? current = store.Current;
-            return new(goal, server.Config, server.Status, current, [.. Notices(goal, current)], server.IsDraining, server.ConnectionCount, server.StartedAt, server.Now);
+            return new(goal, server.Config, server.Status, current, [.. Notices(goal, current)], server.IsDraining, server.ConnectionCount, server.CountBusyConnections(), Reload, server.StartedAt, server.Now);
         }
     }
+
+    /// <summary>What has not ended yet says nothing: what ended before it does.</summary>
+    private ReloadReport Reload => new(
+        !Volatile.Read(ref _refused) && Volatile.Read(ref _fallback) is null &&
+        store.All.LastOrDefault(static g => g.Outcome is GenerationOutcome.Good or GenerationOutcome.Failed) is not { Outcome: GenerationOutcome.Failed },
+        store.LastGood?.EndedAt);
 
     public ConfigResult Read(ReadOnlySpan<byte> utf8, bool isJson, string name, string? folder) => source.Read(utf8, isJson, name, folder, Volatile.Read(ref _goal));
 
@@ -173,6 +182,7 @@ internal sealed class Deployer(Server server, ConfigSource source, GenerationSto
         Generation generation = Accept(config, from, restoredFrom);
         Volatile.Write(ref _goal, config);
         Volatile.Write(ref _fallback, null);
+        Volatile.Write(ref _refused, false);
         ApplyRequest request = server.Apply(config, code, force, atomic);
         Begin(generation.Number, request);
         return (generation, request);
@@ -252,6 +262,9 @@ internal sealed class Deployer(Server server, ConfigSource source, GenerationSto
         Log.FallsBack(logger, number, why);
         Volatile.Write(ref _fallback, $"The server fell back to generation {number}: {why}");
     }
+
+    /// <summary>The file was read again and has errors: told by what is measured until there is another goal.</summary>
+    public void NoteRefused() => Volatile.Write(ref _refused, true);
 
     private async Task MarkAsync(int number, ApplyRequest request)
     {

@@ -86,7 +86,17 @@ internal sealed class EmbeddedServer
 
     public async Task ReloadAsync(CancellationToken cancellationToken)
     {
-        ServeConfig config = Read(_options, _source, _logger);
+        ServeConfig config;
+        try
+        {
+            config = Read(_options, _source, _logger);
+        }
+        catch (ServeException)
+        {
+            Deployer.NoteRefused();
+            throw;
+        }
+
         int changes = ConfigDiff.Compare(Server.Config, config).Count;
         ApplyRequest request = (await Deployer.DeployAsync(config, GenerationSource.Hangup)).Request;
         await SettledAsync(request, "What was read again did not come up.", cancellationToken);

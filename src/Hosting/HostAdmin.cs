@@ -2,6 +2,7 @@ using Microsoft.AspNetCore.Http;
 using Serve.Embedded.Admin;
 using Serve.Embedded.Config;
 using Serve.Embedded.Controller.Generations;
+using Serve.Embedded.Telemetry;
 
 namespace Serve.Embedded.Hosting;
 
@@ -9,6 +10,8 @@ namespace Serve.Embedded.Hosting;
 internal sealed class HostAdmin(ServeHost host) : IAdminControl
 {
     public AdminView View => Control.View;
+
+    public ServeTelemetry Telemetry => Control.Telemetry;
 
     public IReadOnlyList<Generation> Generations => Control.Generations;
 

@@ -71,7 +71,7 @@ internal sealed class ServeRun
         // A handler that somebody compiled in may block. Ours do not.
         ServeEnvironment environment = new(TimeProvider.System, SeededRandom.New(), ServeEnvironment.ResumeOnThreadPool, loggers, OnEventThreads: _registry.IsOnlyBuiltIn())
         {
-            Telemetry = new(meters: null),
+            Telemetry = new(meters: null) { Log = output },
         };
         using ServeTelemetry telemetry = environment.Telemetry;
         using SystemdNotifier systemd = _systemd = SystemdNotifier.FromEnvironment(_environment, Unset, Environment.ProcessId, TimeProvider.System, _logger);
@@ -162,6 +162,7 @@ internal sealed class ServeRun
         ConfigResult read = _source.Read();
         if (!read.IsValid)
         {
+            _deployer!.NoteRefused();
             _source.TellRefused([.. read.Errors.Select(e => e.ToString())], _logger!);
         }
         else

@@ -88,6 +88,9 @@ internal sealed class Server : IAsyncDisposable
     /// <summary>Connections on the data port.</summary>
     public int ConnectionCount => _proxy?.ConnectionCount ?? 0;
 
+    /// <summary>What is told to those who measure and trace.</summary>
+    public ServeTelemetry Telemetry => _environment.Telemetry;
+
     /// <summary>How long the way out may take: the longest <c>graceful_shutdown_timeout_s</c> after the shutdown delay.</summary>
     public TimeSpan Grace => _controller.Status.Applications
         .SelectMany(a => a.Deployments)
@@ -99,6 +102,9 @@ internal sealed class Server : IAsyncDisposable
     public IReadOnlyList<string> Addresses => _proxy?.Addresses ?? [];
 
     public IReadOnlyList<string> AdminAddresses => _admin?.Addresses ?? [];
+
+    /// <summary>Connections on the data port that serve a request now.</summary>
+    public int CountBusyConnections() => _proxy?.CountBusyConnections() ?? 0;
 
     /// <summary>Makes a server that neither listens nor serves yet: <see cref="Apply"/> what it shall serve, then <see cref="ListenAsync()"/>.</summary>
     /// <param name="config">Its listeners and limits.</param>

@@ -303,6 +303,7 @@ internal sealed class Exchange : IHttpRequestLifetimeFeature
     {
         ServedDeployment deployment = _application.Ingress;
         TimeSpan? maxWait = deployment.Limits.MaxQueueWait;
+        _record.Waits();
         _watch.WatchWait(waiter, Client, maxWait);
         WaitEnd end = await waiter.Ended;
         _watch.Stop();
@@ -439,6 +440,7 @@ internal sealed class Exchange : IHttpRequestLifetimeFeature
     private async Task RepeatAsync(RequestLease lease, WorkerFailedException failure)
     {
         Log.RequestRepeats(_proxy.RequestLog, failure.Message);
+        _record.Waits();
         _guard.StartOver();
         // A dead replica keeps this permit until the controller has taken it out, or the request would be sent to it again at once. One that is dying may still take connections.
         await Task.WhenAny(lease.Replica.Withdrawn, Task.Delay(failure.WorkerIsGone ? WithdrawalTime : DyingTime, _proxy.Environment.Time));
@@ -557,6 +559,6 @@ internal sealed class Exchange : IHttpRequestLifetimeFeature
     private void Answered(string path)
     {
         bool clientLeft = _clientLeft || (_watch.Cause == EarlyEnd.ClientLeft && !_upgrade.IsUpgraded);
-        _record.Answered(_proxy, _request, _host, path, clientLeft ? null : _response.StatusCode, _scope);
+        _record.Answered(_proxy, _request, _host, path, clientLeft ? null : _response.StatusCode, _scope, _scope.Application is null ? null : _application.Ingress);
     }
 }

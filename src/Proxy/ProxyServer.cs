@@ -54,6 +54,9 @@ internal sealed class ProxyServer : IAsyncDisposable
     /// <summary>Connections that are served now.</summary>
     public int ConnectionCount => _connections.Count;
 
+    /// <summary>Those of them that serve a request now.</summary>
+    public int CountBusyConnections() => _connections.CountBusy();
+
     /// <exception cref="IOException">An address is in use or cannot be had.</exception>
     /// <exception cref="SocketException">Likewise.</exception>
     public Task StartAsync(CancellationToken cancellationToken) => _server.StartAsync(_application, cancellationToken);

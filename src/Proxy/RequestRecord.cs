@@ -13,7 +13,7 @@ internal struct RequestRecord
     private const int ClientClosedRequest = 499;
 
     private Activity? _span;
-    private CallObservation? _observation;
+    private CallObservation _observation;
 
     /// <summary>When the request began, by the clock of the server.</summary>
     public long StartedAt { get; private set; }
@@ -30,15 +30,35 @@ internal struct RequestRecord
     }
 
     /// <summary>The deployment is asked to take it.</summary>
-    public void Asks(ServedDeployment deployment) => _observation = deployment.Observe();
+    public void Asks(ServedDeployment deployment)
+    {
+        if (deployment.Telemetry.HearsCalls)
+        {
+            _observation = new(deployment, StartedAt);
+        }
+    }
 
     /// <summary>The deployment cannot run it, and another is asked.</summary>
-    public readonly void IsUnavailable() => _observation?.End("unavailable");
+    public void IsUnavailable() => _observation.End("unavailable");
 
-    public readonly void Runs(Replica replica) => _observation?.Runs(replica);
+    public void Waits() => _observation.Waits();
+
+    public void Runs(Replica replica)
+    {
+        if (_observation.IsHeard)
+        {
+            _observation.Runs(replica);
+        }
+    }
 
     /// <param name="trouble">Why the handler did not end well; <see langword="null"/> = it did.</param>
-    public readonly void Worked(string? trouble) => _observation?.Worked(trouble);
+    public void Worked(string? trouble)
+    {
+        if (_observation.IsHeard)
+        {
+            _observation.Worked(trouble);
+        }
+    }
 
     /// <summary>The request is answered: says so to all who want to know.</summary>
     /// <param name="proxy">Whose logs and instruments they are.</param>
@@ -47,30 +67,40 @@ internal struct RequestRecord
     /// <param name="path">Its path, below the host's endpoint.</param>
     /// <param name="statusCode">Of its response; <see langword="null"/> = the client left before there was one.</param>
     /// <param name="scope">What is known of it.</param>
-    public void Answered(ProxyApplication proxy, IHttpRequestFeature request, HostRequest? host, string path, int? statusCode, RequestScope scope)
+    /// <param name="ingress">Of its application; <see langword="null"/> = there was none for it.</param>
+    public void Answered(ProxyApplication proxy, IHttpRequestFeature request, HostRequest? host, string path, int? statusCode, RequestScope scope, ServedDeployment? ingress)
     {
-        HttpInstruments instruments = proxy.Environment.Telemetry.Http;
+        ServeTelemetry telemetry = proxy.Environment.Telemetry;
+        HttpCounts counts = ingress?.Measures.Http ?? telemetry.Deployments.Elsewhere;
+        int status = statusCode ?? ClientClosedRequest;
         bool isLogged = proxy.AccessLog.IsEnabled;
-        bool isMeasured = instruments.AreHeard;
-        if (!isLogged && !isMeasured && _observation is null && _span is null)
+        bool isTimed = telemetry.HearsHttp;
+        if (!isTimed)
         {
-            return;
+            counts.Answered(request.Method, status, scope.Route, latency: null);
+            if (!isLogged && !_observation.IsHeard && _span is null)
+            {
+                return;
+            }
         }
 
-        int status = statusCode ?? ClientClosedRequest;
         TimeSpan latency = proxy.Environment.Time.GetElapsedTime(StartedAt);
         if (isLogged)
         {
             proxy.AccessLog.Write(request.Method, host is null ? scope.Route ?? path : host.RouteForLog(scope.Route, path), status, latency, scope);
         }
 
-        if (isMeasured)
+        if (isTimed)
         {
-            instruments.Answered(request.Method, scope.Route, scope.Application, status, latency);
+            telemetry.HttpAnswered(counts, request.Method, scope, status, latency);
         }
 
-        _observation?.End(status < StatusCodes.Status400BadRequest ? null : RequestSpan.TextOf(status));
-        _observation = null;
+        if (_observation.IsHeard)
+        {
+            _observation.End(status < StatusCodes.Status400BadRequest ? null : RequestSpan.TextOf(status));
+            _observation = default;
+        }
+
         RequestSpan.End(_span, scope, status);
         _span = null;
     }

@@ -53,6 +53,18 @@ internal static class InstrumentNames
     /// <summary>Ours; by <see cref="StateTag"/>.</summary>
     public const string Replicas = "serve_num_replicas";
 
+    /// <summary>By <see cref="ReplicaTag"/>.</summary>
+    public const string HealthyReplicas = "serve_deployment_replica_healthy";
+
+    /// <summary>Ours; by <see cref="ReplicaTag"/>.</summary>
+    public const string ReplicaMemory = "serve_replica_resident_memory_bytes";
+
+    /// <summary>Ours; of each replica.</summary>
+    public const string MaxOngoing = "serve_deployment_max_ongoing_requests";
+
+    /// <summary>Ours; of each caller.</summary>
+    public const string MaxQueued = "serve_deployment_max_queued_requests";
+
     /// <summary>Replicas that it shall have now, whether its load says so or its configuration.</summary>
     public const string TargetReplicas = "serve_autoscaling_target_replicas";
 
@@ -61,6 +73,9 @@ internal static class InstrumentNames
 
     /// <summary>Without <see cref="DeploymentTag"/>. 0 = unknown, 1 = DEPLOY_FAILED, 2 = UNHEALTHY, 3 = NOT_STARTED, 4 = DELETING, 5 = DEPLOYING, 6 = RUNNING.</summary>
     public const string ApplicationStatus = "serve_application_status";
+
+    /// <summary>Ours, without any tag.</summary>
+    public const string LogLinesDropped = "serve_log_lines_dropped";
 
     public const string ApplicationTag = "application";
     public const string DeploymentTag = "deployment";

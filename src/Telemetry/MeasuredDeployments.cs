@@ -2,53 +2,73 @@ using System.Diagnostics.Metrics;
 
 namespace Serve.Embedded.Telemetry;
 
-/// <summary>A deployment as those see it who measure it.</summary>
-internal interface IMeasuredDeployment
-{
-    string Application { get; }
-
-    string Name { get; }
-
-    /// <summary>What became of every request that ever came.</summary>
-    RequestTotals Totals { get; }
-
-    /// <summary>Requests that wait now.</summary>
-    int Queued { get; }
-
-    /// <summary>Requests that each replica works on now.</summary>
-    IEnumerable<(string Replica, int Requests)> Ongoing { get; }
-}
-
 /// <summary>
-/// What is counted for every deployment in any case, and so costs nothing more when it is asked for. Two revisions of a deployment are one to whoever measures, and when the older one has gone its counts
-/// stay: no count falls for as long as the deployment is there.
+/// What is counted for every deployment in any case, and so costs nothing more when it is asked for. A deployment that is gone is gone from here, and no count falls for as long as it is there. Those who read
+/// hold no lock while they do.
 /// </summary>
 internal sealed class MeasuredDeployments
 {
     private readonly Lock _gate = new();
-    private readonly Dictionary<(string Application, string Name), Entry> _entries = [];
+    private readonly Dictionary<(string Application, string Name), DeploymentMeasures> _deployments = [];
 
-    public MeasuredDeployments(Meter meter)
+    /// <summary>How many of its deployments are there, for each application.</summary>
+    private readonly Dictionary<string, (HttpCounts Http, int Deployments)> _applications = new(StringComparer.Ordinal);
+
+    public MeasuredDeployments(MetricFamilies families)
     {
-        meter.CreateObservableCounter(InstrumentNames.Arrived, () => Totals(static t => t.Arrived), "{request}", "Requests that came to a deployment, over HTTP or from code.");
-        meter.CreateObservableCounter(InstrumentNames.Completed, () => Totals(static t => t.Completed), "{request}", "Requests whose handler has ended well.");
-        meter.CreateObservableCounter(InstrumentNames.Failed, () => Totals(static t => t.Failed), "{request}", "Requests whose handler threw, or whose worker died.");
-        meter.CreateObservableCounter(InstrumentNames.Cancelled, Cancelled, "{request}", "Requests that ended before their handler did, by reason.");
-        meter.CreateObservableCounter(InstrumentNames.Refused, Refused, "{request}", "Requests that no replica was given, by reason.");
-        meter.CreateObservableGauge(InstrumentNames.Queued, () => Each(static (e, to) => to.Add(new(e.Deployments.Sum(static d => d.Queued), e.Tags.All))), "{request}", "Requests that wait in a deployment's queues.");
-        meter.CreateObservableGauge(InstrumentNames.Ongoing, Ongoing, "{request}", "Requests that a replica works on.");
+        families.Counter(InstrumentNames.HttpRequests, "{request}", "HTTP requests that were answered.", HttpRequests);
+        families.Counter(InstrumentNames.HttpErrors, "{request}", "HTTP requests that were answered with 400 or more, or whose client left.", HttpErrors);
+        families.Counter(InstrumentNames.Arrived, "{request}", "Requests that came to a deployment, over HTTP or from code.", () => Each(static d => d.Totals.Arrived));
+        families.Counter(InstrumentNames.Completed, "{request}", "Requests whose handler has ended well.", () => Each(static d => d.Totals.Completed));
+        families.Counter(InstrumentNames.Failed, "{request}", "Requests whose handler threw, or whose worker died.", () => Each(static d => d.Totals.Failed));
+        families.Counter(InstrumentNames.Cancelled, "{request}", "Requests that ended before their handler did, by reason.", Cancelled);
+        families.Counter(InstrumentNames.Refused, "{request}", "Requests that no replica was given, by reason.", Refused);
+        families.Gauge(InstrumentNames.Queued, "{request}", "Requests that wait in a deployment's queues.", () => Each(static d => d.Queued));
+        families.Gauge(InstrumentNames.Ongoing, "{request}", "Requests that a replica works on.", Ongoing);
+        families.Counter(InstrumentNames.ReplicaStarts, "{replica}", "Replicas that have come up.", () => Each(static d => d.Starts));
+        families.Counter(InstrumentNames.ReplicaRestarts, "{replica}", "Replicas that another had to take the place of, by reason.", Restarts);
+        families.Counter(InstrumentNames.HealthCheckFailures, "{check}", "Health checks that have failed.", () => Each(static d => d.HealthCheckFailures));
     }
 
-    public void Add(IMeasuredDeployment deployment)
+    /// <summary>What became of requests that were for no application.</summary>
+    public HttpCounts Elsewhere { get; private set; } = new(string.Empty);
+
+    private DeploymentMeasures[] All
+    {
+        get
+        {
+            lock (_gate)
+            {
+                return [.. _deployments.Values];
+            }
+        }
+    }
+
+    private HttpCounts[] AllHttp
+    {
+        get
+        {
+            lock (_gate)
+            {
+                return [Elsewhere, .. _applications.Values.Select(static a => a.Http)];
+            }
+        }
+    }
+
+    /// <returns>What is measured of it and of the other revisions that there are.</returns>
+    public DeploymentMeasures Add(IMeasuredDeployment deployment)
     {
         lock (_gate)
         {
-            if (!_entries.TryGetValue((deployment.Application, deployment.Name), out Entry? entry))
+            if (!_deployments.TryGetValue((deployment.Application, deployment.Name), out DeploymentMeasures? measures))
             {
-                _entries[(deployment.Application, deployment.Name)] = entry = new(new(deployment.Application, deployment.Name));
+                (HttpCounts http, int count) = _applications.TryGetValue(deployment.Application, out (HttpCounts, int) application) ? application : (new(deployment.Application), 0);
+                _applications[deployment.Application] = (http, count + 1);
+                _deployments[(deployment.Application, deployment.Name)] = measures = new(deployment.Application, deployment.Name, http);
             }
 
-            entry.Deployments.Add(deployment);
+            measures.Add(deployment);
+            return measures;
         }
     }
 
@@ -56,13 +76,20 @@ internal sealed class MeasuredDeployments
     {
         lock (_gate)
         {
-            if (_entries.TryGetValue((deployment.Application, deployment.Name), out Entry? entry) && entry.Deployments.Remove(deployment))
+            if (!_deployments.TryGetValue((deployment.Application, deployment.Name), out DeploymentMeasures? measures) || !measures.Remove(deployment))
             {
-                entry.Former += deployment.Totals;
-                if (entry.Deployments.Count == 0)
-                {
-                    _entries.Remove((deployment.Application, deployment.Name));
-                }
+                return;
+            }
+
+            _deployments.Remove((deployment.Application, deployment.Name));
+            (HttpCounts http, int count) = _applications[deployment.Application];
+            if (count == 1)
+            {
+                _applications.Remove(deployment.Application);
+            }
+            else
+            {
+                _applications[deployment.Application] = (http, count - 1);
             }
         }
     }
@@ -72,59 +99,52 @@ internal sealed class MeasuredDeployments
     {
         lock (_gate)
         {
-            _entries.Clear();
+            _deployments.Clear();
+            _applications.Clear();
+            Elsewhere = new(string.Empty);
         }
     }
 
-    private List<Measurement<long>> Totals(Func<RequestTotals, long> count) => Each((e, to) => to.Add(new(count(e.Totals), e.Tags.All)));
+    public IEnumerable<(KeyValuePair<string, object?>[] Tags, StripedHistogram Histogram)> HttpLatency() =>
+        Http().Where(static c => !c.Latency.IsEmpty).Select(static c => (c.Tags(InstrumentNames.StatusCodeTag), c.Latency));
 
-    private List<Measurement<long>> Cancelled() => Each(static (e, to) =>
-    {
-        RequestTotals totals = e.Totals;
-        to.Add(new(totals.Cancelled, e.Tags.With(InstrumentNames.ReasonTag, "client_left")));
-        to.Add(new(totals.TimedOut, e.Tags.With(InstrumentNames.ReasonTag, "timed_out")));
-    });
+    /// <summary>One histogram of each deployment.</summary>
+    public IEnumerable<(KeyValuePair<string, object?>[] Tags, StripedHistogram Histogram)> Histograms(Func<DeploymentMeasures, StripedHistogram> histogram) =>
+        All.Select(d => (d.Tags.All, histogram(d))).Where(static h => !h.Item2.IsEmpty);
 
-    private List<Measurement<long>> Refused() => Each(static (e, to) =>
-    {
-        RefusalTotals refused = e.Totals.Refused;
-        to.Add(new(refused.QueueFull, e.Tags.With(InstrumentNames.ReasonTag, "queue_full")));
-        to.Add(new(refused.QueueTime, e.Tags.With(InstrumentNames.ReasonTag, "queue_time")));
-        to.Add(new(refused.Websockets, e.Tags.With(InstrumentNames.ReasonTag, "websockets")));
-        to.Add(new(refused.Unavailable, e.Tags.With(InstrumentNames.ReasonTag, "unavailable")));
-    });
+    private IEnumerable<HttpCount> Http() => AllHttp.SelectMany(static a => a.Read());
 
-    private List<Measurement<long>> Ongoing() => Each(static (e, to) =>
+    private IEnumerable<Measurement<long>> HttpRequests() => Http().Select(static c => new Measurement<long>(c.Requests, c.Tags(InstrumentNames.StatusCodeTag)));
+
+    private IEnumerable<Measurement<long>> HttpErrors() => Http().Where(static c => c.IsError).Select(static c => new Measurement<long>(c.Requests, c.Tags(InstrumentNames.ErrorCodeTag)));
+
+    private IEnumerable<Measurement<long>> Cancelled()
     {
-        foreach ((string replica, int requests) in e.Deployments.SelectMany(static d => d.Ongoing))
+        foreach (DeploymentMeasures deployment in All)
         {
-            to.Add(new(requests, e.Tags.With(InstrumentNames.ReplicaTag, replica)));
+            RequestTotals totals = deployment.Totals;
+            yield return new(totals.Cancelled, deployment.Tags.With(InstrumentNames.ReasonTag, "client_left"));
+            yield return new(totals.TimedOut, deployment.Tags.With(InstrumentNames.ReasonTag, "timed_out"));
         }
-    });
+    }
 
-    private List<Measurement<long>> Each(Action<Entry, List<Measurement<long>>> measure)
+    private IEnumerable<Measurement<long>> Refused()
     {
-        List<Measurement<long>> measured = [];
-        lock (_gate)
+        foreach (DeploymentMeasures deployment in All)
         {
-            foreach (Entry entry in _entries.Values)
-            {
-                measure(entry, measured);
-            }
+            RefusalTotals refused = deployment.Totals.Refused;
+            yield return new(refused.QueueFull, deployment.Tags.With(InstrumentNames.ReasonTag, "queue_full"));
+            yield return new(refused.QueueTime, deployment.Tags.With(InstrumentNames.ReasonTag, "queue_time"));
+            yield return new(refused.Websockets, deployment.Tags.With(InstrumentNames.ReasonTag, "websockets"));
+            yield return new(refused.Unavailable, deployment.Tags.With(InstrumentNames.ReasonTag, "unavailable"));
         }
-
-        return measured;
     }
 
-    private sealed class Entry(DeploymentTags tags)
-    {
-        public DeploymentTags Tags => tags;
+    private IEnumerable<Measurement<long>> Ongoing() =>
+        All.SelectMany(static d => d.Ongoing.Select(r => new Measurement<long>(r.Requests, d.Tags.With(InstrumentNames.ReplicaTag, r.Replica))));
 
-        public List<IMeasuredDeployment> Deployments { get; } = [];
+    private IEnumerable<Measurement<long>> Restarts() =>
+        All.SelectMany(static d => d.Restarts.Select(r => new Measurement<long>(r.Count, d.Tags.With(InstrumentNames.ReasonTag, r.Reason))));
 
-        /// <summary>Of those that have gone.</summary>
-        public RequestTotals Former { get; set; }
-
-        public RequestTotals Totals => Deployments.Aggregate(Former, static (sum, deployment) => sum + deployment.Totals);
-    }
+    private IEnumerable<Measurement<long>> Each(Func<DeploymentMeasures, long> value) => All.Select(d => new Measurement<long>(value(d), d.Tags.All));
 }

@@ -1,53 +1,50 @@
 using System.Diagnostics;
 using System.Diagnostics.Metrics;
+using System.Globalization;
 
 namespace Serve.Embedded.Telemetry;
 
 /// <summary>
-/// All that a server tells those who listen: its instruments and its spans. While nobody listens to one of them, it costs whoever would write to it a look. What is counted anyhow is not written at all,
-/// but read when somebody asks.
+/// All that a server tells those who listen: its instruments and its spans. What is counted anyhow is not written to an instrument, but read when somebody asks; what would have to be measured for it, how long
+/// something takes, is measured from when somebody asks for the first time. Until then it costs whoever would measure it a look.
 /// </summary>
 internal sealed class ServeTelemetry : IDisposable
 {
-    /// <summary>Where Ray Serve's own buckets end.</summary>
-    private static readonly InstrumentAdvice<double> Milliseconds = new()
-    {
-        HistogramBucketBoundaries = [1, 2, 5, 10, 20, 50, 100, 200, 300, 400, 500, 1_000, 2_000, 5_000, 10_000, 60_000, 120_000, 300_000, 600_000],
-    };
+    private const int MostCodes = 1000;
 
-    private static readonly InstrumentAdvice<int> Sizes = new() { HistogramBucketBoundaries = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1_024] };
+    private static readonly string?[] Codes = new string?[MostCodes];
 
     private readonly Meter _meter;
     private readonly bool _isOwnMeter;
+    private readonly MetricFamilies _families;
+    private readonly Histogram<double> _httpLatency;
     private readonly Histogram<double> _queueLatency;
     private readonly Histogram<double> _processingLatency;
     private readonly Histogram<int> _batchSize;
     private readonly Histogram<double> _batchWait;
     private readonly Histogram<double> _batchExecution;
-    private readonly Counter<long> _replicaStarts;
     private readonly Histogram<double> _replicaStartupLatency;
-    private readonly Counter<long> _healthCheckFailures;
-    private readonly Counter<long> _replicaRestarts;
     private bool _isOver;
+    private bool _isTimed;
 
     /// <param name="meters">The host's; <see langword="null"/> = there is none.</param>
     public ServeTelemetry(IMeterFactory? meters)
     {
         _isOwnMeter = meters is null;
         _meter = meters?.Create(InstrumentNames.Meter) ?? new(InstrumentNames.Meter);
+        _families = new(_meter);
         Spans = new(InstrumentNames.Meter);
-        Http = new(_meter, Milliseconds);
-        Deployments = new(_meter);
-        Status = new(_meter);
-        _queueLatency = Histogram(InstrumentNames.QueueLatency, "How long a request waited for a replica.");
-        _processingLatency = Histogram(InstrumentNames.ProcessingLatency, "How long a handler worked on a request.");
-        _batchSize = _meter.CreateHistogram(InstrumentNames.BatchSize, "{request}", "Requests in a batch.", tags: null, Sizes);
-        _batchWait = Histogram(InstrumentNames.BatchWait, "How long the first request of a batch waited for it.");
-        _batchExecution = Histogram(InstrumentNames.BatchExecution, "How long a handler worked on a batch.");
-        _replicaStarts = _meter.CreateCounter<long>(InstrumentNames.ReplicaStarts, "{replica}", "Replicas that have come up.");
-        _replicaStartupLatency = Histogram(InstrumentNames.ReplicaStartupLatency, "How long a replica took to come up.");
-        _healthCheckFailures = _meter.CreateCounter<long>(InstrumentNames.HealthCheckFailures, "{check}", "Health checks that have failed.");
-        _replicaRestarts = _meter.CreateCounter<long>(InstrumentNames.ReplicaRestarts, "{replica}", "Replicas that another had to take the place of, by reason.");
+        Deployments = new(_families);
+        Status = new(_families);
+        _httpLatency = _families.Times(InstrumentNames.HttpRequestLatency, "How long an HTTP request took from its headers to the end of its answer.", HistogramBuckets.Milliseconds, Deployments.HttpLatency);
+        _queueLatency = _families.Times(InstrumentNames.QueueLatency, "How long a request waited for a replica.", HistogramBuckets.Milliseconds, () => Deployments.Histograms(static d => d.Waited));
+        _processingLatency = _families.Times(InstrumentNames.ProcessingLatency, "How long a handler worked on a request.", HistogramBuckets.Milliseconds, () => Deployments.Histograms(static d => d.Worked));
+        _batchSize = _families.Sizes(InstrumentNames.BatchSize, "{request}", "Requests in a batch.", () => Deployments.Histograms(static d => d.BatchSize));
+        _batchWait = _families.Times(InstrumentNames.BatchWait, "How long the first request of a batch waited for it.", HistogramBuckets.Milliseconds, () => Deployments.Histograms(static d => d.BatchWaited));
+        _batchExecution = _families.Times(InstrumentNames.BatchExecution, "How long a handler worked on a batch.", HistogramBuckets.Milliseconds, () => Deployments.Histograms(static d => d.BatchWorked));
+        _replicaStartupLatency = _families.Times(InstrumentNames.ReplicaStartupLatency, "How long a replica took to come up.", HistogramBuckets.Starts, () => Deployments.Histograms(static d => d.Startup));
+        _families.Counter(
+            InstrumentNames.LogLinesDropped, "{line}", "Log lines that were dropped or lost because their output was slow or broken.", () => Log is { } log ? [new Measurement<long>(log.Dropped)] : []);
     }
 
     /// <summary>For what belongs to no server: nobody can listen to it.</summary>
@@ -55,25 +52,29 @@ internal sealed class ServeTelemetry : IDisposable
 
     public ActivitySource Spans { get; }
 
-    public HttpInstruments Http { get; }
-
     public MeasuredDeployments Deployments { get; }
 
     public StatusInstruments Status { get; }
 
+    /// <summary>Where the server's log goes; <see langword="null"/> = to somebody else's.</summary>
+    public LogOutput? Log { get; init; }
+
+    /// <summary>All that is measured.</summary>
+    public IReadOnlyList<MetricFamily> Families => _families.All;
+
+    /// <summary>Somebody wants to know how long HTTP requests take.</summary>
+    public bool HearsHttp => _isTimed || _httpLatency.Enabled;
+
     /// <summary>Somebody wants to know of single calls.</summary>
-    public bool HearsCalls => Spans.HasListeners() || _processingLatency.Enabled || _queueLatency.Enabled;
+    public bool HearsCalls => _isTimed || Spans.HasListeners() || _processingLatency.Enabled || _queueLatency.Enabled;
 
     /// <summary>Somebody wants to know of single batches.</summary>
-    public bool HearsBatches => Spans.HasListeners() || _batchSize.Enabled || _batchWait.Enabled || _batchExecution.Enabled;
+    public bool HearsBatches => _isTimed || Spans.HasListeners() || _batchSize.Enabled || _batchWait.Enabled || _batchExecution.Enabled;
 
-    public void Measure(IMeasuredDeployment deployment)
-    {
-        if (!_isOver)
-        {
-            Deployments.Add(deployment);
-        }
-    }
+    /// <summary>Somebody reads <see cref="Families"/>: from now on it is measured how long things take.</summary>
+    public void StartTiming() => Volatile.Write(ref _isTimed, true);
+
+    public DeploymentMeasures Measure(IMeasuredDeployment deployment) => _isOver ? DeploymentMeasures.Alone(deployment.Application, deployment.Name) : Deployments.Add(deployment);
 
     public void Follow(IMeasuredStatus status)
     {
@@ -83,26 +84,71 @@ internal sealed class ServeTelemetry : IDisposable
         }
     }
 
-    public void Waited(DeploymentTags tags, TimeSpan time) => _queueLatency.Record(time.TotalMilliseconds, tags.All);
-
-    public void Worked(DeploymentTags tags, TimeSpan time) => _processingLatency.Record(time.TotalMilliseconds, tags.All);
-
-    public void BatchEnded(DeploymentTags tags, int size, TimeSpan waited, TimeSpan worked)
+    /// <summary>An HTTP request was answered.</summary>
+    /// <param name="counts">Of its application.</param>
+    /// <param name="method">As the client wrote it.</param>
+    /// <param name="scope">What is known of it.</param>
+    /// <param name="statusCode">499 where the client left.</param>
+    /// <param name="latency">Of the whole request.</param>
+    public void HttpAnswered(HttpCounts counts, string method, RequestScope scope, int statusCode, TimeSpan latency)
     {
-        _batchSize.Record(size, tags.All);
-        _batchWait.Record(waited.TotalMilliseconds, tags.All);
-        _batchExecution.Record(worked.TotalMilliseconds, tags.All);
+        counts.Answered(method, statusCode, scope.Route, _isTimed ? latency : null);
+        if (_httpLatency.Enabled)
+        {
+            _httpLatency.Record(
+                latency.TotalMilliseconds,
+                new(InstrumentNames.RouteTag, scope.Route ?? ""),
+                new(InstrumentNames.MethodTag, HttpCounts.KnownMethod(method)),
+                new(InstrumentNames.ApplicationTag, scope.Application ?? ""),
+                new(InstrumentNames.StatusCodeTag, TextOf(statusCode)));
+        }
     }
 
-    public void ReplicaStarted(DeploymentTags tags, TimeSpan took)
+    public void Waited(DeploymentMeasures deployment, TimeSpan time)
     {
-        _replicaStarts.Add(1, tags.All);
-        _replicaStartupLatency.Record(took.TotalMilliseconds, tags.All);
+        if (_isTimed)
+        {
+            deployment.Waited.Record(time);
+        }
+
+        if (_queueLatency.Enabled)
+        {
+            _queueLatency.Record(time.TotalMilliseconds, deployment.Tags.All);
+        }
     }
 
-    public void HealthCheckFailed(DeploymentTags tags) => _healthCheckFailures.Add(1, tags.All);
+    public void Worked(DeploymentMeasures deployment, TimeSpan time)
+    {
+        if (_isTimed)
+        {
+            deployment.Worked.Record(time);
+        }
 
-    public void ReplicaRestarts(DeploymentTags tags, string reason) => _replicaRestarts.Add(1, tags.With(InstrumentNames.ReasonTag, reason));
+        if (_processingLatency.Enabled)
+        {
+            _processingLatency.Record(time.TotalMilliseconds, deployment.Tags.All);
+        }
+    }
+
+    public void BatchEnded(DeploymentMeasures deployment, int size, TimeSpan waited, TimeSpan worked)
+    {
+        _batchSize.Record(size, deployment.Tags.All);
+        _batchWait.Record(waited.TotalMilliseconds, deployment.Tags.All);
+        _batchExecution.Record(worked.TotalMilliseconds, deployment.Tags.All);
+        if (_isTimed)
+        {
+            deployment.BatchSize.Record(size);
+            deployment.BatchWaited.Record(waited);
+            deployment.BatchWorked.Record(worked);
+        }
+    }
+
+    public void ReplicaStarted(DeploymentMeasures deployment, TimeSpan took)
+    {
+        deployment.ReplicaStarted();
+        deployment.Startup.Record(took);
+        _replicaStartupLatency.Record(took.TotalMilliseconds, deployment.Tags.All);
+    }
 
     /// <summary>Nobody hears of this server any more. A meter of the host's goes with the host.</summary>
     public void Dispose()
@@ -124,5 +170,7 @@ internal sealed class ServeTelemetry : IDisposable
         return silent;
     }
 
-    private Histogram<double> Histogram(string name, string description) => _meter.CreateHistogram(name, "ms", description, tags: null, Milliseconds);
+    private static string TextOf(int code) => code is >= 0 and < MostCodes
+        ? Codes[code] ??= code.ToString(CultureInfo.InvariantCulture)
+        : code.ToString(CultureInfo.InvariantCulture);
 }

@@ -232,7 +232,7 @@ public sealed class BinaryNeighboursTests
         return process;
     }
 
-    private static int FreePort()
+    internal static int FreePort()
     {
         using TcpListener listener = new(IPAddress.Loopback, 0);
         listener.Start();

@@ -7,16 +7,14 @@ namespace Serve.Embedded.Deployments;
 internal sealed class BatchObservation
 {
     private readonly DeploymentContext _context;
-    private readonly DeploymentTags _tags;
     private readonly TimeSpan _waited;
     private readonly long _since;
     private readonly int _size;
     private readonly Activity? _work;
 
-    private BatchObservation(DeploymentContext context, DeploymentTags tags, long firstSince, ActivityContext[] callers)
+    private BatchObservation(DeploymentContext context, long firstSince, ActivityContext[] callers)
     {
         _context = context;
-        _tags = tags;
         _since = context.Time.GetTimestamp();
         _waited = context.Time.GetElapsedTime(firstSince, _since);
         _size = callers.Length;
@@ -31,13 +29,13 @@ internal sealed class BatchObservation
         }
     }
 
-    public static BatchObservation? Begin<TRequest, TResponse>(DeploymentContext context, DeploymentTags tags, BatchItem<TRequest, TResponse>[] items) =>
-        context.Telemetry.HearsBatches ? new(context, tags, items[0].Since, [.. items.Select(i => i.Caller)]) : null;
+    public static BatchObservation? Begin<TRequest, TResponse>(DeploymentContext context, BatchItem<TRequest, TResponse>[] items) =>
+        context.Telemetry.HearsBatches ? new(context, items[0].Since, [.. items.Select(i => i.Caller)]) : null;
 
     /// <param name="error">What the handler threw; <see langword="null"/> = it did not.</param>
     public void End(Exception? error)
     {
-        _context.Telemetry.BatchEnded(_tags, _size, _waited, _context.Time.GetElapsedTime(_since));
+        _context.Telemetry.BatchEnded(_context.Measures, _size, _waited, _context.Time.GetElapsedTime(_since));
         if (_work is null)
         {
             return;

@@ -22,7 +22,6 @@ internal sealed class Batcher<TRequest, TResponse> : IDeployment<TRequest, TResp
     private readonly Action<IThreadPoolWorkItem> _dispatch;
     private readonly CancellationToken _stopping;
     private readonly DeploymentContext _replica;
-    private readonly DeploymentTags _tags;
     private readonly ITimer _timer;
 
     /// <summary>A batch is nobody's request: it runs in the ambient context of its replica, not of the caller who happened to fill it.</summary>
@@ -51,7 +50,6 @@ internal sealed class Batcher<TRequest, TResponse> : IDeployment<TRequest, TResp
         _dispatch = context.Dispatch;
         _stopping = stopping;
         _replica = context;
-        _tags = new(context.Application, context.Deployment);
         _timer = _time.CreateTimer(static batcher => ((Batcher<TRequest, TResponse>)batcher!).LookAfresh(), this, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
         _control.Changed = LookAfresh;
         if (size is null && context.MaxOngoingRequests < (long)_control.MaxBatchSize * _control.MaxConcurrentBatches)
@@ -190,7 +188,7 @@ internal sealed class Batcher<TRequest, TResponse> : IDeployment<TRequest, TResp
         int answered = 0;
         RequestScope.OfCall(batch.ModelId, sessionId: null)?.Join();
 
-        BatchObservation? observation = BatchObservation.Begin(_replica, _tags, batch.Items);
+        BatchObservation? observation = BatchObservation.Begin(_replica, batch.Items);
         try
         {
             using (_stopping.UnsafeRegister(static state => ((Batch<TRequest, TResponse>)state!).Cancel(), batch))

@@ -9,6 +9,9 @@ internal sealed class ServingConnection(ClientConnection connection, TimeProvide
 
     private long _idleSince = time.GetTimestamp();
 
+    /// <summary>It serves a request now.</summary>
+    public bool IsBusy => Volatile.Read(ref _idleSince) == Busy;
+
     public void RequestBegins() => Volatile.Write(ref _idleSince, Busy);
 
     public void RequestEnds() => Volatile.Write(ref _idleSince, time.GetTimestamp());

@@ -28,6 +28,9 @@ internal sealed class ServingConnections(ProxyApplication proxy)
     /// <summary>Connections that are served now.</summary>
     public int Count => Volatile.Read(ref _count);
 
+    /// <summary>Those that serve a request now.</summary>
+    public int CountBusy() => _open.Count(static c => c.Key.IsBusy);
+
     public ConnectionDelegate Bound(ConnectionDelegate next) => connection => ServeAsync(connection, next);
 
     /// <summary>Closes connections as they fall idle, until there are none.</summary>
