@@ -14,5 +14,5 @@ internal sealed class ApplicationDefinitions(DeploymentRegistry registry, Func<W
             : new(goal.Code.ToString(), [.. goal.Deployments.Select(d => OfWorker(d.Name, d.Worker!))]);
 
     private DeploymentDefinition OfWorker(string name, WorkerSettings settings) =>
-        new(name, context => makeWorker(settings, context), new(), new ContextEntry(), blocks: false);
+        new(name, context => makeWorker(settings, context), new(), new ContextEntry(), blocks: false) { PassesOn = true };
 }

@@ -24,6 +24,9 @@ internal sealed class DeploymentDefinition(
     /// <summary>Whether what gathers requests for the handler makes calls that block.</summary>
     public bool BatchesBlock { get; init; }
 
+    /// <summary>Whether its handlers pass requests on to processes, so that a plain one needs no context.</summary>
+    public bool PassesOn { get; init; }
+
     /// <summary>What calls from code send; <see langword="null"/> = it takes none.</summary>
     public Type? Request => request;
 

@@ -17,12 +17,6 @@ namespace Serve.Embedded.Proxy;
 /// </remarks>
 internal sealed class Exchange : IHttpRequestLifetimeFeature
 {
-    /// <summary>The longest that the controller may take to notice that a replica has ended.</summary>
-    private static readonly TimeSpan WithdrawalTime = TimeSpan.FromSeconds(1);
-
-    /// <summary>How long a process that was killed may look alive.</summary>
-    private static readonly TimeSpan DyingTime = TimeSpan.FromMilliseconds(100);
-
     private readonly ProxyApplication _proxy;
     private readonly RequestScope _scope;
     private readonly ResponseGuard _guard;
@@ -442,9 +436,7 @@ internal sealed class Exchange : IHttpRequestLifetimeFeature
         Log.RequestRepeats(_proxy.RequestLog, failure.Message);
         _record.Waits();
         _guard.StartOver();
-        // A dead replica keeps this permit until the controller has taken it out, or the request would be sent to it again at once. One that is dying may still take connections.
-        await Task.WhenAny(lease.Replica.Withdrawn, Task.Delay(failure.WorkerIsGone ? WithdrawalTime : DyingTime, _proxy.Environment.Time));
-
+        await Repeats.PauseAsync(lease.Replica, failure, _proxy.Environment.Time);
         lease.Return();
         ServedDeployment deployment = _application.Ingress;
         Admission admission = deployment.Gate.Readmit(_application.Handle);
@@ -469,7 +461,7 @@ internal sealed class Exchange : IHttpRequestLifetimeFeature
             return _answers.FailedAsync(_application.Ingress, exception);
         }
 
-        _answers.LogBrokenOff(exception);
+        OwnAnswers.LogBrokenOff(_proxy.RequestLog, exception);
         _lifetime.Abort();
         return Task.CompletedTask;
     }
@@ -559,6 +551,6 @@ internal sealed class Exchange : IHttpRequestLifetimeFeature
     private void Answered(string path)
     {
         bool clientLeft = _clientLeft || (_watch.Cause == EarlyEnd.ClientLeft && !_upgrade.IsUpgraded);
-        _record.Answered(_proxy, _request, _host, path, clientLeft ? null : _response.StatusCode, _scope, _scope.Application is null ? null : _application.Ingress);
+        _record.Answered(_proxy, _request.Method, _host, path, clientLeft ? null : _response.StatusCode, _scope, _scope.Application is null ? null : _application.Ingress);
     }
 }

@@ -19,7 +19,9 @@ internal sealed class OwnAnswers(ILogger log)
     /// <summary>Says, with the value <c>?1</c>, that nothing of the request was run: it may be sent again whatever it does.</summary>
     public const string NotRunHeader = "X-Request-Not-Run";
 
-    private const string PlainText = "text/plain; charset=utf-8";
+    public const string BrokenText = "Internal Server Error";
+
+    public const string PlainText = "text/plain; charset=utf-8";
 
     private static readonly StringValues Yes = "?1";
 
@@ -59,9 +61,9 @@ internal sealed class OwnAnswers(ILogger log)
         StatusCodes.Status413PayloadTooLarge,
         string.Create(CultureInfo.InvariantCulture, $"The request body of {length} bytes is larger than max_request_body_bytes = {limit}."));
 
-    public Task TimedOutAsync(string requestId, TimeSpan timeout) => ErrorAsync(
-        StatusCodes.Status408RequestTimeout,
-        string.Create(CultureInfo.InvariantCulture, $"Request {requestId} timed out after {timeout.TotalSeconds:0.0######}s."));
+    public Task TimedOutAsync(string requestId, TimeSpan timeout) => ErrorAsync(StatusCodes.Status408RequestTimeout, TimedOutText(requestId, timeout));
+
+    public static string TimedOutText(string requestId, TimeSpan timeout) => string.Create(CultureInfo.InvariantCulture, $"Request {requestId} timed out after {timeout.TotalSeconds:0.0######}s.");
 
     /// <summary>After a request that is not to be trusted, nothing else on its connection is.</summary>
     public Task BadRequestAsync(int statusCode, string message)
@@ -111,11 +113,11 @@ internal sealed class OwnAnswers(ILogger log)
     public Task BrokenAsync(Exception exception)
     {
         Log.RequestFailed(log, exception);
-        return ErrorAsync(StatusCodes.Status500InternalServerError, "Internal Server Error");
+        return ErrorAsync(StatusCodes.Status500InternalServerError, BrokenText);
     }
 
     /// <summary>The response of a handler that failed has begun and can only be broken off.</summary>
-    public void LogBrokenOff(Exception exception)
+    public static void LogBrokenOff(ILogger log, Exception exception)
     {
         switch (exception)
         {

@@ -89,6 +89,7 @@ internal sealed class ProxyServer : IAsyncDisposable
     public ValueTask DisposeAsync()
     {
         _server.Dispose();
+        _connections.Dispose();
         return ValueTask.CompletedTask;
     }
 

@@ -24,9 +24,11 @@ internal static class RequestHeaders
             + Number(headers.ContentType) + (headers.ContentLength is null ? 0 : 1);
 
     /// <summary>The client's own timeout if it sent one (0 or less: none), else the configured one.</summary>
-    public static TimeSpan? Timeout(IHeaderDictionary headers, TimeSpan? configured)
+    public static TimeSpan? Timeout(IHeaderDictionary headers, TimeSpan? configured) => Timeout(headers[TimeoutHeader], configured);
+
+    /// <inheritdoc cref="Timeout(IHeaderDictionary, TimeSpan?)"/>
+    public static TimeSpan? Timeout(StringValues sent, TimeSpan? configured)
     {
-        StringValues sent = headers[TimeoutHeader];
         if (sent.Count != 1 ||
             !double.TryParse(sent[0], NumberStyles.Float, CultureInfo.InvariantCulture, out double seconds) ||
             !double.IsFinite(seconds))

@@ -62,13 +62,13 @@ internal struct RequestRecord
 
     /// <summary>The request is answered: says so to all who want to know.</summary>
     /// <param name="proxy">Whose logs and instruments they are.</param>
-    /// <param name="request">What was asked.</param>
+    /// <param name="method">What was asked.</param>
     /// <param name="host">How it came in, if an application handed it over in which the server is embedded.</param>
     /// <param name="path">Its path, below the host's endpoint.</param>
     /// <param name="statusCode">Of its response; <see langword="null"/> = the client left before there was one.</param>
     /// <param name="scope">What is known of it.</param>
     /// <param name="ingress">Of its application; <see langword="null"/> = there was none for it.</param>
-    public void Answered(ProxyApplication proxy, IHttpRequestFeature request, HostRequest? host, string path, int? statusCode, RequestScope scope, ServedDeployment? ingress)
+    public void Answered(ProxyApplication proxy, string method, HostRequest? host, string path, int? statusCode, RequestScope scope, ServedDeployment? ingress)
     {
         ServeTelemetry telemetry = proxy.Environment.Telemetry;
         HttpCounts counts = ingress?.Measures.Http ?? telemetry.Deployments.Elsewhere;
@@ -77,7 +77,7 @@ internal struct RequestRecord
         bool isTimed = telemetry.HearsHttp;
         if (!isTimed)
         {
-            counts.Answered(request.Method, status, scope.Route, latency: null);
+            counts.Answered(method, status, scope.Route, latency: null);
             if (!isLogged && !_observation.IsHeard && _span is null)
             {
                 return;
@@ -87,12 +87,12 @@ internal struct RequestRecord
         TimeSpan latency = proxy.Environment.Time.GetElapsedTime(StartedAt);
         if (isLogged)
         {
-            proxy.AccessLog.Write(request.Method, host is null ? scope.Route ?? path : host.RouteForLog(scope.Route, path), status, latency, scope);
+            proxy.AccessLog.Write(method, host is null ? scope.Route ?? path : host.RouteForLog(scope.Route, path), status, latency, scope);
         }
 
         if (isTimed)
         {
-            telemetry.HttpAnswered(counts, request.Method, scope, status, latency);
+            telemetry.HttpAnswered(counts, method, scope, status, latency);
         }
 
         if (_observation.IsHeard)

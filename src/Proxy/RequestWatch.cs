@@ -74,6 +74,15 @@ internal sealed class RequestWatch(TimeProvider time, Action<EarlyEnd> endsEarly
         _replicaStops = replicaStops.UnsafeRegister(static watch => ((RequestWatch)watch!).End(EarlyEnd.ReplicaStops)?.Cancel(), this);
     }
 
+    /// <summary>The client has left, where that is told to its connection once and not to each request.</summary>
+    public void ClientLeaves()
+    {
+        if (_runs || _waiter is not null)
+        {
+            End(EarlyEnd.ClientLeft)?.Cancel();
+        }
+    }
+
     /// <summary>Stops watching. When this returns, nothing ends the request early any more.</summary>
     public void Stop()
     {

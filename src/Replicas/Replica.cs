@@ -2,6 +2,7 @@ using System.Text.Json;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Http.Features;
 using Serve.Embedded.Deployments;
+using Serve.Embedded.Replicas.Workers;
 
 namespace Serve.Embedded.Replicas;
 
@@ -16,6 +17,7 @@ internal sealed class Replica
 
     /// <summary>What requests are given to: the handler, or what gathers them for it.</summary>
     private object? _entry;
+    private IPlainHandler? _plain;
     private IDisposable? _belongings;
     private DeploymentContext? _context;
     private Task _healthCheck = Task.CompletedTask;
@@ -86,6 +88,7 @@ internal sealed class Replica
         object handler = _definition.CreateHandler(context)
             ?? throw new InvalidOperationException($"The factory of deployment '{_definition.Name}' returned null.");
         Volatile.Write(ref _handler, handler);
+        _plain = handler as IPlainHandler;
         _entry = _definition.CreateEntry(handler, context, _stopping.Token);
         if (handler is IReplicaProcess process)
         {
@@ -161,6 +164,9 @@ internal sealed class Replica
 
         return BlockHttpAsync(_threads!, context, cancellationToken);
     }
+
+    /// <summary>Passes a plain request on. For a deployment whose handlers are <see cref="IPlainHandler"/>s.</summary>
+    public ValueTask InvokePlainAsync(IPlainClient client, CancellationToken cancellationToken) => _plain!.HandleAsync(client, cancellationToken);
 
     /// <summary>Runs a call from code.</summary>
     public ValueTask<TResponse> InvokeAsync<TRequest, TResponse>(TRequest request, CancellationToken cancellationToken) => !_definition.Blocks

@@ -55,8 +55,16 @@ public sealed class WorkerCorpusTests(BrokenWorkerSite site) : IClassFixture<Bro
         string next = await site.AskAsync("GET", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nfresh");
 
         Assert.DoesNotContain("\r\n0\r\n\r\n", response, StringComparison.Ordinal);
-        Assert.DoesNotContain("right", response, StringComparison.Ordinal);
-        Assert.DoesNotContain("HTTP/1.1 502", response, StringComparison.Ordinal);
+        if (response.StartsWith("HTTP/1.1 502", StringComparison.Ordinal))
+        {
+            // It was known to be broken before anything of it had been sent.
+            Assert.Equal(["right"], ReceivedResponse.All(response).Skip(1).Select(r => r.Body));
+        }
+        else
+        {
+            Assert.DoesNotContain("right", response, StringComparison.Ordinal);
+        }
+
         Assert.Equal(["fresh", "right"], ReceivedResponse.All(next).Select(r => r.Body));
     }
 

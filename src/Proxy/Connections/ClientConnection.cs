@@ -78,6 +78,9 @@ internal sealed class ClientConnection : ConnectionContext, IDuplexPipe, IMemory
         }
     }
 
+    /// <summary>Forgets what was written and not flushed.</summary>
+    public void TakeBack() => _output.TakeBack();
+
     /// <param name="abortReason">Why; <see langword="null"/> = Kestrel has seen the client's end, and is done.</param>
     public override void Abort(ConnectionAbortedException? abortReason)
     {

@@ -1,7 +1,8 @@
-using System.Diagnostics;
+using System.Buffers;
 using System.IO.Pipelines;
 using System.Net.Sockets;
 using System.Runtime.CompilerServices;
+using System.Runtime.ExceptionServices;
 using Microsoft.AspNetCore.Connections;
 using Serve.Embedded.Replicas;
 
@@ -22,10 +23,24 @@ internal sealed class ClientInput : PipeReader
     private readonly Socket _socket;
     private readonly Action _onEnd;
 
-    /// <summary>Where it is kept until it has been consumed. Nobody waits for it there.</summary>
-    private readonly Pipe _received = new(new(pauseWriterThreshold: 0, useSynchronizationContext: false));
     private readonly Lock _receiving = new();
+
+    /// <summary>What was received and not consumed, in memory of the shared pool: a pipe would take a lock for each of its six steps. There is none while nothing is kept.</summary>
+    private byte[]? _kept;
+    private int _start;
+    private int _end;
+
+    /// <summary>Up to where the reader has looked: he is not given the same again without more.</summary>
+    private int _examined;
+
+    /// <summary>What the reader looks at, until he says how much of it he has consumed.</summary>
+    private byte[]? _lent;
+    private int _lentStart;
+
+    private Exception? _reason;
     private bool _hasEnded;
+    private bool _isCancelled;
+    private bool _isComplete;
     private bool _fills;
     private int _turn;
 
@@ -44,34 +59,74 @@ internal sealed class ClientInput : PipeReader
 
     public override bool TryRead(out ReadResult result)
     {
-        while (!_received.Reader.TryRead(out result))
+        do
         {
-            if (TryReceive() == 0)
+            lock (_receiving)
             {
-                return false;
+                if (_isComplete)
+                {
+                    throw new InvalidOperationException("The input of a connection was read after it had been completed.");
+                }
+
+                if (_reason is not null)
+                {
+                    ExceptionDispatchInfo.Throw(_reason);
+                }
+
+                if (_end > _examined || _hasEnded || _isCancelled)
+                {
+                    result = Lend();
+                    return true;
+                }
             }
         }
+        while (TryReceive() != 0);
 
-        return true;
+        result = default;
+        return false;
     }
 
     public override ValueTask<ReadResult> ReadAsync(CancellationToken cancellationToken = default) =>
         _turn < LongestTurn && !cancellationToken.IsCancellationRequested && TryRead(out ReadResult result) ? new(result) : WaitAndReadAsync(cancellationToken);
 
-    public override void AdvanceTo(SequencePosition consumed) => _received.Reader.AdvanceTo(consumed);
+    public override void AdvanceTo(SequencePosition consumed) => AdvanceTo(consumed, consumed);
 
-    public override void AdvanceTo(SequencePosition consumed, SequencePosition examined) => _received.Reader.AdvanceTo(consumed, examined);
+    public override void AdvanceTo(SequencePosition consumed, SequencePosition examined)
+    {
+        lock (_receiving)
+        {
+            if (_lent is null || _isComplete)
+            {
+                // Nothing was lent, as when the end alone was told.
+                return;
+            }
+
+            int before = _start;
+            _start += consumed.GetInteger() - _lentStart;
+            _examined = Math.Max(_start, before + examined.GetInteger() - _lentStart);
+            Release();
+        }
+    }
 
     public override void CancelPendingRead()
     {
-        _received.Reader.CancelPendingRead();
+        lock (_receiving)
+        {
+            _isCancelled = true;
+        }
+
         Signal.Wake();
     }
 
     public override void Complete(Exception? exception = null)
     {
         End(reason: null);
-        _received.Reader.Complete(exception);
+        lock (_receiving)
+        {
+            _isComplete = true;
+            _start = _end;
+            Release();
+        }
     }
 
     /// <summary>Nothing more comes; what was received can still be read.</summary>
@@ -86,7 +141,7 @@ internal sealed class ClientInput : PipeReader
             }
 
             _hasEnded = true;
-            _received.Writer.Complete(reason);
+            _reason = reason;
         }
 
         Signal.Wake();
@@ -147,10 +202,10 @@ internal sealed class ClientInput : PipeReader
                 return 0;
             }
 
-            Memory<byte> room = _received.Writer.GetMemory(_fills ? LargeReceive : UsualReceive);
+            Span<byte> room = Room(_fills ? LargeReceive : UsualReceive);
             try
             {
-                int count = _socket.Receive(room.Span, SocketFlags.None, out SocketError error);
+                int count = _socket.Receive(room, SocketFlags.None, out SocketError error);
                 if (error is SocketError.WouldBlock or SocketError.OperationAborted)
                 {
                     return 0;
@@ -170,9 +225,7 @@ internal sealed class ClientInput : PipeReader
                     }
 
                     _turn += count;
-                    _received.Writer.Advance(count);
-                    ValueTask<FlushResult> kept = _received.Writer.FlushAsync();
-                    Debug.Assert(kept.IsCompleted, "It has no bound that could make anybody wait.");
+                    _end += count;
                     return count;
                 }
             }
@@ -185,6 +238,59 @@ internal sealed class ClientInput : PipeReader
 
         End(failure);
         return 1;
+    }
+
+    private ReadResult Lend()
+    {
+        ReadOnlySequence<byte> sequence = _end > _start ? new(_kept!, _start, _end - _start) : default;
+        _lent = _end > _start ? _kept : null;
+        _lentStart = _start;
+        ReadResult result = new(sequence, _isCancelled, _hasEnded);
+        _isCancelled = false;
+        return result;
+    }
+
+    /// <summary>Gives memory back in which nothing is left to be read.</summary>
+    private void Release()
+    {
+        if (_lent is not null && _lent != _kept)
+        {
+            ArrayPool<byte>.Shared.Return(_lent);
+        }
+
+        _lent = null;
+        if (_kept is not null && _start == _end)
+        {
+            ArrayPool<byte>.Shared.Return(_kept);
+            _kept = null;
+            _start = _end = _examined = 0;
+        }
+    }
+
+    /// <summary>Where the next bytes go: behind the others, since a reader who has not consumed them is shown all of them in one piece.</summary>
+    private Span<byte> Room(int wanted)
+    {
+        int kept = _end - _start;
+        if (_kept is null)
+        {
+            _kept = ArrayPool<byte>.Shared.Rent(wanted);
+        }
+        else if (_kept.Length - _end < wanted)
+        {
+            byte[] larger = ArrayPool<byte>.Shared.Rent((int)Math.Min(Math.Max(kept + (long)wanted, 2L * kept), Array.MaxLength));
+            _kept.AsSpan(_start, kept).CopyTo(larger);
+            if (_kept != _lent)
+            {
+                ArrayPool<byte>.Shared.Return(_kept);
+            }
+
+            _kept = larger;
+            _examined -= _start;
+            _start = 0;
+            _end = kept;
+        }
+
+        return _kept.AsSpan(_end, wanted);
     }
 
     private static ConnectionResetException ResetException(SocketError error)

@@ -81,6 +81,15 @@ internal sealed class ClientOutput(Socket socket, Action<SocketException> onBrok
         }
     }
 
+    /// <summary>Forgets what was written and not flushed.</summary>
+    public void TakeBack()
+    {
+        foreach (ArraySegment<byte> buffer in TakeAll())
+        {
+            ArrayPool<byte>.Shared.Return(buffer.Array!);
+        }
+    }
+
     /// <summary>The connection is gone: nothing more is sent.</summary>
     public void Break() => _isBroken = true;
 

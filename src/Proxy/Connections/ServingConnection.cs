@@ -8,6 +8,7 @@ internal sealed class ServingConnection(ClientConnection connection, TimeProvide
     private const long Busy = long.MaxValue;
 
     private long _idleSince = time.GetTimestamp();
+    private bool _isPlain;
 
     /// <summary>It serves a request now.</summary>
     public bool IsBusy => Volatile.Read(ref _idleSince) == Busy;
@@ -21,6 +22,22 @@ internal sealed class ServingConnection(ClientConnection connection, TimeProvide
     {
         long since = Volatile.Read(ref _idleSince);
         return since != Busy && time.GetElapsedTime(since) >= idle && !connection.HasArrived;
+    }
+
+    /// <summary>Its requests have been plain so far, so that Kestrel does not have it yet.</summary>
+    public bool IsPlain
+    {
+        get => Volatile.Read(ref _isPlain);
+        set => Volatile.Write(ref _isPlain, value);
+    }
+
+    /// <summary>Ends the wait for its next request, if that has taken too long and Kestrel has no part in it.</summary>
+    public void CloseIfPlain(TimeSpan idle)
+    {
+        if (IsPlain && IsIdleFor(idle))
+        {
+            connection.Input.CancelPendingRead();
+        }
     }
 
     /// <summary>Asks the server to close it as soon as it serves nothing.</summary>

@@ -8,7 +8,7 @@ using Serve.Embedded.Telemetry;
 namespace Serve.Embedded.Proxy;
 
 /// <summary>The connections of the data port: at most <c>max_connections</c>, and known one by one for the drain. Kestrel runs it around each connection.</summary>
-internal sealed class ServingConnections(ProxyApplication proxy)
+internal sealed class ServingConnections : IDisposable
 {
     /// <summary>How many refused connections may linger, so that their client reads the refusal before the connection is gone.</summary>
     private const int MostLingering = 128;
@@ -17,13 +17,23 @@ internal sealed class ServingConnections(ProxyApplication proxy)
 
     private static readonly byte[] TooMany = RefusalOf("The server has as many connections as http_options.max_connections allows. Retry after 1 s.");
 
-    private readonly ConcurrentDictionary<ServingConnection, byte> _open = new();
-    private readonly RefusalLog _refusals = new(
-        proxy.Environment.Loggers.CreateLogger(LogCategories.Proxy), "-", "http_options.max_connections", proxy.Environment.Time);
+    /// <summary>How exactly the end of a connection's idle time is kept, as Kestrel keeps it.</summary>
+    private static readonly TimeSpan LookInterval = TimeSpan.FromSeconds(1);
 
+    private readonly ProxyApplication _proxy;
+    private readonly ConcurrentDictionary<ServingConnection, byte> _open = new();
+    private readonly RefusalLog _refusals;
+    private readonly ITimer _look;
     private int _begun;
     private int _count;
     private int _lingering;
+
+    public ServingConnections(ProxyApplication proxy)
+    {
+        _proxy = proxy;
+        _refusals = new(proxy.Environment.Loggers.CreateLogger(LogCategories.Proxy), "-", "http_options.max_connections", proxy.Environment.Time);
+        _look = proxy.Environment.Time.CreateTimer(static connections => ((ServingConnections)connections!).CloseOld(), this, LookInterval, LookInterval);
+    }
 
     /// <summary>Connections that are served now.</summary>
     public int Count => Volatile.Read(ref _count);
@@ -32,6 +42,8 @@ internal sealed class ServingConnections(ProxyApplication proxy)
     public int CountBusy() => _open.Count(static c => c.Key.IsBusy);
 
     public ConnectionDelegate Bound(ConnectionDelegate next) => connection => ServeAsync(connection, next);
+
+    public void Dispose() => _look.Dispose();
 
     /// <summary>Closes connections as they fall idle, until there are none.</summary>
     /// <param name="accepted">How many were accepted: one that nobody has begun to serve yet is not idle.</param>
@@ -53,13 +65,23 @@ internal sealed class ServingConnections(ProxyApplication proxy)
                 }
             }
 
-            await Task.Delay(lookAgain, proxy.Environment.Time, cancellationToken);
+            await Task.Delay(lookAgain, _proxy.Environment.Time, cancellationToken);
+        }
+    }
+
+    /// <summary>Ends what Kestrel's clock does not see.</summary>
+    private void CloseOld()
+    {
+        TimeSpan limit = _proxy.Settings.KeepAliveTimeout;
+        foreach ((ServingConnection connection, _) in _open)
+        {
+            connection.CloseIfPlain(limit);
         }
     }
 
     private async Task ServeAsync(ConnectionContext connection, ConnectionDelegate next)
     {
-        int limit = proxy.Settings.MaxConnections;
+        int limit = _proxy.Settings.MaxConnections;
         bool isOpen = Interlocked.Increment(ref _count) <= limit;
         Interlocked.Increment(ref _begun);
         if (!isOpen)
@@ -70,13 +92,19 @@ internal sealed class ServingConnections(ProxyApplication proxy)
             return;
         }
 
-        ServingConnection serving = new((ClientConnection)connection, proxy.Environment.Time);
+        ServingConnection serving = new((ClientConnection)connection, _proxy.Environment.Time);
         _open[serving] = 0;
         connection.Features.Set(serving);
         connection.Features.Set(HeaderEncoding.Instance);
         try
         {
-            await next(connection);
+            serving.IsPlain = true;
+            bool hasEnded = await new PlainConnection(_proxy, (ClientConnection)connection, serving).ServeAsync();
+            serving.IsPlain = false;
+            if (!hasEnded)
+            {
+                await next(connection);
+            }
         }
         finally
         {
@@ -91,7 +119,7 @@ internal sealed class ServingConnections(ProxyApplication proxy)
         await connection.Transport.Output.WriteAsync(TooMany);
         if (Interlocked.Increment(ref _lingering) <= MostLingering)
         {
-            using CancellationTokenSource enough = new(LingerTime, proxy.Environment.Time);
+            using CancellationTokenSource enough = new(LingerTime, _proxy.Environment.Time);
             try
             {
                 ReadResult read = await connection.Transport.Input.ReadAsync(enough.Token);

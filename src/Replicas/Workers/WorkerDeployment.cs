@@ -1,4 +1,3 @@
-using System.Runtime.CompilerServices;
 using System.Text;
 using System.Text.Json;
 using Microsoft.AspNetCore.Http;
@@ -7,7 +6,7 @@ using Serve.Embedded.Telemetry;
 namespace Serve.Embedded.Replicas.Workers;
 
 /// <summary>A replica that is a process: starts it, sends it requests, asks how it is, and stops it.</summary>
-internal sealed class WorkerDeployment : IHttpDeployment, IHealthChecked, IReconfigurable, IReplicaProcess
+internal sealed class WorkerDeployment : IHttpDeployment, IPlainHandler, IHealthChecked, IReconfigurable, IReplicaProcess
 {
     private static readonly TimeSpan FirstPause = TimeSpan.FromMilliseconds(5);
     private static readonly TimeSpan LongestPause = TimeSpan.FromMilliseconds(200);
@@ -33,6 +32,11 @@ internal sealed class WorkerDeployment : IHttpDeployment, IHealthChecked, IRecon
         _host = host;
         _wear = new(settings, host.Time, host.Random);
     }
+
+    /// <exception cref="WorkerFailedException">It has ended.</exception>
+    private WorkerConnections Connections => _process!.Exited.IsCompleted
+        ? throw new WorkerFailedException("The worker has ended.") { NothingSent = true, CanRepeat = true, WorkerIsGone = true }
+        : _connections!;
 
     public Task<ReplicaEnd> Ended => _ended.Task;
 
@@ -82,24 +86,12 @@ internal sealed class WorkerDeployment : IHttpDeployment, IHealthChecked, IRecon
         _wear.Begin();
     }
 
-    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
-    public async ValueTask HandleAsync(HttpContext context, CancellationToken cancellationToken)
+    public ValueTask HandleAsync(HttpContext context, CancellationToken cancellationToken) => Connections.SendAsync(context.Features, cancellationToken);
+
+    public ValueTask HandleAsync(IPlainClient client, CancellationToken cancellationToken) => Connections.SendAsync(client, cancellationToken);
+
+    private void HasAnswered()
     {
-        if (_process!.Exited.IsCompleted)
-        {
-            throw new WorkerFailedException("The worker has ended.") { NothingSent = true, CanRepeat = true, WorkerIsGone = true };
-        }
-
-        try
-        {
-            await _connections!.SendAsync(context, cancellationToken);
-        }
-        catch (WorkerFailedException failure) when (failure.CanRepeat)
-        {
-            failure.WorkerIsGone = failure.NothingSent || !await AcceptsAsync(_connections!, cancellationToken);
-            throw;
-        }
-
         _hasServed = true;
         _wear.Served();
     }
@@ -162,7 +154,7 @@ internal sealed class WorkerDeployment : IHttpDeployment, IHealthChecked, IRecon
         {
             try
             {
-                _connections ??= await address.ConnectAsync(_host, _settings.IsPython ? _host.ControlToken : null, cancellationToken);
+                _connections ??= await address.ConnectAsync(_host, _settings.IsPython ? _host.ControlToken : null, HasAnswered, cancellationToken);
                 await AskAsync(_connections, cancellationToken);
                 return;
             }
@@ -189,19 +181,6 @@ internal sealed class WorkerDeployment : IHttpDeployment, IHealthChecked, IRecon
         if (!answer.IsGood)
         {
             throw new UnwellException(_settings.IsPython ? FirstLine(answer.Body) : $"GET {path} answered {answer.StatusCode}: {FirstLine(answer.Body)}");
-        }
-    }
-
-    private static async Task<bool> AcceptsAsync(WorkerConnections connections, CancellationToken cancellationToken)
-    {
-        try
-        {
-            await connections.ConnectAsync(cancellationToken);
-            return true;
-        }
-        catch (WorkerFailedException)
-        {
-            return false;
         }
     }
 

@@ -77,6 +77,8 @@ public sealed class BrokenAnswerTests
         Assert.StartsWith("HTTP/1.1 502 ", first);
         Assert.Contains(says, first);
         Assert.EndsWith("\r\n\r\nright", next);
-        Assert.Equal(2, worker.ConnectionCount);
+
+        // Where there was no answer at all, the worker is asked in between whether it still takes connections.
+        Assert.Equal(answer.Length == 0 ? 3 : 2, worker.ConnectionCount);
     }
 }

@@ -89,7 +89,7 @@ internal sealed class RoadHost : IHttpApplication<HttpContext>, IAsyncDisposable
         {
             try
             {
-                await _workers[i].SendAsync(context, context.RequestAborted);
+                await _workers[i].SendAsync(context.Features, context.RequestAborted);
                 return;
             }
             catch (WorkerFailedException failure) when (failure.CanRepeat && i + 1 < _workers.Length)

@@ -11,7 +11,11 @@ internal static class HeaderText
     private static readonly SearchValues<byte> TokenBytes = SearchValues.Create(Token.Select(c => (byte)c).ToArray());
 
     private static readonly SearchValues<char> NotInValueChars = SearchValues.Create([.. Enumerable.Range(0, 0x20).Where(c => c != '\t').Append(0x7F).Select(c => (char)c)]);
+    private static readonly SearchValues<byte> NotInLines = SearchValues.Create([.. Enumerable.Range(0, 0x20).Where(c => c is not ('\t' or '\r' or '\n')).Append(0x7F).Select(c => (byte)c)]);
     private static readonly SearchValues<byte> NotInValueBytes = SearchValues.Create([.. Enumerable.Range(0, 0x20).Where(c => c != '\t').Append(0x7F).Select(c => (byte)c)]);
+
+    /// <summary>Whether lines hold nothing but what may stand in headers.</summary>
+    public static bool IsText(ReadOnlySpan<byte> lines) => !lines.ContainsAny(NotInLines);
 
     public static bool IsName(ReadOnlySpan<char> name) => !name.IsEmpty && !name.ContainsAnyExcept(TokenChars);
 

@@ -1,4 +1,5 @@
 using System.Buffers.Text;
+using System.Runtime.InteropServices;
 using System.Text;
 
 namespace Serve.Embedded.Replicas.Workers;
@@ -24,7 +25,10 @@ internal sealed class ResponseHead
 
     public long? ContentLength { get; private set; }
 
-    public IReadOnlyList<HeaderPlace> Headers => _headers;
+    /// <summary>A Connection header says more than one of the two usual words.</summary>
+    public bool ConnectionNamesOthers { get; private set; }
+
+    public ReadOnlySpan<HeaderPlace> Headers => CollectionsMarshal.AsSpan(_headers);
 
     /// <summary>Reads a head if the whole of it is there.</summary>
     /// <param name="bytes">What has come from the worker.</param>
@@ -53,7 +57,9 @@ internal sealed class ResponseHead
         return true;
     }
 
-    public string Reason(ReadOnlySpan<byte> bytes) => Encoding.Latin1.GetString(bytes[_reason]);
+    public string Reason(ReadOnlySpan<byte> bytes) => Encoding.Latin1.GetString(ReasonBytes(bytes));
+
+    public ReadOnlySpan<byte> ReasonBytes(ReadOnlySpan<byte> bytes) => bytes[_reason];
 
     /// <summary>What can be said against bytes that are not a whole head yet: a worker that never ends its lines must not be waited for.</summary>
     private static void ThrowIfHopeless(ReadOnlySpan<byte> bytes)
@@ -130,6 +136,10 @@ internal sealed class ResponseHead
         ContentLength = null;
         IsChunked = false;
         KeepsAlive = isOneOne;
+        ConnectionNamesOthers = false;
+
+        // Asked once: where nearly never is one, nobody asks for each header.
+        bool holdsControls = !HeaderText.IsText(head);
         while (start < head.Length)
         {
             int end = LineEnd(head, start);
@@ -145,7 +155,7 @@ internal sealed class ResponseHead
                 throw new BadAnswerException("a header line has no valid name");
             }
 
-            if (!HeaderText.IsValue(line[(colon + 1)..]))
+            if (holdsControls && !HeaderText.IsValue(line[(colon + 1)..]))
             {
                 throw new BadAnswerException("a header's value holds a control character");
             }
@@ -156,9 +166,18 @@ internal sealed class ResponseHead
             }
 
             int valueStart = start + colon + 1;
-            ReadOnlySpan<byte> value = head[valueStart..end];
-            int leading = value.Length - value.TrimStart(" \t"u8).Length;
-            HeaderPlace place = new(start, colon, valueStart + leading, value.Trim(" \t"u8).Length);
+            int valueEnd = end;
+            while (valueStart < valueEnd && IsBlank(head[valueStart]))
+            {
+                valueStart++;
+            }
+
+            while (valueStart < valueEnd && IsBlank(head[valueEnd - 1]))
+            {
+                valueEnd--;
+            }
+
+            HeaderPlace place = new(start, colon, valueStart, valueEnd - valueStart);
             _headers.Add(place);
             Frame(line[..colon], place.Value(head), isOneOne);
             start = end + 2;
@@ -176,12 +195,16 @@ internal sealed class ResponseHead
         switch (name.Length)
         {
             case 10 when Ascii.EqualsIgnoreCase(name, "Connection"u8):
+                if (Ascii.EqualsIgnoreCase(value, "keep-alive"u8))
+                {
+                    break;
+                }
+
                 foreach (Range part in value.Split((byte)','))
                 {
-                    if (Ascii.EqualsIgnoreCase(value[part].Trim(" \t"u8), "close"u8))
-                    {
-                        KeepsAlive = false;
-                    }
+                    bool closes = Ascii.EqualsIgnoreCase(value[part].Trim(" \t"u8), "close"u8);
+                    KeepsAlive &= !closes;
+                    ConnectionNamesOthers |= !closes;
                 }
 
                 break;
@@ -202,6 +225,8 @@ internal sealed class ResponseHead
         }
     }
 
+    private static bool IsBlank(byte b) => b is (byte)' ' or (byte)'\t';
+
     private static long ParseLength(ReadOnlySpan<byte> value) =>
         !value.IsEmpty && char.IsAsciiDigit((char)value[0]) && Utf8Parser.TryParse(value, out long length, out int read) && read == value.Length
             ? length
@@ -218,4 +243,7 @@ internal readonly record struct HeaderPlace(int NameStart, int NameLength, int V
     public ReadOnlySpan<byte> Name(ReadOnlySpan<byte> head) => head.Slice(NameStart, NameLength);
 
     public ReadOnlySpan<byte> Value(ReadOnlySpan<byte> head) => head.Slice(ValueStart, ValueLength);
+
+    /// <summary>Whether its line is written in the one way in which all are: a space before the value, and none after it.</summary>
+    public bool IsUsual(ReadOnlySpan<byte> head) => ValueStart == NameStart + NameLength + 2 && head[ValueStart - 1] == ' ' && head[ValueStart + ValueLength] == '\r';
 }

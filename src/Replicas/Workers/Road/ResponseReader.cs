@@ -8,6 +8,9 @@ internal sealed class ResponseReader(WorkerConnection connection)
     /// <summary>Interim responses before the real one.</summary>
     private const int MostInterim = 16;
 
+    private bool _answersHead;
+    private bool _upgrades;
+    private int _interim;
     private BodyEnd _bodyEnd;
     private long _left;
     private ChunkReader _chunks;
@@ -34,34 +37,30 @@ internal sealed class ResponseReader(WorkerConnection connection)
     /// <summary>Read to the end, with nothing after it: the connection can carry another request.</summary>
     public bool IsClean => _hasEnded && _bodyEnd != BodyEnd.Close && Head.KeepsAlive && connection.UnreadSpan.IsEmpty;
 
-    /// <summary>Reads up to the end of the head that answers; the interim ones before it are skipped.</summary>
+    /// <summary>Makes ready for the next response.</summary>
     /// <param name="answersHead">The request's method is HEAD.</param>
     /// <param name="upgrades">The worker may take the connection over.</param>
-    /// <exception cref="BadAnswerException">It is not one.</exception>
-    /// <exception cref="ConnectionLostException">The worker closed the connection first.</exception>
-    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
-    public async ValueTask ReadHeadAsync(bool answersHead, bool upgrades)
+    public void Begin(bool answersHead, bool upgrades)
     {
+        _answersHead = answersHead;
+        _upgrades = upgrades;
+        _interim = 0;
         _hasEnded = false;
-        for (int interim = 0; ;)
-        {
-            int length = 0;
-            while (connection.UnreadSpan.IsEmpty || !Head.TryParse(connection.UnreadSpan, out length))
-            {
-                if (await connection.ReceiveAsync() == 0)
-                {
-                    throw new ConnectionLostException(connection.UnreadSpan.IsEmpty
-                        ? "The worker closed the connection before it answered."
-                        : "The worker closed the connection in the middle of its status line and headers.");
-                }
-            }
+    }
 
+    /// <summary>Reads up to the end of the head that answers, out of what has been received; the interim ones before it are skipped.</summary>
+    /// <returns>Whether it is there: otherwise more must be received.</returns>
+    /// <exception cref="BadAnswerException">It is not one.</exception>
+    public bool TryReadHead()
+    {
+        while (!connection.UnreadSpan.IsEmpty && Head.TryParse(connection.UnreadSpan, out int length))
+        {
             HeadBytes = connection.Unread[..length];
             connection.Consume(length);
-            if (Head.StatusCode >= 200 || (Head.StatusCode == 101 && upgrades))
+            if (Head.StatusCode >= 200 || (Head.StatusCode == 101 && _upgrades))
             {
-                BeginBody(answersHead);
-                return;
+                BeginBody(_answersHead);
+                return true;
             }
 
             if (Head.StatusCode == 101)
@@ -69,12 +68,36 @@ internal sealed class ResponseReader(WorkerConnection connection)
                 throw new BadAnswerException("it is 101 Switching Protocols, which nobody asked for");
             }
 
-            if (++interim > MostInterim)
+            if (++_interim > MostInterim)
             {
                 throw new BadAnswerException($"more than {MostInterim} interim responses come before it");
             }
         }
+
+        return false;
     }
+
+    /// <summary>Reads up to the end of the head that answers.</summary>
+    /// <inheritdoc cref="Begin"/>
+    /// <exception cref="BadAnswerException">It is not one.</exception>
+    /// <exception cref="ConnectionLostException">The worker closed the connection first.</exception>
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
+    public async ValueTask ReadHeadAsync(bool answersHead, bool upgrades)
+    {
+        Begin(answersHead, upgrades);
+        while (!TryReadHead())
+        {
+            if (await connection.ReceiveAsync() == 0)
+            {
+                throw LostHead();
+            }
+        }
+    }
+
+    /// <summary>The worker has closed the connection before its response's head was whole.</summary>
+    public ConnectionLostException LostHead() => new(connection.UnreadSpan.IsEmpty
+        ? "The worker closed the connection before it answered."
+        : "The worker closed the connection in the middle of its status line and headers.");
 
     /// <summary>The next piece of the body out of what has been received.</summary>
     /// <returns>Whether there is one: otherwise the body has ended, or more must be received.</returns>

@@ -1,5 +1,4 @@
 using System.IO.Pipelines;
-using System.Net.Sockets;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Http.Features;
 
@@ -25,11 +24,10 @@ internal sealed class WorkerCall(WorkerConnection connection)
     private bool _responseBegun;
     private bool _hasFlushed;
 
-    /// <summary>Sends a request and passes its response on.</summary>
-    /// <returns>Whether the connection can carry another request.</returns>
+    /// <summary>Sends a request, passes its response on, and gives the connection back.</summary>
     /// <exception cref="WorkerFailedException">The worker did not answer as it should.</exception>
     /// <exception cref="OperationCanceledException">The request was ended.</exception>
-    public async ValueTask<bool> RunAsync(IFeatureCollection features, CancellationToken cancellationToken)
+    public async ValueTask RunAsync(IFeatureCollection features, WorkerConnections connections, CancellationToken cancellationToken)
     {
         connection.Begin();
         _upload = null;
@@ -64,7 +62,8 @@ internal sealed class WorkerCall(WorkerConnection connection)
             {
                 _responseBegun = true;
                 await Tunnel.RunAsync(await upgrade!.UpgradeAsync(), connection, cancellationToken);
-                return false;
+                connections.GiveBack(connection, canCarryAnother: false);
+                return;
             }
 
             PipeWriter writer = features.GetRequiredFeature<IHttpResponseBodyFeature>().Writer;
@@ -80,7 +79,11 @@ internal sealed class WorkerCall(WorkerConnection connection)
                 await writer.FlushAsync(CancellationToken.None);
             }
 
-            return await EndUploadAsync() && _reader.IsClean;
+            bool canCarryAnother = await EndUploadAsync() && _reader.IsClean;
+
+            // First, or the end of this request would be the next one's too.
+            cancellation.Dispose();
+            connections.GiveBack(connection, canCarryAnother);
         }
         catch (Exception exception)
         {
@@ -101,7 +104,7 @@ internal sealed class WorkerCall(WorkerConnection connection)
     }
 
     /// <summary>What the server lets a response with this status have. (Whether a worker sends something is its framing's matter.)</summary>
-    private static bool HasBody(int statusCode) => statusCode is not (StatusCodes.Status204NoContent or StatusCodes.Status205ResetContent or StatusCodes.Status304NotModified);
+    public static bool HasBody(int statusCode) => statusCode is not (StatusCodes.Status204NoContent or StatusCodes.Status205ResetContent or StatusCodes.Status304NotModified);
 
     /// <summary>Adds a small body behind the head, if the whole of it is here.</summary>
     private bool AddBody(IFeatureCollection features, BodyFraming framing)
@@ -232,25 +235,7 @@ internal sealed class WorkerCall(WorkerConnection connection)
             return failure;
         }
 
-        string message;
-        switch (exception)
-        {
-            case BadAnswerException:
-                message = $"The worker's answer is not valid HTTP/1.1: {exception.Message}.";
-                break;
-            case ConnectionLostException:
-                message = exception.Message;
-                break;
-            case SocketException broken:
-                message = connection.Received == 0
-                    ? $"The worker broke off the connection before it answered ({broken.SocketErrorCode})."
-                    : $"The worker broke off the connection in the middle of its response ({broken.SocketErrorCode}).";
-                break;
-            default:
-                return null;
-        }
-
-        return new WorkerFailedException(message, exception)
+        return connection.TroubleOf(exception) is not { } message ? null : new WorkerFailedException(message, exception)
         {
             NothingSent = connection.Sent == 0,
             CanRepeat = connection.Received == 0 && !_responseBegun && KeepBody(features),

@@ -18,6 +18,8 @@ internal sealed class WorkerConnection : IDisposable
     private readonly ReadEvents _events;
     private readonly ulong _registration;
     private readonly ReadSignal _signal;
+    private WorkerCall? _call;
+    private PlainCall? _plainCall;
     private int _turn;
     private byte[] _received = new byte[UsualReceive];
     private int _start;
@@ -29,14 +31,16 @@ internal sealed class WorkerConnection : IDisposable
     {
         _socket = socket;
         socket.Blocking = false;
-        Call = new(this);
         _signal = new(events.ContinuesHere);
         _events = events;
         _registration = events.Add(socket, _signal);
     }
 
     /// <summary>What runs a request over this connection.</summary>
-    public WorkerCall Call { get; }
+    public WorkerCall Call => _call ??= new(this);
+
+    /// <summary>What runs a plain request over it.</summary>
+    public PlainCall PlainCall => _plainCall ??= new(this);
 
     /// <summary>What is to be sent.</summary>
     public WireBuffer Out { get; } = new(2 * 1024);
@@ -182,6 +186,16 @@ internal sealed class WorkerConnection : IDisposable
         _turn = 0;
         return _signal.WaitAsync();
     }
+
+    /// <summary>What an exception says about the worker, in a sentence; <see langword="null"/> = nothing, it is somebody else's.</summary>
+    public string? TroubleOf(Exception exception) => exception switch
+    {
+        BadAnswerException => $"The worker's answer is not valid HTTP/1.1: {exception.Message}.",
+        ConnectionLostException => exception.Message,
+        SocketException broken when Received == 0 => $"The worker broke off the connection before it answered ({broken.SocketErrorCode}).",
+        SocketException broken => $"The worker broke off the connection in the middle of its response ({broken.SocketErrorCode}).",
+        _ => null,
+    };
 
     /// <summary>Closes it at once, from any thread: whoever waits for it is woken.</summary>
     public void Abort()

@@ -14,6 +14,9 @@ internal sealed class WorkerConnections(EndPoint endPoint, TimeProvider time, Re
     private readonly IdleConnections _idle = new(time);
     private readonly WorkerConnector _connector = new(endPoint, time, events);
 
+    /// <summary>Told of each request that the worker has answered.</summary>
+    public Action? OnAnswered { get; init; }
+
     /// <summary>Asks the worker something on the server's own behalf.</summary>
     /// <returns>Whatever it answered, whichever status that has.</returns>
     /// <exception cref="WorkerFailedException">It did not answer as it should.</exception>
@@ -32,54 +35,96 @@ internal sealed class WorkerConnections(EndPoint endPoint, TimeProvider time, Re
     /// <exception cref="WorkerFailedException">The worker did not answer as it should. If the response has begun, it can only be broken off.</exception>
     /// <exception cref="OperationCanceledException">The request was ended.</exception>
     /// <exception cref="BadHttpRequestException">The client's request is at fault.</exception>
-    public async ValueTask SendAsync(HttpContext context, CancellationToken cancellationToken)
+    public async ValueTask SendAsync(IFeatureCollection features, CancellationToken cancellationToken)
     {
-        IFeatureCollection features = context.Features;
-        string method = features.GetRequiredFeature<IHttpRequestFeature>().Method;
-        if (HttpMethods.IsConnect(method))
+        ContextCall call = new(features);
+        if (HttpMethods.IsConnect(call.Method))
         {
             throw new BadHttpRequestException("A worker takes no CONNECT requests.", StatusCodes.Status405MethodNotAllowed);
         }
 
-        bool isIdempotent = IdempotentMethods.Contain(method);
-        WorkerConnection? kept = _idle.Take(isIdempotent);
-        bool sent = false;
-        if (kept is not null)
+        WorkerFailedException? stale = null;
+        if (_idle.Take(IdempotentMethods.Contain(call.Method)) is { } kept)
         {
             try
             {
-                await RunAsync(kept, features, cancellationToken);
+                await call.RunAsync(kept, this, cancellationToken);
                 return;
             }
-            catch (WorkerFailedException stale) when (stale.CanRepeat && (stale.NothingSent || isIdempotent))
+            catch (WorkerFailedException failure) when (failure.CanRepeat)
             {
-                // Servers close idle connections, and this one was too old: a new one shows how the worker is.
-                sent = !stale.NothingSent;
+                stale = failure;
             }
         }
 
+        await SendOnNewAsync(call, stale, cancellationToken);
+    }
+
+    /// <summary>Sends a plain request and passes the worker's response on to its client.</summary>
+    /// <inheritdoc cref="SendAsync(IFeatureCollection, CancellationToken)"/>
+    public ValueTask SendAsync(IPlainClient client, CancellationToken cancellationToken) => _idle.Take(client.Request.IsIdempotent) is { } kept
+        ? kept.PlainCall.RunAsync(client, this, isKept: true, cancellationToken)
+        : SendOnNewAsync(new PlainClientCall(client), stale: null, cancellationToken);
+
+    /// <summary>Sends a request over a new connection.</summary>
+    /// <param name="call">The request.</param>
+    /// <param name="stale">What came of it on a kept connection, from which it can be repeated; <see langword="null"/> = there was none.</param>
+    /// <param name="cancellationToken">Ends the request.</param>
+    public async ValueTask SendOnNewAsync<TCall>(TCall call, WorkerFailedException? stale, CancellationToken cancellationToken)
+        where TCall : struct, IWorkerCall
+    {
+        bool wasSent = stale is { NothingSent: false };
         try
         {
-            await RunAsync(await _connector.ConnectAsync(cancellationToken), features, cancellationToken);
+            if (wasSent && !IdempotentMethods.Contain(call.Method))
+            {
+                throw stale!;
+            }
+
+            // Servers close idle connections, and the kept one was too old: a new one shows how the worker is.
+            await call.RunAsync(await _connector.ConnectAsync(cancellationToken), this, cancellationToken);
         }
-        catch (WorkerFailedException failure) when (sent && failure.NothingSent)
+        catch (WorkerFailedException failure) when (failure.CanRepeat)
         {
-            throw new WorkerFailedException(failure.Message, failure) { CanRepeat = failure.CanRepeat };
+            bool nothingSent = failure.NothingSent && !wasSent;
+            throw new WorkerFailedException(failure.Message, failure)
+            {
+                NothingSent = nothingSent,
+                CanRepeat = true,
+                WorkerIsGone = nothingSent || !await AcceptsAsync(cancellationToken),
+            };
         }
     }
 
-    /// <summary>Closes the connections that are idle, and those in use when their requests have ended.</summary>
-    public void Dispose() => _idle.Dispose();
-
-    private async ValueTask RunAsync(WorkerConnection connection, IFeatureCollection features, CancellationToken cancellationToken)
+    /// <summary>A connection has carried a request to its end.</summary>
+    /// <param name="connection">Which.</param>
+    /// <param name="canCarryAnother">Whether it is kept.</param>
+    public void GiveBack(WorkerConnection connection, bool canCarryAnother)
     {
-        if (await connection.Call.RunAsync(features, cancellationToken))
+        OnAnswered?.Invoke();
+        if (canCarryAnother)
         {
             _idle.Put(connection);
         }
         else
         {
             connection.Dispose();
+        }
+    }
+
+    /// <summary>Closes the connections that are idle, and those in use when their requests have ended.</summary>
+    public void Dispose() => _idle.Dispose();
+
+    private async Task<bool> AcceptsAsync(CancellationToken cancellationToken)
+    {
+        try
+        {
+            await ConnectAsync(cancellationToken);
+            return true;
+        }
+        catch (WorkerFailedException)
+        {
+            return false;
         }
     }
 }

@@ -1,0 +1,55 @@
+using System.Net.Sockets;
+using System.Text;
+using Serve.Embedded.Telemetry;
+using Serve.Embedded.Tests.Replicas.Workers.Road;
+
+namespace Serve.Embedded.Tests.Functional.Wire;
+
+/// <summary>Small bodies for a worker that are announced and do not come.</summary>
+public sealed class UnsentBodyTests
+{
+    private const string Half = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nhalf";
+
+    [Fact]
+    public async Task Post_ClientIsGoneBeforeTheRest_IsNoFailure()
+    {
+        const int Clients = 20;
+        await using ScriptedWorker worker = new(AnswerAsync);
+        await using TestServer server = await WorkerInTest.StartAsync(worker);
+        for (int i = 0; i < Clients; i++)
+        {
+            using Socket client = new(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp) { LingerState = new(true, 0) };
+            await client.ConnectAsync(server.Address.Host, server.Address.Port, TestServer.Deadline);
+            await client.SendAsync(Encoding.ASCII.GetBytes(Half), TestServer.Deadline);
+            await RunsAsync(server);
+
+            client.Close();
+            while (server.LogsOf(EventIds.RequestHandled).Count() <= i)
+            {
+                TestServer.Deadline.ThrowIfCancellationRequested();
+                await Task.Yield();
+            }
+        }
+
+        Assert.All(server.LogsOf(EventIds.RequestHandled), r => Assert.Contains(" 499 ", r.Message, StringComparison.Ordinal));
+        Assert.Empty(server.LogsOf(EventIds.RequestFailed));
+    }
+
+    private static async Task RunsAsync(TestServer server)
+    {
+        while (server.Server.Status.Applications.Single().Deployments.Single().Served.Gate.Replicas is not [{ Permits.Ongoing: > 0 }])
+        {
+            TestServer.Deadline.ThrowIfCancellationRequested();
+            await Task.Yield();
+        }
+    }
+
+    private static async Task AnswerAsync(WorkerSide side)
+    {
+        while (true)
+        {
+            await side.ReadHeadAsync();
+            await side.AnswerAsync("ok");
+        }
+    }
+}
