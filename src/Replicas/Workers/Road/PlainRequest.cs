@@ -146,13 +146,13 @@ internal sealed class PlainRequest
     {
         int space = line.IndexOf((byte)' ');
         ReadOnlySpan<byte> end = " HTTP/1.1"u8;
-        if (space < 0 || !line[space..].EndsWith(end) || !ReadMethod(line[..space]))
+        if (space < 0 || line.Length <= space + 1 + end.Length || !line.EndsWith(end) || !ReadMethod(line[..space]))
         {
             return false;
         }
 
         ReadOnlySpan<byte> target = line[(space + 1)..^end.Length];
-        if (target.IsEmpty || target[0] != '/' || target.ContainsAny(NotInTarget))
+        if (target[0] != '/' || target.ContainsAny(NotInTarget))
         {
             return false;
         }
