@@ -1,4 +1,6 @@
 using System.Buffers;
+using System.Runtime.InteropServices;
+using System.Runtime.Intrinsics;
 using Microsoft.Extensions.Primitives;
 
 namespace Serve.Embedded.Proxy;
@@ -24,28 +26,37 @@ internal static class RequestIds
         return New(random);
     }
 
-    /// <summary>A random UUID. Written digit by digit: under AOT, <see cref="Guid"/>'s own text was the costliest single step of a small request.</summary>
-    public static string New(Random random)
+    /// <summary>
+    /// A random UUID, written by vectors that every processor has: under AOT, <see cref="Guid"/>'s own text was the costliest single step of a small request, and <see cref="Convert"/>'s, whose vectors are emulated there,
+    /// costs three times as much as one digit after the other.
+    /// </summary>
+    public static string New(Random random) => string.Create(UuidLength, random, static (text, random) =>
     {
         Span<byte> bytes = stackalloc byte[16];
         random.NextBytes(bytes);
         bytes[6] = (byte)((bytes[6] & 0x0F) | 0x40);
         bytes[8] = (byte)((bytes[8] & 0x3F) | 0x80);
 
-        const string Digits = "0123456789abcdef";
-        Span<char> text = stackalloc char[UuidLength];
-        int at = 0;
-        for (int i = 0; i < bytes.Length; i++)
-        {
-            if (i is 4 or 6 or 8 or 10)
-            {
-                text[at++] = '-';
-            }
+        (Vector128<ushort> low, Vector128<ushort> high) = Vector128.Widen(Vector128.Create<byte>(bytes));
+        (Vector128<uint> first, Vector128<uint> second) = Vector128.Widen(low);
+        (Vector128<uint> third, Vector128<uint> fourth) = Vector128.Widen(high);
 
-            text[at++] = Digits[bytes[i] >> 4];
-            text[at++] = Digits[bytes[i] & 0x0F];
-        }
+        // Eight digits each. Where a group has four, the next one is written over the rest.
+        Span<ushort> characters = MemoryMarshal.Cast<char, ushort>(text);
+        Digits(first).CopyTo(characters);
+        Digits(second).CopyTo(characters[9..]);
+        Digits(second).GetUpper().CopyTo(characters[14..]);
+        Digits(third).CopyTo(characters[19..]);
+        Digits(third).GetUpper().CopyTo(characters[24..]);
+        Digits(fourth).CopyTo(characters[28..]);
+        text[8] = text[13] = text[18] = text[23] = '-';
+    });
 
-        return new(text);
+    /// <summary>The two hexadecimal digits of each of four bytes.</summary>
+    private static Vector128<ushort> Digits(Vector128<uint> bytes)
+    {
+        Vector128<ushort> nibbles = ((bytes >>> 4) | ((bytes & Vector128.Create(0x0Fu)) << 16)).AsUInt16();
+        Vector128<ushort> areLetters = Vector128.GreaterThan(nibbles.AsInt16(), Vector128.Create((short)9)).AsUInt16();
+        return nibbles + Vector128.Create((ushort)'0') + (areLetters & Vector128.Create((ushort)('a' - '9' - 1)));
     }
 }
