@@ -98,6 +98,41 @@ public sealed class ClientConnectionTests : IDisposable
         }
     }
 
+    /// <summary>The word that calls a reader off is not taken for the news that there is something to receive.</summary>
+    [Fact]
+    public async Task CancelPendingRead_JustAsTheReaderLooks_IsTold()
+    {
+        const int Times = 50_000;
+        (ClientConnection connection, Socket client) = await ConnectAsync(onEventThreads: true);
+        using (client)
+        {
+            int told = 0;
+            Task reader = Task.Run(async () =>
+            {
+                while (Volatile.Read(ref told) < Times)
+                {
+                    ReadResult read = await connection.Input.ReadAsync(TestServer.Deadline);
+                    Assert.True(read.IsCanceled);
+                    connection.Input.AdvanceTo(read.Buffer.End);
+                    Interlocked.Increment(ref told);
+                }
+            }, TestServer.Deadline);
+            for (int i = 0; i < Times; i++)
+            {
+                connection.Input.CancelPendingRead();
+                SpinWait spin = default;
+                while (Volatile.Read(ref told) <= i)
+                {
+                    TestServer.Deadline.ThrowIfCancellationRequested();
+                    spin.SpinOnce(sleep1Threshold: -1);
+                }
+            }
+
+            await reader;
+            await connection.DisposeAsync();
+        }
+    }
+
     [Fact]
     public async Task ReadAsync_ItsTokenIsCancelled_ThrowsAndTheNextReadWorks()
     {

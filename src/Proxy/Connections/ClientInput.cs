@@ -59,31 +59,14 @@ internal sealed class ClientInput : PipeReader
 
     public override bool TryRead(out ReadResult result)
     {
-        do
+        if (TryLend(out result))
         {
-            lock (_receiving)
-            {
-                if (_isComplete)
-                {
-                    throw new InvalidOperationException("The input of a connection was read after it had been completed.");
-                }
-
-                if (_reason is not null)
-                {
-                    ExceptionDispatchInfo.Throw(_reason);
-                }
-
-                if (_end > _examined || _hasEnded || _isCancelled)
-                {
-                    result = Lend();
-                    return true;
-                }
-            }
+            return true;
         }
-        while (TryReceive() != 0);
 
-        result = default;
-        return false;
+        // To receive is to take the signal, which may have been set for another reason meanwhile: that is looked for once more, or who waits now would never be told of it.
+        TryReceive();
+        return TryLend(out result);
     }
 
     public override ValueTask<ReadResult> ReadAsync(CancellationToken cancellationToken = default) =>
@@ -240,7 +223,28 @@ internal sealed class ClientInput : PipeReader
         return 1;
     }
 
-    private ReadResult Lend()
+    /// <summary>Shows the reader what he has not seen, be it only the end or that he was called off.</summary>
+    private bool TryLend(out ReadResult result)
+    {
+        lock (_receiving)
+        {
+            if (_isComplete)
+            {
+                throw new InvalidOperationException("The input of a connection was read after it had been completed.");
+            }
+
+            if (_reason is not null)
+            {
+                ExceptionDispatchInfo.Throw(_reason);
+            }
+
+            bool isNew = _end > _examined || _hasEnded || _isCancelled;
+            result = isNew ? LendUnsynchronized() : default;
+            return isNew;
+        }
+    }
+
+    private ReadResult LendUnsynchronized()
     {
         ReadOnlySequence<byte> sequence = _end > _start ? new(_kept!, _start, _end - _start) : default;
         _lent = _end > _start ? _kept : null;
