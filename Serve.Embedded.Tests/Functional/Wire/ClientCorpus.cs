@@ -26,6 +26,9 @@ internal sealed record ClientCase(string Name, string Bytes, int[] Statuses, int
         Refused("a list of Content-Lengths", Post("Content-Length: 5,5") + "hello"),
         Refused("a list of Content-Lengths with a space", Post("Content-Length: 5, 5") + "hello"),
 
+        // Nothing between the method and the version.
+        Refused("a line of two words", "GET HTTP/1.1\r\nHost: a\r\nX-Mark: case\r\n\r\n"),
+
         // Lengths that are no numbers.
         Passed("a signed length, which Kestrel reads as 5", Post("Content-Length: +5") + "hello", gets: "Content-Length: 5\n\nhello"),
         Refused("a negative length", Post("Content-Length: -5") + "hello"),
