@@ -305,6 +305,9 @@ public sealed class PlainRoadTests
         Call call = await site.NextAsync();
         await call.Side.SendAsync("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nfirst");
         await client.ReadUntilAsync("first");
+
+        // At once, and not when the script comes to it: a POST that is sent before may not be repeated, and gets a 502.
+        call.Side.Dispose();
         call.Close();
 
         await client.SendAsync(Get(plain, method: "POST"));
