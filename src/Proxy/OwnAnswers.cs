@@ -19,8 +19,6 @@ internal sealed class OwnAnswers(ILogger log)
     /// <summary>Says, with the value <c>?1</c>, that nothing of the request was run: it may be sent again whatever it does.</summary>
     public const string NotRunHeader = "X-Request-Not-Run";
 
-    public const string BrokenText = "Internal Server Error";
-
     public const string PlainText = "text/plain; charset=utf-8";
 
     private static readonly StringValues Yes = "?1";
@@ -102,19 +100,35 @@ internal sealed class OwnAnswers(ILogger log)
                 // A chunk whose size no number holds: Kestrel does not call it a bad request.
                 return BadRequestAsync(StatusCodes.Status400BadRequest, bad.Message);
             case WorkerFailedException failed:
-                Log.WorkerFailed(log, failed.Message);
-                return ErrorAsync(StatusCodes.Status502BadGateway, failed.Message);
+                return ErrorAsync(OfFailure(log, failed));
             default:
                 return BrokenAsync(exception);
         }
     }
 
-    /// <summary>Code threw what nobody foresaw: the log has it, and the client is not told more.</summary>
-    public Task BrokenAsync(Exception exception)
+    /// <summary>What is answered when a request, a worker or code is at fault; says it to the log, where the client is not told all.</summary>
+    public static (int StatusCode, string Text) OfFailure(ILogger log, Exception exception)
+    {
+        switch (exception)
+        {
+            case BadHttpRequestException bad:
+                return (bad.StatusCode, bad.Message);
+            case WorkerFailedException failed:
+                Log.WorkerFailed(log, failed.Message);
+                return (StatusCodes.Status502BadGateway, failed.Message);
+            default:
+                return OfBroken(log, exception);
+        }
+    }
+
+    private static (int StatusCode, string Text) OfBroken(ILogger log, Exception exception)
     {
         Log.RequestFailed(log, exception);
-        return ErrorAsync(StatusCodes.Status500InternalServerError, BrokenText);
+        return (StatusCodes.Status500InternalServerError, "Internal Server Error");
     }
+
+    /// <summary>Code threw what nobody foresaw: the log has it, and the client is not told more.</summary>
+    public Task BrokenAsync(Exception exception) => ErrorAsync(OfBroken(log, exception));
 
     /// <summary>The response of a handler that failed has begun and can only be broken off.</summary>
     public static void LogBrokenOff(ILogger log, Exception exception)
@@ -132,6 +146,8 @@ internal sealed class OwnAnswers(ILogger log)
                 break;
         }
     }
+
+    private Task ErrorAsync((int StatusCode, string Text) failure) => ErrorAsync(failure.StatusCode, failure.Text);
 
     private Task ErrorAsync(int statusCode, string message) => WriteAsync(statusCode, Encoding.UTF8.GetBytes(message));
 

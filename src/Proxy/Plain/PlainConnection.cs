@@ -70,14 +70,9 @@ internal sealed class PlainConnection(ProxyApplication proxy, ClientConnection c
     private bool TryRead(in ReadOnlySequence<byte> buffer, out int length, [NotNullWhen(true)] out ServedApplication? application)
     {
         application = null;
-        if (!_request.TryRead(buffer.FirstSpan, out length) &&
-            (buffer.IsSingleSegment || !_request.TryRead(buffer.Slice(0, Math.Min(buffer.Length, PlainRequest.LargestHead)).ToArray(), out length)))
-        {
-            return false;
-        }
 
-        // Whoever follows requests by spans gets those of the long way.
-        return TryMatch(out application) && application.Ingress.Definition.PassesOn && _request.BodyLength <= proxy.Settings.MaxRequestBodyBytes && !proxy.Environment.Telemetry.Spans.HasListeners();
+        // What has come is in one piece. Whoever follows requests by spans gets those of the long way.
+        return _request.TryRead(buffer.FirstSpan, out length) && TryMatch(out application) && application.Ingress.Definition.PassesOn && _request.BodyLength <= proxy.Settings.MaxRequestBodyBytes && !proxy.Environment.Telemetry.Spans.HasListeners();
     }
 
     [SkipLocalsInit]

@@ -293,21 +293,9 @@ internal sealed class PlainExchange : IPlainClient
                 return;
         }
 
-        switch (trouble)
-        {
-            case WorkerFailedException failed:
-                Log.WorkerFailed(_proxy.RequestLog, failed.Message);
-                Answer(StatusCodes.Status502BadGateway, failed.Message);
-                break;
-            case BadHttpRequestException bad:
-                _closes = true;
-                Answer(bad.StatusCode, bad.Message);
-                break;
-            default:
-                Log.RequestFailed(_proxy.RequestLog, trouble);
-                Answer(StatusCodes.Status500InternalServerError, OwnAnswers.BrokenText);
-                break;
-        }
+        (int statusCode, string text) = OwnAnswers.OfFailure(_proxy.RequestLog, trouble);
+        _closes |= trouble is BadHttpRequestException;
+        Answer(statusCode, text);
     }
 
     /// <returns><see langword="null"/>: there is an answer.</returns>
@@ -440,15 +428,19 @@ internal sealed class PlainExchange : IPlainClient
             catch (Exception gone) when (gone is ConnectionResetException or ConnectionAbortedException)
             {
                 // The connection's own word of it may come later than this.
-                ClientLeaves();
-                throw new OperationCanceledException("The client has left before it had sent its request's body.", gone);
+                throw HasLeftEarly(gone);
             }
 
             if (_read.IsCompleted && !HasBody)
             {
-                ClientLeaves();
-                throw new OperationCanceledException("The client has left before it had sent its request's body.");
+                throw HasLeftEarly();
             }
         }
+    }
+
+    private OperationCanceledException HasLeftEarly(Exception? gone = null)
+    {
+        ClientLeaves();
+        return new("The client has left before it had sent its request's body.", gone);
     }
 }

@@ -92,5 +92,4 @@ internal ref struct HeadWriter(Span<byte> target)
         Utf8Formatter.TryFormat(value, _target[_length..], out int written);
         _length += written;
     }
-
 }

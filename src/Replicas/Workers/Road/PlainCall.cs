@@ -5,9 +5,6 @@ namespace Serve.Embedded.Replicas.Workers;
 /// <summary>A plain request's way to a worker and its response's way back, over one connection. One per connection, used again for each request.</summary>
 internal sealed class PlainCall(WorkerConnection connection)
 {
-    /// <summary>More of a response than this is not held back to be sent together with what comes next.</summary>
-    private const int LargestUnflushed = 32 * 1024;
-
     private readonly ResponseReader _reader = new(connection);
 
     /// <summary>Sends a request, passes its response on, and gives the connection back.</summary>
@@ -58,7 +55,7 @@ internal sealed class PlainCall(WorkerConnection connection)
                     break;
                 }
 
-                if (unflushed >= LargestUnflushed || !_reader.TryReceive())
+                if (unflushed >= WorkerCall.LargestUnflushed || !_reader.TryReceive())
                 {
                     // The worker takes its time, and the client gets what there is, be it only the headers; or the client takes its time, and the worker must wait.
                     unflushed = 0;

@@ -11,7 +11,7 @@ internal sealed class WorkerCall(WorkerConnection connection)
     private const int LargestInline = 16 * 1024;
 
     /// <summary>More of a response than this is not held back to be sent together with what comes next.</summary>
-    private const int LargestUnflushed = 32 * 1024;
+    public const int LargestUnflushed = 32 * 1024;
 
     /// <summary>What a pipe gives without making a block of its own.</summary>
     private const int OneBlock = 4096;
