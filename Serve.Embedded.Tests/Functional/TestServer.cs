@@ -91,7 +91,7 @@ internal sealed class TestServer : IAsyncDisposable
     {
         FakeLogCollector logs = NewLogs();
         LoggerFactory loggers = new([new FakeLoggerProvider(logs)]);
-        ServeEnvironment environment = new(time ?? TimeProvider.System, new SeededRandom(1), ServeEnvironment.ResumeOnThreadPool, loggers) { Telemetry = telemetry ?? ServeTelemetry.Silent };
+        ServeEnvironment environment = new(time ?? TimeProvider.System, new SeededRandom(1), ServeEnvironment.ResumeOnThreadPool, loggers, OnEventThreads: registry.IsOnlyBuiltIn()) { Telemetry = telemetry ?? ServeTelemetry.Silent };
         ConfigSource source = new(path: null, registry, new Dictionary<string, string>(), _ => null);
         Deployer? deployer = null;
         config = config with { Http = config.Http with { Port = 0 }, Admin = config.Admin with { Port = 0 } };

@@ -3,7 +3,7 @@ using System.Threading.Tasks.Sources;
 namespace Serve.Embedded.Replicas;
 
 /// <summary>
-/// Whether one connection has something to read, for the one who reads it. It is set when the kernel tells of something (<see cref="ReadEvents"/>), which it does once: who takes it must read until nothing is left, or set it again.
+/// Whether one connection has something to read, for the one who reads it. It is set when the kernel tells of something (<see cref="EventLoop"/>), which it does once: who takes it must read until nothing is left, or set it again.
 /// </summary>
 /// <param name="continuesHere">Whether who waits goes on at once, on the thread that sets it, and not in the thread pool.</param>
 /// <param name="onEnd">Runs when the other side has closed the connection, after whoever waits has been woken; <see langword="null"/> = nothing does.</param>

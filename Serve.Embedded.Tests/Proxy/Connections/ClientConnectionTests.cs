@@ -538,7 +538,7 @@ public sealed class ClientConnectionTests : IDisposable
         await client.ConnectAsync(_listener.LocalEndPoint!, TestServer.Deadline);
         _accepted = await _listener.AcceptAsync(TestServer.Deadline);
         _accepted.Blocking = false;
-        return (new(_accepted, ReadEvents.For(onEventThreads)), client);
+        return (new(_accepted, EventLoops.For(onEventThreads).Emptiest), client);
     }
 
     private sealed class Elsewhere : SynchronizationContext

@@ -21,7 +21,7 @@ internal sealed class ClientConnection : ConnectionContext, IDuplexPipe, IMemory
     private static long s_count;
 
     private readonly Socket _socket;
-    private readonly ReadEvents _events;
+    private readonly EventLoop _loop;
     private readonly ulong _registration;
     private readonly ClientInput _input;
     private readonly ClientOutput _output;
@@ -29,12 +29,12 @@ internal sealed class ClientConnection : ConnectionContext, IDuplexPipe, IMemory
     private int _isClosed;
 
     /// <param name="socket">Connected; its blocking calls return at once when there is nothing to do.</param>
-    /// <param name="events">Says when there is something to read.</param>
-    public ClientConnection(Socket socket, ReadEvents events)
+    /// <param name="loop">Says when there is something to read.</param>
+    public ClientConnection(Socket socket, EventLoop loop)
     {
         _socket = socket;
-        _events = events;
-        _input = new(socket, events.ContinuesHere, OnEnd);
+        _loop = loop;
+        _input = new(socket, loop.ContinuesHere, OnEnd);
         _output = new(socket, exception => _input.End(new ConnectionResetException(exception.Message, exception)));
         LocalEndPoint = socket.LocalEndPoint;
         RemoteEndPoint = socket.RemoteEndPoint;
@@ -44,7 +44,7 @@ internal sealed class ClientConnection : ConnectionContext, IDuplexPipe, IMemory
         Features.Set<IConnectionIdFeature>(this);
         Features.Set<IConnectionEndPointFeature>(this);
         Features.Set<IConnectionLifetimeFeature>(this);
-        _registration = events.Add(socket, _input.Signal);
+        _registration = loop.Add(socket, _input.Signal);
     }
 
     public override string ConnectionId { get; set; } = Interlocked.Increment(ref s_count).ToString("x", CultureInfo.InvariantCulture);
@@ -142,7 +142,7 @@ internal sealed class ClientConnection : ConnectionContext, IDuplexPipe, IMemory
             return false;
         }
 
-        _events.Remove(_registration);
+        _loop.Remove(_registration);
         return true;
     }
 

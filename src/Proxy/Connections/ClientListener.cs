@@ -15,7 +15,7 @@ internal sealed class ClientListener(Socket socket, ServeEnvironment environment
     /// <summary>How long it lets connections wait when the process or the system can have no more of them.</summary>
     private static readonly TimeSpan Pause = TimeSpan.FromMilliseconds(100);
 
-    private readonly ReadEvents _events = ReadEvents.For(environment.OnEventThreads);
+    private readonly EventLoops _loops = EventLoops.For(environment.OnEventThreads);
     private readonly RefusalLog _failures = new(environment.Loggers.CreateLogger(LogCategories.Proxy), "-", "connections", environment.Time);
     private readonly TaskCompletionSource _ended = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly CancellationTokenSource _stop = new();
@@ -76,7 +76,7 @@ internal sealed class ClientListener(Socket socket, ServeEnvironment environment
                 client = await socket.AcceptAsync(_stop.Token);
                 client.NoDelay = true;
                 client.Blocking = false;
-                ClientConnection connection = new(client, _events);
+                ClientConnection connection = new(client, _loops.Emptiest);
                 Interlocked.Increment(ref _accepted);
                 return connection;
             }

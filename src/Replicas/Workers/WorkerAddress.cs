@@ -40,7 +40,7 @@ internal sealed class WorkerAddress : IDisposable
         WorkerFailedException? failure = null;
         foreach (EndPoint endPoint in EndPoints())
         {
-            WorkerConnections connections = new(endPoint, host.Time, host.Events, token) { OnAnswered = onAnswered };
+            WorkerConnections connections = new(endPoint, host.Time, host.Loops, token) { OnAnswered = onAnswered };
             try
             {
                 await connections.ConnectAsync(cancellationToken);

@@ -29,7 +29,7 @@ internal sealed class WorkerHost : IAsyncDisposable
     public Random Random { get; }
 
     /// <summary>Where what waits for a worker goes on.</summary>
-    public ReadEvents Events => ReadEvents.For(_onEventThreads);
+    public EventLoops Loops => EventLoops.For(_onEventThreads);
 
     public WorkerGuard Guard { get; }
 

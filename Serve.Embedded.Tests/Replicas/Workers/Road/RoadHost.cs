@@ -27,7 +27,7 @@ internal sealed class RoadHost : IHttpApplication<HttpContext>, IAsyncDisposable
     private RoadHost(string prefix, EndPoint[] endPoints)
     {
         Prefix = prefix;
-        _workers = [.. endPoints.Select(e => new WorkerConnections(e, Time, ReadEvents.For(onEventThreads: true)))];
+        _workers = [.. endPoints.Select(e => new WorkerConnections(e, Time, EventLoops.For(onEventThreads: true)))];
         KestrelServerOptions options = new() { AddServerHeader = false };
         options.Listen(IPAddress.Loopback, 0, l => l.Protocols = HttpProtocols.Http1);
         _server = new(

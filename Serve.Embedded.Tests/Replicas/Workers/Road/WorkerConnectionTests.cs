@@ -123,7 +123,7 @@ public sealed class WorkerConnectionTests : IDisposable
 
     /// <summary>Closed sockets' numbers are used again at once: what was on its way to an old connection must not reach the new one as its own.</summary>
     [Fact]
-    public async Task ReadEvents_ManyConnectionsComeAndGo_EachHearsOfItsOwn()
+    public async Task EventLoops_ManyConnectionsComeAndGo_EachHearsOfItsOwn()
     {
         const int Seed = 7;
         Random random = new(Seed);
@@ -159,7 +159,7 @@ public sealed class WorkerConnectionTests : IDisposable
         {
             Task<Socket> accepting = _listener.AcceptAsync(TestServer.Deadline).AsTask();
             await client.ConnectAsync(_listener.LocalEndPoint!, TestServer.Deadline);
-            return (new(client, ReadEvents.For(onOwnThreads)), await accepting);
+            return (new(client, EventLoops.For(onOwnThreads).Emptiest), await accepting);
         }
         finally
         {

@@ -20,7 +20,7 @@ public sealed class WorkerProbeTests
             Assert.StartsWith("GET /health HTTP/1.1\r\nHost: ", await side.ReadHeadAsync());
             await side.SendAsync(answer);
         });
-        using WorkerConnections connections = new(worker.EndPoint, new ManualTimeProvider(), ReadEvents.For(onEventThreads: false));
+        using WorkerConnections connections = new(worker.EndPoint, new ManualTimeProvider(), EventLoops.For(onEventThreads: false));
 
         Assert.Equal(new(status, body), await connections.GetAsync("/health", TestServer.Deadline));
     }
@@ -33,7 +33,7 @@ public sealed class WorkerProbeTests
             await side.ReadHeadAsync();
             await side.SendAsync($"HTTP/1.1 500 No\r\n\r\n{new string('x', 10_000)}");
         });
-        using WorkerConnections connections = new(worker.EndPoint, new ManualTimeProvider(), ReadEvents.For(onEventThreads: false));
+        using WorkerConnections connections = new(worker.EndPoint, new ManualTimeProvider(), EventLoops.For(onEventThreads: false));
 
         Assert.Equal(4_096, (await connections.GetAsync("/health", TestServer.Deadline)).Body.Length);
     }
@@ -48,7 +48,7 @@ public sealed class WorkerProbeTests
             Assert.Contains("\r\nContent-Type: application/json\r\nContent-Length: 7\r\n", head);
             await side.AnswerAsync(await side.ReadExactlyAsync(7));
         });
-        using WorkerConnections connections = new(worker.EndPoint, new ManualTimeProvider(), ReadEvents.For(onEventThreads: false));
+        using WorkerConnections connections = new(worker.EndPoint, new ManualTimeProvider(), EventLoops.For(onEventThreads: false));
 
         WorkerAnswer answer = await connections.PostAsync("/config", Encoding.UTF8.GetBytes("{\"a\":1}"), TestServer.Deadline);
 
@@ -65,7 +65,7 @@ public sealed class WorkerProbeTests
             await side.ReadHeadAsync();
             await side.SendAsync(answer);
         });
-        using WorkerConnections connections = new(worker.EndPoint, new ManualTimeProvider(), ReadEvents.For(onEventThreads: false));
+        using WorkerConnections connections = new(worker.EndPoint, new ManualTimeProvider(), EventLoops.For(onEventThreads: false));
 
         WorkerFailedException failure = await Assert.ThrowsAsync<WorkerFailedException>(() => connections.GetAsync("/health", TestServer.Deadline));
 
@@ -83,7 +83,7 @@ public sealed class WorkerProbeTests
             asked.SetResult();
             await side.ClosedAsync();
         });
-        using WorkerConnections connections = new(worker.EndPoint, new ManualTimeProvider(), ReadEvents.For(onEventThreads: false));
+        using WorkerConnections connections = new(worker.EndPoint, new ManualTimeProvider(), EventLoops.For(onEventThreads: false));
         using CancellationTokenSource cancellation = new();
 
         Task<WorkerAnswer> answer = connections.GetAsync("/health", cancellation.Token);

@@ -1,13 +1,16 @@
 namespace Serve.Embedded.Replicas.Workers;
 
 /// <summary>
-/// Connections to a worker that wait for their next request. Taking and giving back costs one exchange each; the lowest places are used first, so that
+/// Connections to a worker that wait for their next request, those of one loop. Taking and giving back costs one exchange each; the lowest places are used first, so that
 /// what is not needed grows old.
 /// </summary>
 internal sealed class IdleConnections : IDisposable
 {
-    /// <summary>More are not kept: the rest would only be needed for a moment.</summary>
-    public const int Most = 256;
+    /// <summary>Of all loops. More are not kept: the rest would only be needed for a moment.</summary>
+    private const int Most = 256;
+
+    /// <summary>Of one loop, however many there are.</summary>
+    private const int Fewest = 16;
 
     /// <summary>How long one may be idle.</summary>
     public static readonly TimeSpan Longest = TimeSpan.FromSeconds(60);
@@ -16,15 +19,18 @@ internal sealed class IdleConnections : IDisposable
     public static readonly TimeSpan JustUsed = TimeSpan.FromSeconds(0.5);
 
     private readonly TimeProvider _time;
-    private readonly WorkerConnection?[] _places = new WorkerConnection?[Most];
+    private readonly WorkerConnection?[] _places;
     private readonly ITimer _timer;
     private int _used;
     private bool _timed;
     private bool _disposed;
 
-    public IdleConnections(TimeProvider time)
+    /// <param name="time">The clock.</param>
+    /// <param name="loops">How many loops there are.</param>
+    public IdleConnections(TimeProvider time, int loops)
     {
         _time = time;
+        _places = new WorkerConnection?[Math.Max(Fewest, Most / loops)];
         _timer = time.CreateTimer(static idle => ((IdleConnections)idle!).CloseOld(), this, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
     }
 
@@ -71,7 +77,7 @@ internal sealed class IdleConnections : IDisposable
     private void Put(WorkerConnection connection, long idleSince)
     {
         connection.IdleSince = idleSince;
-        for (int i = 0; i < Most; i++)
+        for (int i = 0; i < _places.Length; i++)
         {
             if (_places[i] is null && Interlocked.CompareExchange(ref _places[i], connection, null) is null)
             {

@@ -15,7 +15,7 @@ internal sealed class WorkerConnection : IDisposable
     private const int LongestTurn = 256 * 1024;
 
     private readonly Socket _socket;
-    private readonly ReadEvents _events;
+    private readonly EventLoop _loop;
     private readonly ulong _registration;
     private readonly ReadSignal _signal;
     private WorkerCall? _call;
@@ -26,15 +26,18 @@ internal sealed class WorkerConnection : IDisposable
     private int _end;
 
     /// <param name="socket">Connected; its blocking calls return at once when there is nothing to do.</param>
-    /// <param name="events">Says when there is something to read.</param>
-    public WorkerConnection(Socket socket, ReadEvents events)
+    /// <param name="loop">Says when there is something to read.</param>
+    public WorkerConnection(Socket socket, EventLoop loop)
     {
         _socket = socket;
         socket.Blocking = false;
-        _signal = new(events.ContinuesHere);
-        _events = events;
-        _registration = events.Add(socket, _signal);
+        _signal = new(loop.ContinuesHere);
+        _loop = loop;
+        _registration = loop.Add(socket, _signal);
     }
+
+    /// <summary>Which loop's it is, by its place.</summary>
+    public int Loop => _loop.Index;
 
     /// <summary>What runs a request over this connection.</summary>
     public WorkerCall Call => _call ??= new(this);
@@ -200,7 +203,7 @@ internal sealed class WorkerConnection : IDisposable
     /// <summary>Closes it at once, from any thread: whoever waits for it is woken.</summary>
     public void Abort()
     {
-        _events.Remove(_registration);
+        _loop.Remove(_registration);
         _socket.Dispose();
         _signal.Set(ended: true);
     }

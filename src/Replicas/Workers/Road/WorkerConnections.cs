@@ -7,12 +7,12 @@ namespace Serve.Embedded.Replicas.Workers;
 /// <summary>The HTTP road to one worker: sends requests over connections that are kept and used again, the one used last first.</summary>
 /// <param name="endPoint">Where the worker listens.</param>
 /// <param name="time">The clock.</param>
-/// <param name="events">Where what waits for the worker goes on.</param>
+/// <param name="loops">Where what waits for the worker goes on.</param>
 /// <param name="token">What the server shows when it asks on its own behalf; <see langword="null"/> = nothing.</param>
-internal sealed class WorkerConnections(EndPoint endPoint, TimeProvider time, ReadEvents events, string? token = null) : IDisposable
+internal sealed class WorkerConnections(EndPoint endPoint, TimeProvider time, EventLoops loops, string? token = null) : IDisposable
 {
-    private readonly IdleConnections _idle = new(time);
-    private readonly WorkerConnector _connector = new(endPoint, time, events);
+    private readonly IdleConnections[] _idle = [.. Enumerable.Range(0, loops.Count).Select(_ => new IdleConnections(time, loops.Count))];
+    private readonly WorkerConnector _connector = new(endPoint, time, loops);
 
     /// <summary>Told of each request that the worker has answered.</summary>
     public Action? OnAnswered { get; init; }
@@ -44,7 +44,7 @@ internal sealed class WorkerConnections(EndPoint endPoint, TimeProvider time, Re
         }
 
         WorkerFailedException? stale = null;
-        if (_idle.Take(IdempotentMethods.Contain(call.Method)) is { } kept)
+        if (TakeIdle(IdempotentMethods.Contain(call.Method)) is { } kept)
         {
             try
             {
@@ -62,7 +62,7 @@ internal sealed class WorkerConnections(EndPoint endPoint, TimeProvider time, Re
 
     /// <summary>Sends a plain request and passes the worker's response on to its client.</summary>
     /// <inheritdoc cref="SendAsync(IFeatureCollection, CancellationToken)"/>
-    public ValueTask SendAsync(IPlainClient client, CancellationToken cancellationToken) => _idle.Take(client.Request.IsIdempotent) is { } kept
+    public ValueTask SendAsync(IPlainClient client, CancellationToken cancellationToken) => TakeIdle(client.Request.IsIdempotent) is { } kept
         ? kept.PlainCall.RunAsync(client, this, isKept: true, cancellationToken)
         : SendOnNewAsync(new PlainClientCall(client), stale: null, cancellationToken);
 
@@ -104,7 +104,7 @@ internal sealed class WorkerConnections(EndPoint endPoint, TimeProvider time, Re
         OnAnswered?.Invoke();
         if (canCarryAnother)
         {
-            _idle.Put(connection);
+            _idle[connection.Loop].Put(connection);
         }
         else
         {
@@ -113,7 +113,29 @@ internal sealed class WorkerConnections(EndPoint endPoint, TimeProvider time, Re
     }
 
     /// <summary>Closes the connections that are idle, and those in use when their requests have ended.</summary>
-    public void Dispose() => _idle.Dispose();
+    public void Dispose()
+    {
+        foreach (IdleConnections idle in _idle)
+        {
+            idle.Dispose();
+        }
+    }
+
+    /// <summary>One of this loop's own, or else of another's: a worker is to have no more connections than it has requests at a time, since there are some that can carry on only one.</summary>
+    /// <param name="canRepeat">Whether the request can be sent again if the connection turns out to be closed.</param>
+    private WorkerConnection? TakeIdle(bool canRepeat)
+    {
+        int own = EventLoop.Current?.Index ?? 0;
+        for (int i = 0; i < _idle.Length; i++)
+        {
+            if (_idle[(own + i) % _idle.Length].Take(canRepeat) is { } connection)
+            {
+                return connection;
+            }
+        }
+
+        return null;
+    }
 
     private async Task<bool> AcceptsAsync(CancellationToken cancellationToken)
     {

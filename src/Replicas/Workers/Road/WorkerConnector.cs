@@ -4,7 +4,7 @@ using System.Net.Sockets;
 namespace Serve.Embedded.Replicas.Workers;
 
 /// <summary>Makes connections to a worker.</summary>
-internal sealed class WorkerConnector(EndPoint endPoint, TimeProvider time, ReadEvents events)
+internal sealed class WorkerConnector(EndPoint endPoint, TimeProvider time, EventLoops loops)
 {
     /// <summary>How long a worker may leave its queue of new connections full.</summary>
     private static readonly TimeSpan LongestWait = TimeSpan.FromSeconds(5);
@@ -15,6 +15,7 @@ internal sealed class WorkerConnector(EndPoint endPoint, TimeProvider time, Read
     /// <exception cref="WorkerFailedException">Nobody listens there, or the worker's queue of new connections stays full.</exception>
     public async ValueTask<WorkerConnection> ConnectAsync(CancellationToken cancellationToken)
     {
+        EventLoop loop = loops.Here;
         long since = 0;
         TimeSpan pause = FirstPause;
         while (true)
@@ -23,7 +24,7 @@ internal sealed class WorkerConnector(EndPoint endPoint, TimeProvider time, Read
             try
             {
                 await socket.ConnectAsync(endPoint, cancellationToken);
-                return new(socket, events);
+                return new(socket, loop);
             }
             catch (SocketException full) when (full.SocketErrorCode is SocketError.WouldBlock or SocketError.TryAgain or SocketError.NoBufferSpaceAvailable)
             {

@@ -5,13 +5,13 @@ using System.Runtime.InteropServices;
 namespace Serve.Embedded.Replicas;
 
 /// <summary>
-/// Tells connections, those of clients and those to workers, that there is something to read. The runtime's own sockets try each read before they wait for it and wake two threads for
-/// what comes; a request or response that is nearly always waited for needs neither. One for the whole process, since its threads are few.
+/// A thread that tells its connections, those of clients and those to workers, that there is something to read. The runtime's own sockets try each read before they wait for it and wake two threads for
+/// what comes; a request or response that is nearly always waited for needs neither.
 /// </summary>
-internal sealed unsafe partial class ReadEvents
+internal sealed unsafe partial class EventLoop
 {
-    /// <summary>What a thread takes at once: what it does first holds up the rest, which another thread could do.</summary>
-    private const int Batch = 4;
+    /// <summary>Of what has come, the thread takes so much at once: the kernel is asked once for all of it, and what a busy worker is sent in one go it also reads in one go.</summary>
+    private const int Batch = 64;
 
     private const int CloseOnExec = 0x80000;
     private const uint In = 0x001;
@@ -24,17 +24,21 @@ internal sealed unsafe partial class ReadEvents
     private static readonly int EventSize = RuntimeInformation.ProcessArchitecture == Architecture.X64 ? 12 : 16;
     private static readonly int DataOffset = EventSize - sizeof(ulong);
 
-    private static readonly Lazy<ReadEvents> InThreadPool = new(static () => new(threads: 1, continuesHere: false));
-    private static readonly Lazy<ReadEvents> OnOwnThreads = new(static () => new(Math.Max(2, Environment.ProcessorCount), continuesHere: true));
+    [ThreadStatic]
+    private static EventLoop? t_current;
 
     private readonly int _epoll;
     private readonly Lock _lock = new();
     private readonly Stack<int> _free = [];
     private Place?[] _places = [];
     private uint _registrations;
+    private int _count;
 
-    private ReadEvents(int threads, bool continuesHere)
+    /// <param name="index">Its place among the others.</param>
+    /// <param name="continuesHere">See <see cref="ContinuesHere"/>.</param>
+    public EventLoop(int index, bool continuesHere)
     {
+        Index = index;
         ContinuesHere = continuesHere;
         _epoll = EpollCreate(CloseOnExec);
         if (_epoll < 0)
@@ -42,17 +46,19 @@ internal sealed unsafe partial class ReadEvents
             throw new SocketException(Marshal.GetLastPInvokeError());
         }
 
-        for (int i = 0; i < threads; i++)
-        {
-            new Thread(Run) { IsBackground = true, Name = "sockets" }.UnsafeStart();
-        }
+        new Thread(Run) { IsBackground = true, Name = "sockets" }.UnsafeStart();
     }
+
+    /// <summary>Whose thread this is; <see langword="null"/> = it is of another kind.</summary>
+    public static EventLoop? Current => t_current;
+
+    public int Index { get; }
 
     /// <summary>Whether who waits goes on at once, on the thread that learns of it: all that runs there must be the server's own. Else it goes on in the thread pool, where it may block.</summary>
     public bool ContinuesHere { get; }
 
-    /// <inheritdoc cref="ContinuesHere"/>
-    public static ReadEvents For(bool onEventThreads) => (onEventThreads ? OnOwnThreads : InThreadPool).Value;
+    /// <summary>Its connections.</summary>
+    public int Count => Volatile.Read(ref _count);
 
     /// <summary>Begins to tell a connection.</summary>
     /// <returns>What <see cref="Remove"/> takes.</returns>
@@ -76,6 +82,7 @@ internal sealed unsafe partial class ReadEvents
 
             key = ((ulong)++_registrations << 32) | (uint)index;
             _places[index] = new(key, signal);
+            _count++;
         }
 
         byte* change = stackalloc byte[EventSize];
@@ -102,6 +109,7 @@ internal sealed unsafe partial class ReadEvents
             {
                 _places[index] = null;
                 _free.Push(index);
+                _count--;
             }
         }
     }
@@ -109,6 +117,7 @@ internal sealed unsafe partial class ReadEvents
     [DoesNotReturn]
     private void Run()
     {
+        t_current = this;
         byte* events = stackalloc byte[EventSize * Batch];
         while (true)
         {
