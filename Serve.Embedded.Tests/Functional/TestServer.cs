@@ -13,6 +13,7 @@ using Serve.Embedded.Controller;
 using Serve.Embedded.Controller.Generations;
 using Serve.Embedded.Deployments;
 using Serve.Embedded.Hosting;
+using Serve.Embedded.Replicas;
 using Serve.Embedded.Telemetry;
 using Serve.Embedded.Tests.Fakes;
 
@@ -91,7 +92,8 @@ internal sealed class TestServer : IAsyncDisposable
     {
         FakeLogCollector logs = NewLogs();
         LoggerFactory loggers = new([new FakeLoggerProvider(logs)]);
-        ServeEnvironment environment = new(time ?? TimeProvider.System, new SeededRandom(1), ServeEnvironment.ResumeOnThreadPool, loggers, OnEventThreads: registry.IsOnlyBuiltIn()) { Telemetry = telemetry ?? ServeTelemetry.Silent };
+        bool onEventThreads = registry.IsOnlyBuiltIn();
+        ServeEnvironment environment = new(time ?? TimeProvider.System, new SeededRandom(1), onEventThreads ? EventLoops.Resume : ServeEnvironment.ResumeOnThreadPool, loggers, onEventThreads) { Telemetry = telemetry ?? ServeTelemetry.Silent };
         ConfigSource source = new(path: null, registry, new Dictionary<string, string>(), _ => null);
         Deployer? deployer = null;
         config = config with { Http = config.Http with { Port = 0 }, Admin = config.Admin with { Port = 0 } };

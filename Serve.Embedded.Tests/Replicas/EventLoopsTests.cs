@@ -1,5 +1,6 @@
 using System.Net.Sockets;
 using Serve.Embedded.Replicas;
+using Serve.Embedded.Tests.Fakes;
 using Serve.Embedded.Tests.Functional;
 using Serve.Embedded.Tests.Functional.Wire;
 using Serve.Embedded.Tests.Replicas.Workers.Road;
@@ -8,8 +9,6 @@ namespace Serve.Embedded.Tests.Replicas;
 
 public sealed class EventLoopsTests
 {
-    private static readonly EventLoops Others = new(count: 3, continuesHere: true);
-
     [Fact]
     public void Emptiest_ConnectionsComeAndGo_IsTheOneWithTheFewest()
     {
@@ -31,27 +30,75 @@ public sealed class EventLoopsTests
     public async Task Here_OnALoopsThread_IsThatLoop()
     {
         EventLoops loops = new(count: 2, continuesHere: true);
+        EventLoops others = new(count: 3, continuesHere: true);
         EventLoop loop = loops.Emptiest;
         Assert.Null(EventLoop.Current);
-        using Socket socket = NewSocket();
-        ReadSignal signal = new(continuesHere: true);
-        TaskCompletionSource<(EventLoop Here, EventLoop Elsewhere)> seen = new(TaskCreationOptions.RunContinuationsAsynchronously);
-        Task running = SeeAsync();
 
-        // A socket that was never connected is told of at once, as one whose other side has hung up.
-        loop.Add(socket, signal);
-        (EventLoop here, EventLoop elsewhere) = await seen.Task;
-
-        Assert.Same(loop, here);
-
-        // There it is nobody's.
-        Assert.NotSame(loop, elsewhere);
-        await running;
-
-        async Task SeeAsync()
+        await LoopThread.RunAsync(loop, () =>
         {
-            await signal.WaitAsync().ConfigureAwait(false);
-            seen.SetResult((loops.Here, Others.Here));
+            Assert.Same(loop, loops.Here);
+            Assert.Same(loop, loops.Current);
+            Assert.Null(others.Current);
+        });
+    }
+
+    /// <summary>What is left does not keep the loop from what has come meanwhile, however much it leaves in turn.</summary>
+    [Fact]
+    public async Task AtEndOfTurn_LeavesMoreEachTime_OthersAreHeard()
+    {
+        EventLoop loop = new(0, continuesHere: true);
+        using Left left = new(loop);
+
+        await LoopThread.RunAsync(loop, () =>
+        {
+            loop.AtEndOfTurn(left);
+            Assert.Equal(0, left.Count);
+        });
+
+        // It goes on for ever, and this is heard all the same.
+        await LoopThread.RunAsync(loop, () => Assert.NotEqual(0, left.Count));
+    }
+
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task TakeOver_SomethingComesBeforeOrAfterIt_IsToldThere(bool before)
+    {
+        EventLoop one = new(0, continuesHere: true);
+        EventLoop other = new(1, continuesHere: true);
+        (Socket socket, Socket peer) = await SocketPair.ConnectAsync();
+        using (socket)
+        using (peer)
+        {
+            ReadSignal signal = new(continuesHere: true);
+            ulong registration = one.Add(socket, signal);
+            if (before)
+            {
+                await peer.SendAsync(new byte[1], TestServer.Deadline);
+                await signal.WaitAsync();
+                Assert.True(signal.TryTake());
+            }
+
+            registration = other.TakeOver(one, registration, socket, signal);
+            TaskCompletionSource<EventLoop?> toldBy = new(TaskCreationOptions.RunContinuationsAsynchronously);
+            Task told = SeeAsync();
+            if (!before)
+            {
+                await peer.SendAsync(new byte[1], TestServer.Deadline);
+                Assert.Same(other, await toldBy.Task);
+            }
+
+            await told;
+            Assert.Equal(0, one.Count);
+            Assert.Equal(1, other.Count);
+            other.Remove(registration);
+            Assert.Equal(0, other.Count);
+
+            async Task SeeAsync()
+            {
+                await signal.WaitAsync().ConfigureAwait(false);
+                toldBy.SetResult(EventLoop.Current);
+            }
         }
     }
 
@@ -87,4 +134,24 @@ public sealed class EventLoopsTests
     private static Socket NewSocket() => new(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
 
     private static (EventLoop Loop, ulong Registration) Add(EventLoop loop, Socket socket) => (loop, loop.Add(socket, new(continuesHere: true)));
+
+    /// <summary>Leaves itself again, each time.</summary>
+    private sealed class Left(EventLoop loop) : IThreadPoolWorkItem, IDisposable
+    {
+        private int _count;
+        private bool _ended;
+
+        public int Count => Volatile.Read(ref _count);
+
+        public void Execute()
+        {
+            Interlocked.Increment(ref _count);
+            if (!Volatile.Read(ref _ended))
+            {
+                loop.AtEndOfTurn(this);
+            }
+        }
+
+        public void Dispose() => Volatile.Write(ref _ended, true);
+    }
 }

@@ -4,6 +4,7 @@ using Serve.Embedded.Controller;
 using Serve.Embedded.Controller.Generations;
 using Serve.Embedded.Deployments;
 using Serve.Embedded.Hosting.Systemd;
+using Serve.Embedded.Replicas;
 using Serve.Embedded.Telemetry;
 
 namespace Serve.Embedded.Hosting;
@@ -69,7 +70,8 @@ internal sealed class ServeRun
         ConfigSource.TellWarnings(file, _logger);
 
         // A handler that somebody compiled in may block. Ours do not.
-        ServeEnvironment environment = new(TimeProvider.System, SeededRandom.New(), ServeEnvironment.ResumeOnThreadPool, loggers, OnEventThreads: _registry.IsOnlyBuiltIn())
+        bool onEventThreads = _registry.IsOnlyBuiltIn();
+        ServeEnvironment environment = new(TimeProvider.System, SeededRandom.New(), onEventThreads ? EventLoops.Resume : ServeEnvironment.ResumeOnThreadPool, loggers, onEventThreads)
         {
             Telemetry = new(meters: null) { Log = output },
         };

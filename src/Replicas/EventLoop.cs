@@ -13,6 +13,9 @@ internal sealed unsafe partial class EventLoop
     /// <summary>Of what has come, the thread takes so much at once: the kernel is asked once for all of it, and what a busy worker is sent in one go it also reads in one go.</summary>
     private const int Batch = 64;
 
+    /// <summary>What is left for the end of a turn is done earlier when there is this much of it: more would only make the first of it late.</summary>
+    private const int MostLeft = 8;
+
     private const int CloseOnExec = 0x80000;
     private const uint In = 0x001;
     private const uint Error = 0x008;
@@ -30,6 +33,7 @@ internal sealed unsafe partial class EventLoop
     private readonly int _epoll;
     private readonly Lock _lock = new();
     private readonly Stack<int> _free = [];
+    private readonly Queue<IThreadPoolWorkItem> _left = new(MostLeft);
     private Place?[] _places = [];
     private uint _registrations;
     private int _count;
@@ -60,6 +64,9 @@ internal sealed unsafe partial class EventLoop
     /// <summary>Its connections.</summary>
     public int Count => Volatile.Read(ref _count);
 
+    /// <summary>Does something at the end of this turn, in which everything is handled that had come at its beginning. For the loop's own thread.</summary>
+    public void AtEndOfTurn(IThreadPoolWorkItem item) => _left.Enqueue(item);
+
     /// <summary>Begins to tell a connection.</summary>
     /// <returns>What <see cref="Remove"/> takes.</returns>
     public ulong Add(Socket socket, ReadSignal signal)
@@ -85,18 +92,32 @@ internal sealed unsafe partial class EventLoop
             _count++;
         }
 
-        byte* change = stackalloc byte[EventSize];
-        *(uint*)change = In | PeerClosed | EdgeTriggered;
-        *(ulong*)(change + DataOffset) = key;
         const int Adds = 1;
-        if (EpollControl(_epoll, Adds, (int)socket.SafeHandle.DangerousGetHandle(), change) != 0)
+        if (Change(Adds, socket, key) is { } failure)
         {
-            int error = Marshal.GetLastPInvokeError();
             Remove(key);
-            throw new SocketException(error);
+            throw failure;
         }
 
         return key;
+    }
+
+    /// <summary>Tells a connection that another loop told until now, and that nobody reads at this moment.</summary>
+    /// <param name="from">That loop.</param>
+    /// <param name="registration">What it had returned.</param>
+    /// <param name="socket">The connection's.</param>
+    /// <param name="signal">The connection's.</param>
+    /// <returns>What <see cref="Remove"/> takes.</returns>
+    public ulong TakeOver(EventLoop from, ulong registration, Socket socket, ReadSignal signal)
+    {
+        const int Deletes = 2;
+        if (from.Change(Deletes, socket, registration) is { } failure)
+        {
+            throw failure;
+        }
+
+        from.Remove(registration);
+        return Add(socket, signal);
     }
 
     /// <summary>Forgets a connection. Closing its socket takes it out of the kernel's list.</summary>
@@ -114,6 +135,14 @@ internal sealed unsafe partial class EventLoop
         }
     }
 
+    private SocketException? Change(int operation, Socket socket, ulong key)
+    {
+        byte* change = stackalloc byte[EventSize];
+        *(uint*)change = In | PeerClosed | EdgeTriggered;
+        *(ulong*)(change + DataOffset) = key;
+        return EpollControl(_epoll, operation, (int)socket.SafeHandle.DangerousGetHandle(), change) == 0 ? null : new(Marshal.GetLastPInvokeError());
+    }
+
     [DoesNotReturn]
     private void Run()
     {
@@ -121,7 +150,7 @@ internal sealed unsafe partial class EventLoop
         byte* events = stackalloc byte[EventSize * Batch];
         while (true)
         {
-            int count = EpollWait(_epoll, events, Batch, -1);
+            int count = EpollWait(_epoll, events, Batch, _left.Count > 0 ? 0 : -1);
             for (int i = 0; i < count; i++)
             {
                 byte* one = events + (i * EventSize);
@@ -131,7 +160,23 @@ internal sealed unsafe partial class EventLoop
                 {
                     place.Signal.Set((*(uint*)one & (PeerClosed | HangUp | Error)) != 0);
                 }
+
+                if (_left.Count >= MostLeft)
+                {
+                    DoWhatIsLeft();
+                }
             }
+
+            DoWhatIsLeft();
+        }
+    }
+
+    /// <summary>What that leaves in turn comes after what has come meanwhile.</summary>
+    private void DoWhatIsLeft()
+    {
+        for (int count = _left.Count; count > 0; count--)
+        {
+            _left.Dequeue().Execute();
         }
     }
 

@@ -1,3 +1,5 @@
+using Serve.Embedded.Deployments;
+
 namespace Serve.Embedded.Replicas;
 
 /// <summary>
@@ -35,8 +37,24 @@ internal sealed class EventLoops
         }
     }
 
-    /// <summary>The one that runs this: a worker's connection goes where the request is that it was made for. Elsewhere the emptiest.</summary>
-    public EventLoop Here => EventLoop.Current is { } current && current.Index < Count && _loops[current.Index] == current ? current : Emptiest;
+    /// <summary>The one that runs this; <see langword="null"/> = none of these does.</summary>
+    public EventLoop? Current => EventLoop.Current is { } current && current.Index < Count && _loops[current.Index] == current ? current : null;
+
+    /// <summary>Where a worker's connection goes: with the request that it is made for.</summary>
+    public EventLoop Here => Current ?? Emptiest;
+
+    /// <summary>Resumes a waiter where code never blocks: on the loop whose thread gave the permit back, at the end of its turn. On other threads the thread pool does it.</summary>
+    public static void Resume(IThreadPoolWorkItem waiter)
+    {
+        if (EventLoop.Current is { } loop)
+        {
+            loop.AtEndOfTurn(waiter);
+        }
+        else
+        {
+            ServeEnvironment.ResumeOnThreadPool(waiter);
+        }
+    }
 
     /// <inheritdoc cref="EventLoop.ContinuesHere"/>
     public static EventLoops For(bool onEventThreads) => (onEventThreads ? OnOwnThreads : InThreadPool).Value;

@@ -1,6 +1,7 @@
 using System.Net.Sockets;
 using Serve.Embedded.Replicas;
 using Serve.Embedded.Replicas.Workers;
+using Serve.Embedded.Tests.Fakes;
 using Serve.Embedded.Tests.Functional;
 using Serve.Embedded.Tests.Functional.Binary;
 
@@ -118,6 +119,101 @@ public sealed class WorkerConnectionTests : IDisposable
             connection.Abort();
 
             await Assert.ThrowsAnyAsync<ObjectDisposedException>(() => receiving.WaitAsync(TestServer.Deadline));
+        }
+    }
+
+    [Fact]
+    public async Task SendSoon_OnALoop_IsSentAtTheEndOfTheTurn()
+    {
+        EventLoop loop = EventLoops.For(onEventThreads: true).Emptiest;
+        (WorkerConnection connection, Socket worker) = await ConnectAsync(onOwnThreads: true);
+        using (connection)
+        using (worker)
+        {
+            connection.Out.Write("hello"u8);
+            await LoopThread.RunAsync(loop, () =>
+            {
+                Assert.True(connection.SendSoonAsync().AsTask().IsCompletedSuccessfully);
+                Assert.Equal(0, connection.Sent);
+            });
+
+            byte[] received = new byte[10];
+            Assert.Equal(5, await worker.ReceiveAsync(received, TestServer.Deadline));
+            Assert.Equal("hello"u8, received.AsSpan(0, 5));
+            Assert.True(connection.HasSent);
+        }
+    }
+
+    [Fact]
+    public async Task SendSoon_WorkerIsGone_IsToldToWhoReceives()
+    {
+        (WorkerConnection connection, Socket worker) = await ConnectAsync(onOwnThreads: true);
+        using (connection)
+        {
+            worker.Dispose();
+            connection.Out.Write("hello"u8);
+            Task<int>? receiving = null;
+            await LoopThread.RunAsync(EventLoops.For(onEventThreads: true).Emptiest, () =>
+            {
+                Assert.True(connection.SendSoonAsync().AsTask().IsCompletedSuccessfully);
+                receiving = connection.ReceiveAsync().AsTask();
+            });
+
+            await Assert.ThrowsAsync<SocketException>(() => receiving!);
+            Assert.Equal(0, connection.Sent);
+            Assert.False(connection.IsUsable);
+        }
+    }
+
+    /// <summary>A request that ends within the turn in which it began.</summary>
+    [Fact]
+    public async Task SendSoon_AbortedBefore_NothingIsSent()
+    {
+        EventLoop loop = EventLoops.For(onEventThreads: true).Emptiest;
+        (WorkerConnection connection, Socket worker) = await ConnectAsync(onOwnThreads: true);
+        using (worker)
+        {
+            connection.Out.Write("hello"u8);
+            await LoopThread.RunAsync(loop, () =>
+            {
+                Assert.True(connection.SendSoonAsync().AsTask().IsCompletedSuccessfully);
+                connection.Abort();
+            });
+
+            Assert.Equal(0, await worker.ReceiveAsync(new byte[10], TestServer.Deadline));
+
+            // The loop goes on.
+            await LoopThread.RunAsync(loop, static () => { });
+        }
+    }
+
+    [Fact]
+    public async Task SendSoon_WorkerDoesNotRead_TheRestIsSentWhenItDoes()
+    {
+        const int Large = 4 * 1024 * 1024;
+        (WorkerConnection connection, Socket worker) = await ConnectAsync(onOwnThreads: true);
+        using (connection)
+        using (worker)
+        {
+            connection.Out.Write(new byte[Large]);
+            EventLoop loop = EventLoops.For(onEventThreads: true).Emptiest;
+            await LoopThread.RunAsync(loop, () => Assert.True(connection.SendSoonAsync().AsTask().IsCompletedSuccessfully));
+
+            // In a later turn.
+            await LoopThread.RunAsync(loop, static () => { });
+            Assert.False(connection.HasSent);
+
+            byte[] room = new byte[64 * 1024];
+            for (int received = 0; received < Large;)
+            {
+                received += await worker.ReceiveAsync(room, TestServer.Deadline);
+            }
+
+            while (!connection.HasSent)
+            {
+                TestServer.Deadline.ThrowIfCancellationRequested();
+                await Task.Yield();
+            }
         }
     }
 

@@ -22,7 +22,7 @@ internal sealed class PlainCall(WorkerConnection connection)
         try
         {
             Write(client);
-            await connection.SendAsync();
+            await connection.SendSoonAsync();
             _reader.Begin(client.Request.IsHead, upgrades: false);
             while (!_reader.TryReadHead())
             {
@@ -70,7 +70,7 @@ internal sealed class PlainCall(WorkerConnection connection)
 
             // First, or the end of this request would be the next one's too.
             cancellation.Dispose();
-            connections.GiveBack(connection, _reader.IsClean);
+            connections.GiveBack(connection, _reader.IsClean && connection.HasSent);
         }
         catch (Exception exception)
         {

@@ -4,7 +4,7 @@ using System.Runtime.CompilerServices;
 namespace Serve.Embedded.Replicas.Workers;
 
 /// <summary>One connection to a worker with its buffers. It carries one request at a time.</summary>
-internal sealed class WorkerConnection : IDisposable
+internal sealed class WorkerConnection : IThreadPoolWorkItem, IDisposable
 {
     private const int UsualReceive = 8 * 1024;
 
@@ -15,12 +15,17 @@ internal sealed class WorkerConnection : IDisposable
     private const int LongestTurn = 256 * 1024;
 
     private readonly Socket _socket;
-    private readonly EventLoop _loop;
-    private readonly ulong _registration;
     private readonly ReadSignal _signal;
+    private EventLoop _loop;
+    private ulong _registration;
     private WorkerCall? _call;
     private PlainCall? _plainCall;
     private int _turn;
+
+    /// <summary>1 while what is in <see cref="Out"/> is to be sent soon.</summary>
+    private int _isToSend;
+    private Task _sending = Task.CompletedTask;
+    private Exception? _sendFailure;
     private byte[] _received = new byte[UsualReceive];
     private int _start;
     private int _end;
@@ -81,6 +86,31 @@ internal sealed class WorkerConnection : IDisposable
         }
     }
 
+    /// <summary>All that was to be sent has been.</summary>
+    public bool HasSent => _sending.IsCompleted;
+
+    /// <summary>Goes over to the loop that has its next request, while it is idle: both sides of a request are best on one core.</summary>
+    /// <param name="loop">Which; <see langword="null"/> = it stays.</param>
+    /// <returns>Whether it is still of use.</returns>
+    public bool TryMoveTo(EventLoop? loop)
+    {
+        if (loop is null || loop == _loop)
+        {
+            return true;
+        }
+
+        try
+        {
+            _registration = loop.TakeOver(_loop, _registration, _socket, _signal);
+            _loop = loop;
+            return true;
+        }
+        catch (SocketException)
+        {
+            return false;
+        }
+    }
+
     /// <summary>Forgets what the last request was.</summary>
     public void Begin()
     {
@@ -118,6 +148,44 @@ internal sealed class WorkerConnection : IDisposable
         return SendRestAsync(bytes[Math.Max(sent, 0)..]);
     }
 
+    /// <summary>
+    /// Sends what is in <see cref="Out"/>, on an event loop at the end of its turn: a worker that is woken by the first of several requests and reads them all is woken once. What goes wrong with it is
+    /// told to who receives.
+    /// </summary>
+    public ValueTask SendSoonAsync()
+    {
+        if (EventLoop.Current is not { } loop)
+        {
+            return SendAsync();
+        }
+
+        Volatile.Write(ref _isToSend, 1);
+        loop.AtEndOfTurn(this);
+        return ValueTask.CompletedTask;
+    }
+
+    /// <summary>Sends what is to be sent soon.</summary>
+    public void Execute()
+    {
+        if (Interlocked.Exchange(ref _isToSend, 0) == 0)
+        {
+            return;
+        }
+
+        try
+        {
+            ValueTask sending = SendAsync();
+            if (!sending.IsCompletedSuccessfully)
+            {
+                _sending = WatchAsync(sending);
+            }
+        }
+        catch (Exception exception) when (exception is SocketException or ObjectDisposedException)
+        {
+            Fail(exception);
+        }
+    }
+
     /// <summary>Sends bytes of an upgraded connection.</summary>
     public async ValueTask SendAsync(ReadOnlyMemory<byte> bytes)
     {
@@ -137,6 +205,13 @@ internal sealed class WorkerConnection : IDisposable
         if (_turn >= LongestTurn || !_signal.TryTake())
         {
             return -1;
+        }
+
+        // A worker that speaks before it is asked: as if it had waited.
+        Execute();
+        if (_sendFailure is not null)
+        {
+            throw _sendFailure;
         }
 
         MakeRoom();
@@ -209,6 +284,24 @@ internal sealed class WorkerConnection : IDisposable
     }
 
     public void Dispose() => Abort();
+
+    private async Task WatchAsync(ValueTask sending)
+    {
+        try
+        {
+            await sending;
+        }
+        catch (Exception exception) when (exception is SocketException or ObjectDisposedException)
+        {
+            Fail(exception);
+        }
+    }
+
+    private void Fail(Exception exception)
+    {
+        _sendFailure = exception;
+        _signal.Set(ended: true);
+    }
 
     private async ValueTask LetOthersAsync()
     {

@@ -125,12 +125,18 @@ internal sealed class WorkerConnections(EndPoint endPoint, TimeProvider time, Ev
     /// <param name="canRepeat">Whether the request can be sent again if the connection turns out to be closed.</param>
     private WorkerConnection? TakeIdle(bool canRepeat)
     {
-        int own = EventLoop.Current?.Index ?? 0;
+        EventLoop? here = loops.Current;
+        int own = here?.Index ?? 0;
         for (int i = 0; i < _idle.Length; i++)
         {
             if (_idle[(own + i) % _idle.Length].Take(canRepeat) is { } connection)
             {
-                return connection;
+                if (connection.TryMoveTo(here))
+                {
+                    return connection;
+                }
+
+                connection.Dispose();
             }
         }
 

@@ -1,0 +1,35 @@
+using System.Net.Sockets;
+using Serve.Embedded.Replicas;
+
+namespace Serve.Embedded.Tests.Fakes;
+
+/// <summary>Runs something of a test in a turn of an event loop.</summary>
+internal static class LoopThread
+{
+    public static async Task RunAsync(EventLoop loop, Action act)
+    {
+        using Socket socket = new(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
+        ReadSignal signal = new(continuesHere: true);
+        TaskCompletionSource done = new(TaskCreationOptions.RunContinuationsAsynchronously);
+        _ = ActAsync();
+
+        // A socket that was never connected is told of at once, as one whose other side has hung up.
+        ulong registration = loop.Add(socket, signal);
+        await done.Task;
+        loop.Remove(registration);
+
+        async Task ActAsync()
+        {
+            await signal.WaitAsync().ConfigureAwait(false);
+            try
+            {
+                act();
+                done.SetResult();
+            }
+            catch (Exception exception)
+            {
+                done.SetException(exception);
+            }
+        }
+    }
+}
