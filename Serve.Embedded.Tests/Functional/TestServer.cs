@@ -139,6 +139,16 @@ internal sealed class TestServer : IAsyncDisposable
         }
     }
 
+    /// <summary>For what nobody tells: somebody has to look.</summary>
+    public static async Task UntilAsync(Func<bool> condition)
+    {
+        while (!condition())
+        {
+            Deadline.ThrowIfCancellationRequested();
+            await Task.Yield();
+        }
+    }
+
     public async Task StopAsync()
     {
         _stopped = true;

@@ -21,27 +21,14 @@ public sealed class UnsentBodyTests
             using Socket client = new(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp) { LingerState = new(true, 0) };
             await client.ConnectAsync(server.Address.Host, server.Address.Port, TestServer.Deadline);
             await client.SendAsync(Encoding.ASCII.GetBytes(Half), TestServer.Deadline);
-            await RunsAsync(server);
+            await TestServer.UntilAsync(() => server.Server.Status.Applications.Single().Deployments.Single().Served.Gate.Replicas is [{ Permits.Ongoing: > 0 }]);
 
             client.Close();
-            while (server.LogsOf(EventIds.RequestHandled).Count() <= i)
-            {
-                TestServer.Deadline.ThrowIfCancellationRequested();
-                await Task.Yield();
-            }
+            await TestServer.UntilAsync(() => server.LogsOf(EventIds.RequestHandled).Count() > i);
         }
 
         Assert.All(server.LogsOf(EventIds.RequestHandled), r => Assert.Contains(" 499 ", r.Message, StringComparison.Ordinal));
         Assert.Empty(server.LogsOf(EventIds.RequestFailed));
-    }
-
-    private static async Task RunsAsync(TestServer server)
-    {
-        while (server.Server.Status.Applications.Single().Deployments.Single().Served.Gate.Replicas is not [{ Permits.Ongoing: > 0 }])
-        {
-            TestServer.Deadline.ThrowIfCancellationRequested();
-            await Task.Yield();
-        }
     }
 
     private static async Task AnswerAsync(WorkerSide side)

@@ -10,12 +10,14 @@ internal static class WorkerInTest
 {
     public static string[] Command(ScriptedWorker worker) => ["sh", "-c", "ln -s \"$1\" \"$0\" && exec sleep 3600", "{socket}", worker.Path];
 
-    public static DeploymentConfig Deployment(ScriptedWorker worker) => new()
+    public static DeploymentConfig Deployment(ScriptedWorker worker) => Deployment(Command(worker));
+
+    public static DeploymentConfig Deployment(string[] command) => new()
     {
         Name = "w",
         MaxOngoingRequests = 100,
         GracefulShutdownTimeout = TimeSpan.FromSeconds(1),
-        Worker = new() { Command = [.. Command(worker)] },
+        Worker = new() { Command = [.. command] },
     };
 
     public static ServeConfig Config(DeploymentConfig deployment, HttpOptionsConfig? http = null, string prefix = "/") => new()
