@@ -1,3 +1,4 @@
+using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Http.Features;
 using Serve.Embedded.Deployments;
@@ -392,7 +393,9 @@ internal sealed class Exchange : IHttpRequestLifetimeFeature
         catch (Exception exception)
 #pragma warning restore CA1031
         {
-            end = EndOf(RequestEnd.Failed);
+            // Whoever reads what its client sends may learn that it has gone before the request is told.
+            _clientLeft = _watch.Cause == EarlyEnd.None && HasLeft(exception);
+            end = _clientLeft ? RequestEnd.Cancelled : EndOf(RequestEnd.Failed);
             if (holdsPermit)
             {
                 holdsPermit = false;
@@ -451,7 +454,7 @@ internal sealed class Exchange : IHttpRequestLifetimeFeature
     /// <summary>What a handler's exception means to the client.</summary>
     private Task FailedAsync(Exception exception)
     {
-        if (_watch.Cause != EarlyEnd.None)
+        if (_clientLeft || _watch.Cause != EarlyEnd.None)
         {
             return Task.CompletedTask;
         }
@@ -462,9 +465,14 @@ internal sealed class Exchange : IHttpRequestLifetimeFeature
         }
 
         OwnAnswers.LogBrokenOff(_proxy.RequestLog, exception);
+
+        // First, or it would look as if the client had left.
+        _watch.Stop();
         _lifetime.Abort();
         return Task.CompletedTask;
     }
+
+    private static bool HasLeft(Exception exception) => exception is ConnectionResetException or OperationCanceledException { InnerException: ConnectionAbortedException };
 
     /// <summary>What a middleware of the host has put around the response may not tell.</summary>
     private bool HasUnflushedBytes() => !_body.Writer.CanGetUnflushedBytes || _body.Writer.UnflushedBytes > 0;

@@ -99,6 +99,21 @@ internal sealed class ClientConnection : ConnectionContext, IDuplexPipe, IMemory
         }
 
         _input.End(abortReason);
+        if (Features.Get<ServingConnection>() is { IsBusy: false })
+        {
+            DropIfAborted();
+        }
+    }
+
+    /// <summary>
+    /// Called between two requests. Kestrel goes on to the next one although the connection was aborted, and does not read the last one's body to its end before: what has come of a body would be a request.
+    /// </summary>
+    public void DropIfAborted()
+    {
+        if (Volatile.Read(ref _isClosed) != 0)
+        {
+            _input.Drop();
+        }
     }
 
     public override async ValueTask DisposeAsync()

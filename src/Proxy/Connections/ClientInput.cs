@@ -41,6 +41,7 @@ internal sealed class ClientInput : PipeReader
     private bool _hasEnded;
     private bool _isCancelled;
     private bool _isComplete;
+    private bool _isDropped;
     private bool _fills;
     private int _turn;
 
@@ -129,6 +130,15 @@ internal sealed class ClientInput : PipeReader
 
         Signal.Wake();
         _onEnd();
+    }
+
+    /// <summary>After the end: what was received is not to be read any more.</summary>
+    public void Drop()
+    {
+        lock (_receiving)
+        {
+            _isDropped = true;
+        }
     }
 
     [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
@@ -246,8 +256,9 @@ internal sealed class ClientInput : PipeReader
 
     private ReadResult LendUnsynchronized()
     {
-        ReadOnlySequence<byte> sequence = _end > _start ? new(_kept!, _start, _end - _start) : default;
-        _lent = _end > _start ? _kept : null;
+        bool isThere = _end > _start && !_isDropped;
+        ReadOnlySequence<byte> sequence = isThere ? new(_kept!, _start, _end - _start) : default;
+        _lent = isThere ? _kept : null;
         _lentStart = _start;
         ReadResult result = new(sequence, _isCancelled, _hasEnded);
         _isCancelled = false;

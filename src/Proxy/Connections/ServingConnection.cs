@@ -15,7 +15,12 @@ internal sealed class ServingConnection(ClientConnection connection, TimeProvide
 
     public void RequestBegins() => Volatile.Write(ref _idleSince, Busy);
 
-    public void RequestEnds() => Volatile.Write(ref _idleSince, time.GetTimestamp());
+    public void RequestEnds()
+    {
+        Volatile.Write(ref _idleSince, time.GetTimestamp());
+        Interlocked.MemoryBarrier();
+        connection.DropIfAborted();
+    }
 
     /// <summary>Whether it has served nothing for this long and nothing has arrived on it.</summary>
     public bool IsIdleFor(TimeSpan idle)

@@ -45,6 +45,7 @@ internal sealed class PlainExchange : IPlainClient
     private Repeats _repeats;
     private bool _hasFlushed;
     private bool _closes;
+    private bool _isBrokenOff;
     private bool _clientLeft;
     private bool _isOther;
     private int? _statusCode;
@@ -170,6 +171,7 @@ internal sealed class PlainExchange : IPlainClient
         _length = headLength + Request.BodyLength;
         _repeats = default;
         _hasFlushed = false;
+        _isBrokenOff = false;
         _clientLeft = false;
         _isOther = false;
         _closes = Request.Closes;
@@ -277,7 +279,7 @@ internal sealed class PlainExchange : IPlainClient
             }
 
             _connection.Abort(new ConnectionAbortedException("The response could not be finished."));
-            _closes = true;
+            _isBrokenOff = true;
             return;
         }
 
@@ -355,7 +357,7 @@ internal sealed class PlainExchange : IPlainClient
     /// <returns>Whether the connection can carry another request.</returns>
     private ValueTask<bool> FlushLastAsync()
     {
-        if (_clientLeft)
+        if (_clientLeft || _isBrokenOff)
         {
             return new(false);
         }
