@@ -16,6 +16,22 @@ internal sealed class WorkerSide(Socket socket, int index) : IDisposable
     /// <summary>Something has come that nobody has read.</summary>
     public bool HasMore => _read.Length > 0 || socket.Available > 0;
 
+    /// <summary>Whether the road has closed the connection.</summary>
+    public bool IsClosed
+    {
+        get
+        {
+            try
+            {
+                return socket.Poll(0, SelectMode.SelectRead) && socket.Available == 0;
+            }
+            catch (Exception exception) when (exception is SocketException or ObjectDisposedException)
+            {
+                return true;
+            }
+        }
+    }
+
     /// <summary>Completes when the road has closed the connection.</summary>
     public async Task ClosedAsync()
     {
