@@ -1,4 +1,5 @@
 using Microsoft.AspNetCore.Connections;
+using Microsoft.AspNetCore.Connections.Features;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Http.Features;
 using Serve.Embedded.Deployments;
@@ -393,9 +394,15 @@ internal sealed class Exchange : IHttpRequestLifetimeFeature
         catch (Exception exception)
 #pragma warning restore CA1031
         {
-            // Whoever reads what its client sends may learn that it has gone before the request is told.
-            _clientLeft = _watch.Cause == EarlyEnd.None && HasLeft(exception);
-            end = _clientLeft ? RequestEnd.Cancelled : EndOf(RequestEnd.Failed);
+            if (HasLeftEarly(exception))
+            {
+                _watch.ClientHasLeft();
+
+                // Where it has closed only its half, it must not take silence for an empty answer.
+                _lifetime.Abort();
+            }
+
+            end = EndOf(RequestEnd.Failed);
             if (holdsPermit)
             {
                 holdsPermit = false;
@@ -451,10 +458,20 @@ internal sealed class Exchange : IHttpRequestLifetimeFeature
         });
     }
 
+    /// <summary>Whether it says that the client was gone before it had sent its request's body: what is told of that to the request's life may come later than this.</summary>
+    private bool HasLeftEarly(Exception exception) => exception switch
+    {
+        ConnectionResetException or OperationCanceledException { InnerException: ConnectionAbortedException } => true,
+
+        // A body that is wrong has an answer, if there is still somebody to read it.
+        BadHttpRequestException => _features.Get<IConnectionLifetimeFeature>() is { ConnectionClosed.IsCancellationRequested: true },
+        _ => false,
+    };
+
     /// <summary>What a handler's exception means to the client.</summary>
     private Task FailedAsync(Exception exception)
     {
-        if (_clientLeft || _watch.Cause != EarlyEnd.None)
+        if (_watch.Cause != EarlyEnd.None)
         {
             return Task.CompletedTask;
         }
@@ -471,8 +488,6 @@ internal sealed class Exchange : IHttpRequestLifetimeFeature
         _lifetime.Abort();
         return Task.CompletedTask;
     }
-
-    private static bool HasLeft(Exception exception) => exception is ConnectionResetException or OperationCanceledException { InnerException: ConnectionAbortedException };
 
     /// <summary>What a middleware of the host has put around the response may not tell.</summary>
     private bool HasUnflushedBytes() => !_body.Writer.CanGetUnflushedBytes || _body.Writer.UnflushedBytes > 0;

@@ -83,6 +83,9 @@ internal sealed class RequestWatch(TimeProvider time, Action<EarlyEnd> endsEarly
         }
     }
 
+    /// <summary>The request itself has found its client gone.</summary>
+    public void ClientHasLeft() => End(EarlyEnd.ClientLeft)?.Cancel();
+
     /// <summary>Stops watching. When this returns, nothing ends the request early any more.</summary>
     public void Stop()
     {

@@ -11,9 +11,6 @@ public sealed class BothRoadsTests
 {
     private const int Rounds = 400;
 
-    /// <summary>By which a request is none for the plain road, and nothing else about it changes.</summary>
-    private const string Long = "x-session-id: a\r\n";
-
     private static readonly string[] Methods = ["GET", "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"];
 
     private static readonly string[] Targets = ["", "/", "/a", "/a/b.c", "/a//b", "/?q", "/a?b=%20&c=/../", "/~a;b=c!$'()*+,=:@", "?only", "/a?", "/a?b?c", "/a\\b", "/a|b?c\"<>[]"];
@@ -78,10 +75,10 @@ public sealed class BothRoadsTests
             (string line, string rest) = RequestOf(random, path);
             answer = AnswerOf(random, line.StartsWith("HEAD", StringComparison.Ordinal));
             Assert.True(new PlainRequest().TryRead(Encoding.Latin1.GetBytes(line + rest), out _), line + rest);
-            Assert.False(new PlainRequest().TryRead(Encoding.Latin1.GetBytes(line + Long + rest), out _), line + rest);
+            Assert.False(new PlainRequest().TryRead(Encoding.Latin1.GetBytes(line + Road.Long + rest), out _), line + rest);
 
             string plainResponse = await AskAsync(server, line + rest, path);
-            string longResponse = await AskAsync(server, line + Long + rest, path);
+            string longResponse = await AskAsync(server, line + Road.Long + rest, path);
 
             string what = $"seed {seed}, round {round}\n{line}{rest}\n{answer.Text}";
             RecordedRequest[] both = [.. got];

@@ -126,10 +126,12 @@ internal sealed class ClientInput : PipeReader
 
             _hasEnded = true;
             _reason = reason;
+
+            // Before any reader can know of it: who is told that the rest does not come asks whether the client has left.
+            _onEnd();
         }
 
         Signal.Wake();
-        _onEnd();
     }
 
     /// <summary>After the end: what was received is not to be read any more.</summary>
