@@ -3,7 +3,7 @@ using System.Text;
 
 namespace Serve.Embedded.Tests.Functional.Wire;
 
-/// <summary>The corpus, taken apart and put together by chance: whatever comes of it, the worker sees well-formed requests alone, as many as are answered.</summary>
+/// <summary>The corpus, taken apart and put together by chance: whatever comes of it, the worker sees well-formed requests alone, as many as are answered, and it makes no difference on which road the connection is.</summary>
 public sealed class ClientFuzzTests
 {
     private const int Rounds = 2_000;
@@ -16,6 +16,9 @@ public sealed class ClientFuzzTests
 
     /// <summary>To the preface of HTTP/2.</summary>
     private const string PrefaceAnswer = "\0\0\b\a";
+
+    /// <summary>After it the whole of a connection is on the long road.</summary>
+    private const string First = $"GET /first HTTP/1.1\r\nHost: a\r\nX-Mark: first\r\n{Road.Long}\r\n";
 
     private static readonly ClientCase[] Good = [.. ClientCase.All.Where(c => c.Reaches > 0)];
 
@@ -34,22 +37,50 @@ public sealed class ClientFuzzTests
         await using TestServer server = await WorkerInTest.StartAsync(worker.Worker, new() { MaxRequestBodyBytes = LargestBody });
         Random random = new(seed);
         int answered = 0;
+        int reached = 0;
         for (int round = 0; round < Rounds / 2; round += AtOnce)
         {
             string[] requests = [.. Enumerable.Range(round, AtOnce).Select(i => Mutation(random, $"m{i:d5}"))];
-            string[] answers = await Task.WhenAll(requests.Select(r => SendAsync(server, r)));
+            (string Text, List<ReceivedResponse> Responses)[] onPlain = await SendAsync(server, requests, before: "");
+            string[] gotOnPlain = Got(worker);
+            (string Text, List<ReceivedResponse> Responses)[] onLong = await SendAsync(server, requests, First);
+            string[] gotOnLong = Got(worker);
+
+            string all = string.Join("\n---\n", requests.Select(Show));
+            Assert.Empty(worker.Malformed);
+            Comparable.Same(string.Join('\n', gotOnLong), string.Join('\n', gotOnPlain), all);
             for (int i = 0; i < AtOnce; i++)
             {
-                List<ReceivedResponse> responses = answers[i].StartsWith(PrefaceAnswer, StringComparison.Ordinal) ? [] : ReceivedResponse.All(answers[i]);
-                Assert.True(responses.All(r => r.Status < 500 || r.Status is 501 or 505), $"{Show(requests[i])}\n{answers[i]}");
-                Assert.True(responses.All(r => r.Mark is null or "unmarked" or "end" || requests[i].Contains(r.Mark, StringComparison.Ordinal)), $"{Show(requests[i])}\n{answers[i]}");
+                (string text, List<ReceivedResponse> responses) = onPlain[i];
+                Assert.True(responses.All(r => r.Status < 500 || r.Status is 501 or 505), $"{Show(requests[i])}\n{text}");
+                Assert.True(responses.All(r => r.Mark is null or "unmarked" or "end" || requests[i].Contains(r.Mark, StringComparison.Ordinal)), $"{Show(requests[i])}\n{text}");
                 answered += responses.Count(r => r.Mark is not null);
+                if (responses.Count > 0)
+                {
+                    Assert.Equal("first", onLong[i].Responses[0].Mark);
+                    Comparable.Same(string.Join('\n', onLong[i].Responses.Skip(1).Select(Comparable.Of)), string.Join('\n', responses.Select(Comparable.Of)), Show(requests[i]));
+                }
             }
+
+            reached += gotOnPlain.Length;
         }
 
-        Assert.Empty(worker.Malformed);
-        Assert.Equal(worker.Requests.Count(), answered);
+        Assert.Equal(reached, answered);
         Assert.InRange(answered, Rounds / 10, Rounds * 4);
+    }
+
+    /// <summary>What the worker got since it was last asked.</summary>
+    private static string[] Got(RecordingWorker worker)
+    {
+        string[] got = [.. worker.Requests.Where(r => r.Mark != "first").Select(Comparable.Of).Order(StringComparer.Ordinal)];
+        worker.Forget();
+        return got;
+    }
+
+    private static async Task<(string Text, List<ReceivedResponse> Responses)[]> SendAsync(TestServer server, string[] requests, string before)
+    {
+        string[] texts = await Task.WhenAll(requests.Select(r => SendAsync(server, before + r)));
+        return [.. texts.Select(t => (t, t.StartsWith(PrefaceAnswer, StringComparison.Ordinal) ? [] : ReceivedResponse.All(t)))];
     }
 
     /// <summary>All that comes back.</summary>

@@ -1,3 +1,6 @@
+using System.Collections.Concurrent;
+using System.Text;
+using Serve.Embedded.Replicas.Workers;
 using Serve.Embedded.Telemetry;
 using Serve.Embedded.Tests.Replicas.Workers.Road;
 
@@ -39,44 +42,60 @@ public sealed class WorkerCorpusTests(BrokenWorkerSite site) : IClassFixture<Bro
     {
         (string answer, string says) = BrokenAnswerTests.Answers.Where(a => a.Data.Item1 == name).Select(a => (a.Data.Item2, a.Data.Item3)).Single();
 
-        List<ReceivedResponse> responses = ReceivedResponse.All(await site.AskAsync("POST", answer));
+        int loggedBefore = site.Server.LogsOf(EventIds.WorkerFailed).Count(r => r.Message.Contains(says, StringComparison.Ordinal));
+        string[] texts = await AskOnBothRoadsAsync("POST", answer);
 
-        Assert.Equal([502, 200], responses.Select(r => r.Status));
-        Assert.Contains(says, responses[0].Body, StringComparison.Ordinal);
-        Assert.Equal("right", responses[1].Body);
-        Assert.Contains(site.Server.LogsOf(EventIds.WorkerFailed), r => r.Message.Contains(says, StringComparison.Ordinal));
+        foreach (string text in texts)
+        {
+            List<ReceivedResponse> responses = ReceivedResponse.All(text);
+            Assert.Equal([502, 200], responses.Select(r => r.Status));
+            Assert.Contains(says, responses[0].Body, StringComparison.Ordinal);
+            Assert.Equal("right", responses[1].Body);
+        }
+
+        Same(texts, "POST", answer);
+        Assert.Equal(2, site.Server.LogsOf(EventIds.WorkerFailed).Count(r => r.Message.Contains(says, StringComparison.Ordinal)) - loggedBefore);
     }
 
+    /// <summary>Whether anything of a response has been sent when it breaks is not the same on both roads: the plain one can take back more.</summary>
     [Theory]
     [MemberData(nameof(CutOff))]
     public async Task Answer_BrokenAfterItsHead_CutsTheClientOffAndTheNextIsRight(string answer)
     {
-        string response = await site.AskAsync("GET", answer);
-        string next = await site.AskAsync("GET", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nfresh");
-
-        Assert.DoesNotContain("\r\n0\r\n\r\n", response, StringComparison.Ordinal);
-        if (response.StartsWith("HTTP/1.1 502", StringComparison.Ordinal))
+        foreach (string response in await AskOnBothRoadsAsync("GET", answer))
         {
-            // It was known to be broken before anything of it had been sent.
-            Assert.Equal(["right"], ReceivedResponse.All(response).Skip(1).Select(r => r.Body));
-        }
-        else
-        {
-            Assert.DoesNotContain("right", response, StringComparison.Ordinal);
+            Assert.DoesNotContain("\r\n0\r\n\r\n", response, StringComparison.Ordinal);
+            if (response.StartsWith("HTTP/1.1 502", StringComparison.Ordinal))
+            {
+                // It was known to be broken before anything of it had been sent.
+                Assert.Equal(["right"], ReceivedResponse.All(response).Skip(1).Select(r => r.Body));
+            }
+            else
+            {
+                Assert.DoesNotContain("right", response, StringComparison.Ordinal);
+            }
         }
 
-        Assert.Equal(["fresh", "right"], ReceivedResponse.All(next).Select(r => r.Body));
+        foreach (string next in await AskOnBothRoadsAsync("GET", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nfresh"))
+        {
+            Assert.Equal(["fresh", "right"], ReceivedResponse.All(next).Select(r => r.Body));
+        }
     }
 
     [Theory]
     [MemberData(nameof(Whole))]
     public async Task Answer_WithMoreThanItMayHave_IsPassedOnWithoutItAndTheNextIsRight(string method, string answer)
     {
-        string text = await site.AskAsync(method, answer);
+        string[] texts = await AskOnBothRoadsAsync(method, answer);
 
-        Assert.Contains("\r\n\r\nright", text[^9..], StringComparison.Ordinal);
-        Assert.DoesNotContain("wrong", text, StringComparison.Ordinal);
-        Assert.Equal(3, text.Split("HTTP/1.1 ").Length);
+        foreach (string text in texts)
+        {
+            Assert.Contains("\r\n\r\nright", text[^9..], StringComparison.Ordinal);
+            Assert.DoesNotContain("wrong", text, StringComparison.Ordinal);
+            Assert.Equal(3, text.Split("HTTP/1.1 ").Length);
+        }
+
+        Same(texts, method, answer);
     }
 
     [Fact]
@@ -106,25 +125,41 @@ public sealed class WorkerCorpusTests(BrokenWorkerSite site) : IClassFixture<Bro
 
         Assert.Equal("right", last);
     }
+
+    /// <summary>Asks on the plain road and on the long one, where the worker must get the same each time.</summary>
+    /// <returns>What came on the one and on the other.</returns>
+    private async Task<string[]> AskOnBothRoadsAsync(string method, string answer)
+    {
+        (string plainText, string[] plainGot) = await site.AskAsync(Road.Plain, method, answer);
+        (string longText, string[] longGot) = await site.AskAsync(Road.Long, method, answer);
+        Assert.Equal(longGot, plainGot);
+        Assert.NotEmpty(plainGot);
+        return [plainText, longText];
+    }
+
+    private static void Same(string[] texts, string method, string answer) =>
+        Comparable.Same(Comparable.Of(texts[1], method == "HEAD", "right"), Comparable.Of(texts[0], method == "HEAD", "right"), answer);
 }
 
 /// <summary>A worker that answers whatever a test says, once, and then rightly.</summary>
 public sealed class BrokenWorkerSite : IAsyncLifetime
 {
     private readonly ScriptedWorker _worker;
+    private readonly ConcurrentQueue<string> _got = new();
     private string? _next;
 
     public BrokenWorkerSite() => _worker = new(async side =>
     {
         while (true)
         {
-            string head = await side.ReadHeadAsync();
-            if (!head.Contains("X-Broken: 1", StringComparison.Ordinal))
+            RecordedRequest request = await RecordedRequest.ReadAsync(side);
+            if (request["X-Broken"] is null)
             {
                 await side.AnswerAsync("right");
                 continue;
             }
 
+            _got.Enqueue(Comparable.Of(request));
             string answer = _next!;
             await side.SendAsync(answer);
             if (answer.Length == 0 || !answer.EndsWith("wrong", StringComparison.Ordinal))
@@ -145,13 +180,18 @@ public sealed class BrokenWorkerSite : IAsyncLifetime
         await _worker.DisposeAsync();
     }
 
-    /// <summary>Asks for a broken answer and then for a right one, on one connection. Where that was closed, on another.</summary>
-    internal async Task<string> AskAsync(string method, string answer)
+    /// <summary>Asks for a broken answer and then for a right one, on one connection.</summary>
+    /// <returns>All that came, and what the worker got that was to be answered so.</returns>
+    internal async Task<(string Text, string[] Got)> AskAsync(string road, string method, string answer)
     {
         const string Next = "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+        string head = $"{method} / HTTP/1.1\r\nHost: a\r\n{road}X-Broken: 1\r\n\r\n";
+        Assert.Equal(road == Road.Plain, new PlainRequest().TryRead(Encoding.ASCII.GetBytes(head), out _));
         _next = answer;
+        _got.Clear();
         using RawConnection client = await Server.ConnectAsync();
-        await client.SendAsync($"{method} / HTTP/1.1\r\nHost: a\r\nX-Broken: 1\r\n\r\n{Next}");
-        return await client.ReadToEndAsync();
+        await client.SendAsync(head + Next);
+        string text = await client.ReadToEndAsync();
+        return (text, [.. _got]);
     }
 }
