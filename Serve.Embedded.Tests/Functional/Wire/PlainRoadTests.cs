@@ -144,7 +144,29 @@ public sealed class PlainRoadTests
 
         await call.Side.ClosedAsync().WaitAsync(TestServer.Deadline);
         await site.PermitIsBackAsync();
+        await site.OnlyLoggedAsync(200);
         Assert.Equal(1, site.Counts.TimedOut);
+    }
+
+    /// <summary>The client has not left: the log has the status that it was sent.</summary>
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task Worker_BreaksOffItsResponse_TheClientIsCutOffAndTheLogDoesNotSayThatItLeft(bool plain)
+    {
+        await using Site site = await Site.StartAsync();
+        using RawConnection client = await site.Server.ConnectAsync();
+        await client.SendAsync(Get(plain));
+        Call call = await site.NextAsync();
+        await call.Side.SendAsync("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello");
+        await client.ReadUntilAsync("hello");
+
+        call.Close();
+
+        Assert.Equal("", await client.ReadToEndAsync());
+        await site.PermitIsBackAsync();
+        await site.OnlyLoggedAsync(200);
+        Assert.Equal((1, 0), (site.Counts.Failed, site.Counts.Cancelled));
     }
 
     [Theory]

@@ -96,6 +96,13 @@ internal sealed class RoadSite : IAsyncDisposable
 
     public Task LoggedAsync(int status) => TestServer.UntilAsync(() => Server.LogsOf(EventIds.RequestHandled).Any(r => r.Message.Contains($" {status}", StringComparison.Ordinal)));
 
+    /// <summary>One request was logged, with this status.</summary>
+    public async Task OnlyLoggedAsync(int status)
+    {
+        await TestServer.UntilAsync(() => Server.LogsOf(EventIds.RequestHandled).Any());
+        Assert.Contains($" {status} ", Assert.Single(Server.LogsOf(EventIds.RequestHandled)).Message, StringComparison.Ordinal);
+    }
+
     public async ValueTask DisposeAsync()
     {
         _ended.SetResult(false);

@@ -45,8 +45,10 @@ internal sealed class PlainExchange : IPlainClient
     private Repeats _repeats;
     private bool _hasFlushed;
     private bool _closes;
-    private bool _isBrokenOff;
     private bool _clientLeft;
+
+    /// <summary>By the server, not by the client.</summary>
+    private bool _isBrokenOff;
     private bool _isOther;
     private int? _statusCode;
 
@@ -171,8 +173,8 @@ internal sealed class PlainExchange : IPlainClient
         _length = headLength + Request.BodyLength;
         _repeats = default;
         _hasFlushed = false;
-        _isBrokenOff = false;
         _clientLeft = false;
+        _isBrokenOff = false;
         _isOther = false;
         _closes = Request.Closes;
         _record.Begin(_proxy.Environment.Time);
