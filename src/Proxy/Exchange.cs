@@ -394,7 +394,7 @@ internal sealed class Exchange : IHttpRequestLifetimeFeature
         catch (Exception exception)
 #pragma warning restore CA1031
         {
-            if (HasLeftEarly(exception))
+            if (_watch.Cause == EarlyEnd.None && HasLeftEarly(exception))
             {
                 _watch.ClientHasLeft();
 
