@@ -154,10 +154,10 @@ public sealed class PlainRoadTests
     [InlineData(false)]
     public async Task Worker_BreaksOffItsResponse_TheClientIsCutOffAndTheLogDoesNotSayThatItLeft(bool plain)
     {
-        await using Site site = await Site.StartAsync();
+        await using RoadSite site = await RoadSite.StartAsync();
         using RawConnection client = await site.Server.ConnectAsync();
         await client.SendAsync(Get(plain));
-        Call call = await site.NextAsync();
+        RoadCall call = await site.NextAsync();
         await call.Side.SendAsync("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello");
         await client.ReadUntilAsync("hello");
 
