@@ -116,7 +116,7 @@ internal sealed class Handle(AdmissionGate gate, int maxQueued)
         {
             // Full: move everybody on into the list. If another thread owns the drain it does so before it stops.
             gate.Drain();
-            spin.SpinOnce();
+            spin.SpinOnce(sleep1Threshold: -1);
         }
     }
 

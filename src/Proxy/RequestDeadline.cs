@@ -37,7 +37,7 @@ internal sealed class RequestDeadline(TimeProvider time, Func<EarlyEnd, Cancella
         SpinWait spin = default;
         while (Volatile.Read(ref _ticking) != 0)
         {
-            spin.SpinOnce();
+            spin.SpinOnce(sleep1Threshold: -1);
         }
     }
 

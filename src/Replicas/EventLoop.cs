@@ -10,11 +10,14 @@ namespace Serve.Embedded.Replicas;
 /// </summary>
 internal sealed unsafe partial class EventLoop
 {
-    /// <summary>Of what has come, the thread takes so much at once: the kernel is asked once for all of it, and what a busy worker is sent in one go it also reads in one go.</summary>
-    private const int Batch = 64;
+    /// <summary>How much of what has come is a turn.</summary>
+    private const int Batch = 16;
 
     /// <summary>What is left for the end of a turn is done earlier when there is this much of it: more would only make the first of it late.</summary>
     private const int MostLeft = 8;
+
+    /// <summary>So much of it is done before the thread looks again for what has come: a queue that ends all at once would keep it for long.</summary>
+    private const int MostAtOnce = 64;
 
     private const int CloseOnExec = 0x80000;
     private const uint In = 0x001;
@@ -174,7 +177,7 @@ internal sealed unsafe partial class EventLoop
     /// <summary>What that leaves in turn comes after what has come meanwhile.</summary>
     private void DoWhatIsLeft()
     {
-        for (int count = _left.Count; count > 0; count--)
+        for (int count = Math.Min(_left.Count, MostAtOnce); count > 0; count--)
         {
             _left.Dequeue().Execute();
         }

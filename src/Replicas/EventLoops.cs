@@ -43,7 +43,7 @@ internal sealed class EventLoops
     /// <summary>Where a worker's connection goes: with the request that it is made for.</summary>
     public EventLoop Here => Current ?? Emptiest;
 
-    /// <summary>Resumes a waiter where code never blocks: on the loop whose thread gave the permit back, at the end of its turn. On other threads the thread pool does it.</summary>
+    /// <summary>Resumes a waiter where code never blocks: on the loop whose thread gives it its permit, at the end of the turn. On other threads the thread pool does it.</summary>
     public static void Resume(IThreadPoolWorkItem waiter)
     {
         if (EventLoop.Current is { } loop)

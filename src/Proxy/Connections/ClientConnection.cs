@@ -55,6 +55,9 @@ internal sealed class ClientConnection : ConnectionContext, IDuplexPipe, IMemory
 
     public override IDuplexPipe Transport { get; set; }
 
+    /// <summary>Which loop's it is.</summary>
+    public EventLoop Loop => _loop;
+
     public PipeReader Input => _input;
 
     public PipeWriter Output => _output;

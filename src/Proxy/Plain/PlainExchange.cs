@@ -74,6 +74,8 @@ internal sealed class PlainExchange : IPlainClient
 
     public ReadOnlySpan<byte> Address => _address;
 
+    public EventLoop Loop => _connection.Loop;
+
     public PipeWriter Output => _connection.Output;
 
     /// <summary>The whole of the body has come.</summary>

@@ -1,6 +1,7 @@
 using System.Buffers;
 using System.IO.Pipelines;
 using System.Text;
+using Serve.Embedded.Replicas;
 using Serve.Embedded.Replicas.Workers;
 
 namespace Serve.Embedded.Tests.Replicas.Workers.Road;
@@ -251,6 +252,8 @@ public sealed class PlainRequestTests
         public DateTimeOffset Now => default;
 
         public ReadOnlySpan<byte> Address => "9.8.7.6"u8;
+
+        public EventLoop Loop => throw new NotSupportedException();
 
         public PipeWriter Output => throw new NotSupportedException();
 

@@ -125,8 +125,8 @@ public sealed class WorkerConnectionTests : IDisposable
     [Fact]
     public async Task SendSoon_OnALoop_IsSentAtTheEndOfTheTurn()
     {
-        EventLoop loop = EventLoops.For(onEventThreads: true).Emptiest;
         (WorkerConnection connection, Socket worker) = await ConnectAsync(onOwnThreads: true);
+        EventLoop loop = connection.Loop;
         using (connection)
         using (worker)
         {
@@ -145,6 +145,22 @@ public sealed class WorkerConnectionTests : IDisposable
     }
 
     [Fact]
+    public async Task SendSoon_OnAnotherLoop_IsSentAtOnce()
+    {
+        (WorkerConnection connection, Socket worker) = await ConnectAsync(onOwnThreads: true);
+        using (connection)
+        using (worker)
+        {
+            connection.Out.Write("hello"u8);
+            await LoopThread.RunAsync(new(0, continuesHere: true), () =>
+            {
+                Assert.True(connection.SendSoonAsync().AsTask().IsCompletedSuccessfully);
+                Assert.Equal(5, connection.Sent);
+            });
+        }
+    }
+
+    [Fact]
     public async Task SendSoon_WorkerIsGone_IsToldToWhoReceives()
     {
         (WorkerConnection connection, Socket worker) = await ConnectAsync(onOwnThreads: true);
@@ -153,7 +169,7 @@ public sealed class WorkerConnectionTests : IDisposable
             worker.Dispose();
             connection.Out.Write("hello"u8);
             Task<int>? receiving = null;
-            await LoopThread.RunAsync(EventLoops.For(onEventThreads: true).Emptiest, () =>
+            await LoopThread.RunAsync(connection.Loop, () =>
             {
                 Assert.True(connection.SendSoonAsync().AsTask().IsCompletedSuccessfully);
                 receiving = connection.ReceiveAsync().AsTask();
@@ -169,8 +185,8 @@ public sealed class WorkerConnectionTests : IDisposable
     [Fact]
     public async Task SendSoon_AbortedBefore_NothingIsSent()
     {
-        EventLoop loop = EventLoops.For(onEventThreads: true).Emptiest;
         (WorkerConnection connection, Socket worker) = await ConnectAsync(onOwnThreads: true);
+        EventLoop loop = connection.Loop;
         using (worker)
         {
             connection.Out.Write("hello"u8);
@@ -196,7 +212,7 @@ public sealed class WorkerConnectionTests : IDisposable
         using (worker)
         {
             connection.Out.Write(new byte[Large]);
-            EventLoop loop = EventLoops.For(onEventThreads: true).Emptiest;
+            EventLoop loop = connection.Loop;
             await LoopThread.RunAsync(loop, () => Assert.True(connection.SendSoonAsync().AsTask().IsCompletedSuccessfully));
 
             // In a later turn.

@@ -21,6 +21,9 @@ internal interface IPlainClient
     /// <summary>Its address, as it is written in headers.</summary>
     ReadOnlySpan<byte> Address { get; }
 
+    /// <summary>Which loop's its connection is.</summary>
+    EventLoop Loop { get; }
+
     /// <summary>Takes the response, byte for byte.</summary>
     PipeWriter Output { get; }
 

@@ -10,7 +10,7 @@ internal sealed class IdleConnections : IDisposable
     private const int Most = 256;
 
     /// <summary>Of one loop, however many there are.</summary>
-    private const int Fewest = 16;
+    private const int Fewest = 64;
 
     /// <summary>How long one may be idle.</summary>
     public static readonly TimeSpan Longest = TimeSpan.FromSeconds(60);

@@ -85,7 +85,7 @@ internal sealed class PlainCall(WorkerConnection connection)
                 throw;
             }
 
-            WorkerFailedException failure = new(trouble, exception) { NothingSent = connection.Sent == 0, CanRepeat = connection.Received == 0 };
+            WorkerFailedException failure = new(trouble, exception) { NothingSent = connection.Sent == 0 && connection.HasSent, CanRepeat = connection.Received == 0 };
             if (!isKept || !failure.CanRepeat)
             {
                 throw failure;

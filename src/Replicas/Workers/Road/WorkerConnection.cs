@@ -14,6 +14,12 @@ internal sealed class WorkerConnection : IThreadPoolWorkItem, IDisposable
     /// <summary>Whoever receives this much without having to wait lets others have the thread: a worker that sends without end must not keep it.</summary>
     private const int LongestTurn = 256 * 1024;
 
+    /// <summary>What is in <see cref="Out"/> is to be sent soon.</summary>
+    private const int IsDue = 1;
+
+    /// <summary>It is being sent.</summary>
+    private const int IsUnderWay = 2;
+
     private readonly Socket _socket;
     private readonly ReadSignal _signal;
     private EventLoop _loop;
@@ -21,9 +27,7 @@ internal sealed class WorkerConnection : IThreadPoolWorkItem, IDisposable
     private WorkerCall? _call;
     private PlainCall? _plainCall;
     private int _turn;
-
-    /// <summary>1 while what is in <see cref="Out"/> is to be sent soon.</summary>
-    private int _isToSend;
+    private int _send;
     private Task _sending = Task.CompletedTask;
     private Exception? _sendFailure;
     private byte[] _received = new byte[UsualReceive];
@@ -41,8 +45,8 @@ internal sealed class WorkerConnection : IThreadPoolWorkItem, IDisposable
         _registration = loop.Add(socket, _signal);
     }
 
-    /// <summary>Which loop's it is, by its place.</summary>
-    public int Loop => _loop.Index;
+    /// <summary>Which loop's it is.</summary>
+    public EventLoop Loop => _loop;
 
     /// <summary>What runs a request over this connection.</summary>
     public WorkerCall Call => _call ??= new(this);
@@ -116,6 +120,7 @@ internal sealed class WorkerConnection : IThreadPoolWorkItem, IDisposable
     {
         Sent = 0;
         Received = 0;
+        _turn = 0;
         Out.Clear();
         if (_received.Length > UsualReceive)
         {
@@ -149,29 +154,30 @@ internal sealed class WorkerConnection : IThreadPoolWorkItem, IDisposable
     }
 
     /// <summary>
-    /// Sends what is in <see cref="Out"/>, on an event loop at the end of its turn: a worker that is woken by the first of several requests and reads them all is woken once. What goes wrong with it is
+    /// Sends what is in <see cref="Out"/>, on its event loop at the end of the turn: a worker that is woken by the first of several requests and reads them all is woken once. What goes wrong with it is
     /// told to who receives.
     /// </summary>
     public ValueTask SendSoonAsync()
     {
-        if (EventLoop.Current is not { } loop)
+        if (EventLoop.Current != _loop)
         {
             return SendAsync();
         }
 
-        Volatile.Write(ref _isToSend, 1);
-        loop.AtEndOfTurn(this);
+        Volatile.Write(ref _send, IsDue);
+        _loop.AtEndOfTurn(this);
         return ValueTask.CompletedTask;
     }
 
     /// <summary>Sends what is to be sent soon.</summary>
     public void Execute()
     {
-        if (Interlocked.Exchange(ref _isToSend, 0) == 0)
+        if (Interlocked.CompareExchange(ref _send, IsUnderWay, IsDue) != IsDue)
         {
             return;
         }
 
+        Exception? failure = null;
         try
         {
             ValueTask sending = SendAsync();
@@ -182,7 +188,13 @@ internal sealed class WorkerConnection : IThreadPoolWorkItem, IDisposable
         }
         catch (Exception exception) when (exception is SocketException or ObjectDisposedException)
         {
-            Fail(exception);
+            failure = exception;
+        }
+
+        Volatile.Write(ref _send, 0);
+        if (failure is not null)
+        {
+            Fail(failure);
         }
     }
 
@@ -209,6 +221,13 @@ internal sealed class WorkerConnection : IThreadPoolWorkItem, IDisposable
 
         // A worker that speaks before it is asked: as if it had waited.
         Execute();
+        SpinWait spin = default;
+        while (Volatile.Read(ref _send) == IsUnderWay)
+        {
+            // On another thread, a moment ago: what is told of it must be known first.
+            spin.SpinOnce(sleep1Threshold: -1);
+        }
+
         if (_sendFailure is not null)
         {
             throw _sendFailure;
@@ -289,7 +308,8 @@ internal sealed class WorkerConnection : IThreadPoolWorkItem, IDisposable
     {
         try
         {
-            await sending;
+            // Elsewhere, whatever has become of it meanwhile: who receives waits for who sends.
+            await sending.AsTask().ConfigureAwait(ConfigureAwaitOptions.ForceYielding);
         }
         catch (Exception exception) when (exception is SocketException or ObjectDisposedException)
         {

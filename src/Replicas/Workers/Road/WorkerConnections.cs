@@ -44,7 +44,7 @@ internal sealed class WorkerConnections(EndPoint endPoint, TimeProvider time, Ev
         }
 
         WorkerFailedException? stale = null;
-        if (TakeIdle(IdempotentMethods.Contain(call.Method)) is { } kept)
+        if (TakeIdle(IdempotentMethods.Contain(call.Method), loops.Current) is { } kept)
         {
             try
             {
@@ -62,7 +62,7 @@ internal sealed class WorkerConnections(EndPoint endPoint, TimeProvider time, Ev
 
     /// <summary>Sends a plain request and passes the worker's response on to its client.</summary>
     /// <inheritdoc cref="SendAsync(IFeatureCollection, CancellationToken)"/>
-    public ValueTask SendAsync(IPlainClient client, CancellationToken cancellationToken) => TakeIdle(client.Request.IsIdempotent) is { } kept
+    public ValueTask SendAsync(IPlainClient client, CancellationToken cancellationToken) => TakeIdle(client.Request.IsIdempotent, client.Loop) is { } kept
         ? kept.PlainCall.RunAsync(client, this, isKept: true, cancellationToken)
         : SendOnNewAsync(new PlainClientCall(client), stale: null, cancellationToken);
 
@@ -104,7 +104,7 @@ internal sealed class WorkerConnections(EndPoint endPoint, TimeProvider time, Ev
         OnAnswered?.Invoke();
         if (canCarryAnother)
         {
-            _idle[connection.Loop].Put(connection);
+            _idle[connection.Loop.Index].Put(connection);
         }
         else
         {
@@ -121,17 +121,20 @@ internal sealed class WorkerConnections(EndPoint endPoint, TimeProvider time, Ev
         }
     }
 
-    /// <summary>One of this loop's own, or else of another's: a worker is to have no more connections than it has requests at a time, since there are some that can carry on only one.</summary>
+    /// <summary>
+    /// One of its own loop's, or else of another's: a worker is to have no more connections than it has requests at a time, since there are some that can carry on only one. It goes to the request's
+    /// loop, which has the client's connection too: where it went to the loop that gives out the permits, that one would soon have all of a busy deployment's.
+    /// </summary>
     /// <param name="canRepeat">Whether the request can be sent again if the connection turns out to be closed.</param>
-    private WorkerConnection? TakeIdle(bool canRepeat)
+    /// <param name="loop">The request's; <see langword="null"/> = none, and the connection stays where it is.</param>
+    private WorkerConnection? TakeIdle(bool canRepeat, EventLoop? loop)
     {
-        EventLoop? here = loops.Current;
-        int own = here?.Index ?? 0;
+        int own = (loop ?? loops.Emptiest).Index;
         for (int i = 0; i < _idle.Length; i++)
         {
             if (_idle[(own + i) % _idle.Length].Take(canRepeat) is { } connection)
             {
-                if (connection.TryMoveTo(here))
+                if (connection.TryMoveTo(loop))
                 {
                     return connection;
                 }

@@ -20,7 +20,11 @@ internal sealed class WorkerProbe(WorkerConnector connector, string? token)
             await connection.SendAsync();
             ResponseReader reader = new(connection);
             await reader.ReadHeadAsync(answersHead: false, upgrades: false);
-            return new(reader.Head.StatusCode, await ReadExcerptAsync(reader));
+            WorkerAnswer answer = new(reader.Head.StatusCode, await ReadExcerptAsync(reader));
+
+            // Who asks goes on in the thread pool: he may look at files next.
+            await Task.Yield();
+            return answer;
         }
         catch (Exception exception) when (exception is SocketException or ObjectDisposedException or ConnectionLostException or BadAnswerException)
         {
