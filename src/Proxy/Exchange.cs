@@ -93,7 +93,7 @@ internal sealed class Exchange : IHttpRequestLifetimeFeature
     {
         IFeatureCollection features = context.Features;
 
-        // The host's middleware may have put its own objects in their places, another time for each request.
+        // The host's middleware may have put its own objects in their places, another time for each request; mostly it has not.
         Take(features);
         _host!.Enter(context, route, _request, _proxy.Settings.MaxRequestBodyBytes);
         _record.Begin(_proxy.Environment.Time);
@@ -207,13 +207,21 @@ internal sealed class Exchange : IHttpRequestLifetimeFeature
 
     private void Take(IFeatureCollection features)
     {
-        _features = features;
-
         // Every server has these; asked for by their types they cost a third of what the generic way does.
-        _request = (IHttpRequestFeature)features[typeof(IHttpRequestFeature)]!;
-        _response = (IHttpResponseFeature)features[typeof(IHttpResponseFeature)]!;
-        _body = (IHttpResponseBodyFeature)features[typeof(IHttpResponseBodyFeature)]!;
-        _lifetime = (IHttpRequestLifetimeFeature)features[typeof(IHttpRequestLifetimeFeature)]!;
+        object? request = features[typeof(IHttpRequestFeature)];
+        object? response = features[typeof(IHttpResponseFeature)];
+        object? body = features[typeof(IHttpResponseBodyFeature)];
+        object? lifetime = features[typeof(IHttpRequestLifetimeFeature)];
+        if (features == _features && request == _request && response == _response && body == _body && lifetime == _lifetime)
+        {
+            return;
+        }
+
+        _features = features;
+        _request = (IHttpRequestFeature)request!;
+        _response = (IHttpResponseFeature)response!;
+        _body = (IHttpResponseBodyFeature)body!;
+        _lifetime = (IHttpRequestLifetimeFeature)lifetime!;
         _answers.Take(features, _request, _response, _body);
     }
 

@@ -9,6 +9,7 @@ internal sealed class HostRequest
     private string _pathBase = string.Empty;
     private string _path = string.Empty;
     private string _mountedAt = string.Empty;
+    private IHttpMaxRequestBodySizeFeature? _bodyLimit;
     private HttpContext? _context;
     private HostRoute? _route;
 
@@ -41,10 +42,16 @@ internal sealed class HostRequest
             request.Path = _path.Length - mount <= 1 ? "/" : _path[mount..];
         }
 
-        // Of the host's limit and ours the lower one holds.
-        if (context.Features[typeof(IHttpMaxRequestBodySizeFeature)] is IHttpMaxRequestBodySizeFeature { IsReadOnly: false } limit && (limit.MaxRequestBodySize is not { } host || host > mostBodyBytes))
+        object? limit = context.Features[typeof(IHttpMaxRequestBodySizeFeature)];
+        if (limit != _bodyLimit)
         {
-            limit.MaxRequestBodySize = mostBodyBytes;
+            _bodyLimit = limit as IHttpMaxRequestBodySizeFeature;
+        }
+
+        // Of the host's limit and ours the lower one holds.
+        if (_bodyLimit is { IsReadOnly: false } bodyLimit && (bodyLimit.MaxRequestBodySize is not { } host || host > mostBodyBytes))
+        {
+            bodyLimit.MaxRequestBodySize = mostBodyBytes;
         }
     }
 

@@ -95,7 +95,13 @@ internal sealed class ResponseGuard(Exchange exchange) : PipeWriter, IHttpRespon
         // By type and not by type argument, since a generic virtual call costs more than the whole rest of this method.
         features[typeof(IHttpResponseFeature)] = this;
         features[typeof(IHttpResponseBodyFeature)] = this;
-        _upgrade = (IHttpUpgradeFeature?)features[typeof(IHttpUpgradeFeature)];
+        object? upgrade = features[typeof(IHttpUpgradeFeature)];
+        if (upgrade != _upgrade)
+        {
+            // Mostly it is that of the request before, and a cast costs more than this look.
+            _upgrade = (IHttpUpgradeFeature?)upgrade;
+        }
+
         if (_upgrade is { IsUpgradableRequest: true })
         {
             features[typeof(IHttpUpgradeFeature)] = this;
