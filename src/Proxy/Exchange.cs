@@ -89,7 +89,7 @@ internal sealed class Exchange : IHttpRequestLifetimeFeature
     }
 
     /// <summary>Serves a request that the host hands over, and gives its context back as it was.</summary>
-    public async Task ServeAsync(HttpContext context, HostRoute route)
+    public Task ServeAsync(HttpContext context, HostRoute route)
     {
         IFeatureCollection features = context.Features;
 
@@ -97,22 +97,14 @@ internal sealed class Exchange : IHttpRequestLifetimeFeature
         Take(features);
         _host!.Enter(context, route, _request, _proxy.Settings.MaxRequestBodyBytes);
         _record.Begin(_proxy.Environment.Time);
-        try
+        Task work = ProcessAsync();
+        if (!work.IsCompleted)
         {
-            await ProcessAsync();
+            return LeaveHostAfterAsync(work);
         }
-        finally
-        {
-            if (_isGuarded)
-            {
-                _isGuarded = false;
-                _guard.Leave(features);
-                features[typeof(IHttpRequestLifetimeFeature)] = _lifetime;
-            }
 
-            _host.Leave(_request);
-            End();
-        }
+        LeaveHost();
+        return work;
     }
 
     public async Task ProcessAsync()
@@ -204,6 +196,31 @@ internal sealed class Exchange : IHttpRequestLifetimeFeature
 
     /// <summary>The connection is the handler's now.</summary>
     public void HasUpgraded() => _upgrade.Upgraded();
+
+    private async Task LeaveHostAfterAsync(Task work)
+    {
+        try
+        {
+            await work;
+        }
+        finally
+        {
+            LeaveHost();
+        }
+    }
+
+    private void LeaveHost()
+    {
+        if (_isGuarded)
+        {
+            _isGuarded = false;
+            _guard.Leave(_features);
+            _features[typeof(IHttpRequestLifetimeFeature)] = _lifetime;
+        }
+
+        _host!.Leave(_request);
+        End();
+    }
 
     private void Take(IFeatureCollection features)
     {
