@@ -267,7 +267,7 @@ internal sealed class Exchange : IHttpRequestLifetimeFeature
     private Task AdmitAsync()
     {
         ServedDeployment deployment = _application.Ingress;
-        if (UpgradePlace.LimitOf(deployment, _features, _request.Headers) is { } websockets && UpgradeLease.AllAreTaken(deployment.Gate, websockets))
+        if (LimitOfUpgrades() is { } websockets && UpgradeLease.AllAreTaken(deployment.Gate, websockets))
         {
             _application.Handle.Counts.Arrive();
             _application.Handle.Counts.Refuse(RefusalReason.Websockets);
@@ -350,7 +350,7 @@ internal sealed class Exchange : IHttpRequestLifetimeFeature
 
     private Task StartAsync(RequestLease lease)
     {
-        if (UpgradePlace.LimitOf(_application.Ingress, _features, _request.Headers) is not { } limit || _upgrade.TryTake(ref lease, limit))
+        if (LimitOfUpgrades() is not { } limit || _upgrade.TryTake(ref lease, limit))
         {
             return RunAsync(lease);
         }
@@ -358,6 +358,9 @@ internal sealed class Exchange : IHttpRequestLifetimeFeature
         lease.End(EndOf(RequestEnd.Refused));
         return _guard.TryTake() ? RefuseAsync(_application.Ingress.WebsocketsFull(limit)) : _earlyResponse ?? Task.CompletedTask;
     }
+
+    /// <summary>A request with usual headers alone asks for no upgraded connection.</summary>
+    private int? LimitOfUpgrades() => _hasUsualHeaders ? null : UpgradePlace.LimitOf(_application.Ingress, _features, _request.Headers);
 
     private async Task RunAsync(RequestLease lease)
     {
