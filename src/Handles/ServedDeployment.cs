@@ -30,6 +30,7 @@ internal sealed class ServedDeployment : IMeasuredDeployment, IDisposable
         _environment = environment;
         _refusals = new(environment.Loggers.CreateLogger(LogCategories.Proxy), application, definition.Name, environment.Time);
         Measures = Telemetry.Measure(this);
+        Http = Measures.Http;
     }
 
     public string Application { get; }
@@ -49,6 +50,9 @@ internal sealed class ServedDeployment : IMeasuredDeployment, IDisposable
 
     /// <summary>What is measured of it and of the deployment's other revisions.</summary>
     public DeploymentMeasures Measures { get; }
+
+    /// <summary>What became of the application's HTTP requests.</summary>
+    public HttpCounts Http { get; }
 
     RequestTotals IMeasuredDeployment.Totals => Gate.Totals;
 

@@ -71,7 +71,7 @@ internal struct RequestRecord
     public void Answered(ProxyApplication proxy, string method, HostRequest? host, string path, int? statusCode, RequestScope scope, ServedDeployment? ingress)
     {
         ServeTelemetry telemetry = proxy.Environment.Telemetry;
-        HttpCounts counts = ingress?.Measures.Http ?? telemetry.Deployments.Elsewhere;
+        HttpCounts counts = ingress?.Http ?? telemetry.Deployments.Elsewhere;
         int status = statusCode ?? ClientClosedRequest;
         bool isLogged = proxy.AccessLog.IsEnabled;
         bool isTimed = telemetry.HearsHttp;
