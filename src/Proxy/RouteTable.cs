@@ -1,4 +1,3 @@
-using System.Collections.Frozen;
 using System.Diagnostics.CodeAnalysis;
 using Serve.Embedded.Handles;
 
@@ -10,7 +9,8 @@ namespace Serve.Embedded.Proxy;
 /// </summary>
 internal sealed class RouteTable
 {
-    private readonly FrozenDictionary<string, ServedApplication>.AlternateLookup<ReadOnlySpan<char>> _byPrefix;
+    /// <summary>Not a frozen dictionary: that one keeps hashes, keys and values in arrays of their own, and with a thousand applications each of them is another miss of the cache.</summary>
+    private readonly Dictionary<string, ServedApplication>.AlternateLookup<ReadOnlySpan<char>> _byPrefix;
     private readonly ServedApplication? _root;
     private readonly int _longest;
 
@@ -21,7 +21,7 @@ internal sealed class RouteTable
         _root = Routes.FirstOrDefault(a => a.RoutePrefix == "/");
         ServedApplication[] prefixed = [.. Routes.Where(a => a.RoutePrefix != "/")];
         _longest = prefixed.Length == 0 ? 0 : prefixed.Max(a => a.RoutePrefix!.Length);
-        _byPrefix = prefixed.ToFrozenDictionary(a => a.RoutePrefix!, StringComparer.Ordinal).GetAlternateLookup<ReadOnlySpan<char>>();
+        _byPrefix = prefixed.ToDictionary(a => a.RoutePrefix!, StringComparer.Ordinal).GetAlternateLookup<ReadOnlySpan<char>>();
     }
 
     public ServingSnapshot Snapshot { get; }
