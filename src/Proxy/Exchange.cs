@@ -118,15 +118,16 @@ internal sealed class Exchange : IHttpRequestLifetimeFeature
             _scope.Join();
         }
 
-        _hasUsualHeaders = RequestHeaders.AreUsual(_request.Headers);
-        string id = RequestIds.For(_hasUsualHeaders ? default : _request.Headers[RequestIds.Header], _proxy.Environment.Random);
+        IHeaderDictionary headers = _request.Headers;
+        _hasUsualHeaders = RequestHeaders.AreUsual(headers);
+        string id = RequestIds.For(_hasUsualHeaders ? default : headers[RequestIds.Header], _proxy.Environment.Random);
         _scope.RequestId = id;
         _response.Headers[RequestIds.Header] = id;
         CloseConnectionIfDraining();
 
         RouteTable routes = _proxy.Routes;
         string path = _request.Path;
-        if (RequestFaults.Of(_request, out int faultCode) is { } fault)
+        if (RequestFaults.Of(_request, _hasUsualHeaders, out int faultCode) is { } fault)
         {
             await _answers.BadRequestAsync(faultCode, fault);
             Answered(path);
@@ -154,7 +155,7 @@ internal sealed class Exchange : IHttpRequestLifetimeFeature
             }
 
             Enter(application, path);
-            if (_request.Headers.ContentLength is { } length && length > _proxy.Settings.MaxRequestBodyBytes)
+            if (headers.ContentLength is { } length && length > _proxy.Settings.MaxRequestBodyBytes)
             {
                 await _answers.BodyTooLargeAsync(length, _proxy.Settings.MaxRequestBodyBytes);
                 return;
@@ -277,7 +278,7 @@ internal sealed class Exchange : IHttpRequestLifetimeFeature
         CallRoute? route;
         try
         {
-            route = deployment.RouteOf(_request.Path, _request.Headers, _scope.ModelId, _scope.SessionId);
+            route = deployment.Router is null && !_scope.NamesAPlace ? null : deployment.RouteOf(_request.Path, _request.Headers, _scope.ModelId, _scope.SessionId);
         }
 #pragma warning disable CA1031 // Whatever a router throws fails this request alone.
         catch (Exception exception)

@@ -14,10 +14,13 @@ internal static class RequestFaults
     private const string SetAsideLength = "X-Content-Length";
 
     /// <summary>What is wrong with the request; <see langword="null"/> = nothing.</summary>
-    public static string? Of(IHttpRequestFeature request, out int statusCode)
+    /// <param name="request">It.</param>
+    /// <param name="hasUsualHeaders">It has no Transfer-Encoding: <see cref="RequestHeaders.AreUsual"/>.</param>
+    /// <param name="statusCode">What to answer.</param>
+    public static string? Of(IHttpRequestFeature request, bool hasUsualHeaders, out int statusCode)
     {
         statusCode = StatusCodes.Status400BadRequest;
-        StringValues encoding = request.Headers.TransferEncoding;
+        StringValues encoding = hasUsualHeaders ? default : request.Headers.TransferEncoding;
         if (encoding.Count > 0)
         {
             if (encoding.Count > 1 || !"chunked".Equals(encoding[0], StringComparison.OrdinalIgnoreCase))

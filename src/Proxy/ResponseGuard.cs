@@ -152,8 +152,9 @@ internal sealed class ResponseGuard(Exchange exchange) : PipeWriter, IHttpRespon
             _response.ReasonPhrase = _reasonPhrase;
         }
 
-        _headers.MoveTo(_response.Headers);
-        exchange.ResponseBegins(streamed ?? _response.Headers.ContentLength is null);
+        IHeaderDictionary headers = _response.Headers;
+        _headers.MoveTo(headers);
+        exchange.ResponseBegins(streamed ?? headers.ContentLength is null);
         return true;
     }
 
