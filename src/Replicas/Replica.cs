@@ -9,20 +9,22 @@ namespace Serve.Embedded.Replicas;
 /// <summary>One running copy of a deployment: its handler, its permits, and the threads of a handler that blocks.</summary>
 internal sealed class Replica
 {
-    private readonly DeploymentDefinition _definition;
     private readonly ReplicaThreads? _threads;
     private readonly CancellationTokenSource _stopping = new();
     private readonly TaskCompletionSource _withdrawn = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private object? _handler;
-
-    /// <summary>What requests are given to: the handler, or what gathers them for it.</summary>
-    private object? _entry;
-    private IPlainHandler? _plain;
     private IDisposable? _belongings;
     private DeploymentContext? _context;
     private Task _healthCheck = Task.CompletedTask;
     private int _rank;
     private int _state = (int)ReplicaState.Starting;
+
+    // What every request reads stands together, these and the two properties that come first: so it is in one or two lines of the cache.
+    private readonly DeploymentDefinition _definition;
+
+    /// <summary>What requests are given to: the handler, or what gathers them for it.</summary>
+    private object? _entry;
+    private IPlainHandler? _plain;
 
     public Replica(string id, DeploymentDefinition definition, TimeProvider time)
     {
@@ -33,6 +35,8 @@ internal sealed class Replica
     }
 
     public string Id { get; }
+
+    public ReplicaPermits Permits { get; } = new();
 
     public DateTimeOffset StartedAt { get; }
 
@@ -57,8 +61,6 @@ internal sealed class Replica
 
     /// <summary>Completes when it is given no more requests.</summary>
     public Task Withdrawn => _withdrawn.Task;
-
-    public ReplicaPermits Permits { get; } = new();
 
     public ReplicaUpgrades Upgrades { get; } = new();
 
