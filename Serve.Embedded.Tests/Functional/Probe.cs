@@ -86,11 +86,15 @@ internal sealed class ProbeCall
 
     public ProbeCall(HttpRequest request, string replicaId, CancellationToken cancellationToken)
     {
+        Request = request;
         Path = request.Path;
         PathBase = request.PathBase;
         ReplicaId = replicaId;
         cancellationToken.UnsafeRegister(static c => ((TaskCompletionSource)c!).TrySetResult(), _cancelled);
     }
+
+    /// <summary>Until it is answered.</summary>
+    public HttpRequest Request { get; }
 
     public string Path { get; }
 

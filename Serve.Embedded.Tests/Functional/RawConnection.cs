@@ -50,5 +50,19 @@ internal sealed class RawConnection(Socket socket) : IDisposable
         return read.ToString();
     }
 
+    /// <summary>Reads so much, or what comes before the other side closes, and keeps nothing of it.</summary>
+    /// <returns>How much came.</returns>
+    public async Task<long> SkipAsync(long most)
+    {
+        long read = 0;
+        int count;
+        while (read < most && (count = await socket.ReceiveAsync(_buffer, TestServer.Deadline)) > 0)
+        {
+            read += count;
+        }
+
+        return read;
+    }
+
     public void Dispose() => socket.Dispose();
 }

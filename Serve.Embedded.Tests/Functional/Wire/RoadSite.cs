@@ -50,6 +50,10 @@ internal sealed class RoadSite : IAsyncDisposable
 
     public static string Post(bool plain, int length) => Get(plain, $"Content-Length: {length}\r\n", "POST");
 
+    /// <summary>The configuration with another deployment.</summary>
+    public ServeConfig Changed(Func<DeploymentConfig, DeploymentConfig> change) =>
+        Config with { Applications = [Config.Applications[0] with { Deployments = [change(Config.Applications[0].Deployments[0])] }] };
+
     /// <summary>The next request that has come to a worker.</summary>
     public async Task<RoadCall> NextAsync() => await _calls.Reader.ReadAsync(TestServer.Deadline);
 
