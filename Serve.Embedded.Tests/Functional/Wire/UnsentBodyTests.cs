@@ -44,8 +44,7 @@ public sealed class UnsentBodyTests
             await TestServer.UntilAsync(() => server.LogsOf(EventIds.RequestHandled).Count() > i);
         }
 
-        // To Kestrel, if it learns of it as an end, what has come is a bad request.
-        Assert.All(server.LogsOf(EventIds.RequestHandled), r => Assert.Matches(header.Length == 0 ? " 499 " : " 499 | 400 ", r.Message));
+        Assert.All(server.LogsOf(EventIds.RequestHandled), r => Assert.Contains(" 499 ", r.Message, StringComparison.Ordinal));
         Assert.Empty(server.LogsOf(EventIds.RequestFailed));
         Assert.Equal(Clients, server.Server.Status.Applications[0].Deployments[0].Served.Gate.Handles[0].Counts.Cancelled);
     }
