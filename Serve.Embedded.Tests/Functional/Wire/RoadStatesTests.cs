@@ -235,7 +235,7 @@ public sealed class RoadStatesTests
     [InlineData(false)]
     public async Task Drain_RequestsRunAndWait_AreAnsweredAndWhatComesBehindThemIsNotRun(bool plain)
     {
-        await using RoadSite site = await RoadSite.StartAsync(Patient);
+        await using RoadSite site = await RoadSite.StartAsync(d => d with { GracefulShutdownTimeout = TimeSpan.FromHours(10) });
         using RoadCall first = await site.RunAsync(plain);
         using RawConnection second = await site.WaitAsync(plain);
         await second.SendAsync(Get(plain, "X-Behind: 1\r\n"));
