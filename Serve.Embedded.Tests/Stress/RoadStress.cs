@@ -78,7 +78,11 @@ internal sealed class RoadStress
         Task changes = ChangeAsync(workers, clients);
         await DriveAsync(() => clients.IsCompleted);
         await clients;
-        await DriveAsync(() => changes.IsCompleted);
+        if (!await DriveAsync(() => changes.IsCompleted))
+        {
+            return Ledger.Violations;
+        }
+
         await changes;
         await DriveAsync(() => server.Server.ConnectionCount == 0);
         if (!await DriveAsync(IsAtRest))
@@ -183,7 +187,7 @@ internal sealed class RoadStress
                 seen = Ledger.Events;
                 idle = 0;
             }
-            else if (idle > Patience)
+            else if (idle > (HasProcessesOnTheWay() ? 100 * Patience : Patience))
             {
                 if (!_givesUp.IsCancellationRequested)
                 {
@@ -222,6 +226,9 @@ internal sealed class RoadStress
                 break;
         }
     }
+
+    /// <summary>How long one takes to start or to end is the machine's matter.</summary>
+    private bool HasProcessesOnTheWay() => _server.Server.Status.Applications[0].Deployments[0].Replicas.Any(r => !r.State.TakesRequests());
 
     private bool IsAtRest()
     {

@@ -39,7 +39,10 @@ internal sealed class RoadSite : IAsyncDisposable
         Func<DeploymentConfig, DeploymentConfig>? change = null, HttpOptionsConfig? http = null, int workers = 1, DeploymentRegistry? registry = null, ServeTelemetry? telemetry = null)
     {
         RoadSite site = new(workers);
-        DeploymentConfig deployment = WorkerInTest.Deployment(site._workers.Command) with { MaxOngoingRequests = Permits };
+
+        // How long a process takes to start, and a check to be answered, is not the injected clock's matter.
+        DeploymentConfig deployment = WorkerInTest.Deployment(site._workers.Command) with { MaxOngoingRequests = Permits, HealthCheckPeriod = TimeSpan.FromHours(10) };
+        deployment = deployment with { Worker = deployment.Worker with { StartupTimeout = TimeSpan.FromHours(10) } };
         site.Config = WorkerInTest.Config(change?.Invoke(deployment) ?? deployment, http);
         site.Server = await site.PassTimeAsync(TestServer.StartAsync(registry ?? new(), site.Config, site.Time, telemetry));
         Assert.Empty(site.Server.Outcome.Failures);
