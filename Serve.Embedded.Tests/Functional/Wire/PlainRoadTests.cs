@@ -290,7 +290,7 @@ public sealed class PlainRoadTests
         await call.Client.ReadUntilAsync("first");
 
         // At once, and not when the script comes to it: a POST that is sent before may not be repeated, and gets a 502.
-        call.Side.Dispose();
+        call.Side.End();
         call.Close();
 
         await call.Client.SendAsync(Get(plain, method: "POST"));

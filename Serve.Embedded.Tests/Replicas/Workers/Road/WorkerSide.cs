@@ -92,6 +92,13 @@ internal sealed class WorkerSide(Socket socket, int index) : IDisposable
     /// <summary>An answer that any road understands.</summary>
     public Task AnswerAsync(string body) => SendAsync($"HTTP/1.1 200 OK\r\nContent-Length: {body.Length}\r\n\r\n{body}");
 
+    /// <summary>The road sees its end when this returns: closed alone, the socket stays open for as long as a process that is just being started has it too.</summary>
+    public void End()
+    {
+        socket.Shutdown(SocketShutdown.Both);
+        socket.Dispose();
+    }
+
     public void Dispose() => socket.Dispose();
 }
 
