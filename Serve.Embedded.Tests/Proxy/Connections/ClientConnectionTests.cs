@@ -6,6 +6,7 @@ using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Connections.Features;
 using Serve.Embedded.Proxy;
 using Serve.Embedded.Replicas;
+using Serve.Embedded.Tests.Fakes;
 using Serve.Embedded.Tests.Functional;
 
 namespace Serve.Embedded.Tests.Proxy.Connections;
@@ -140,7 +141,7 @@ public sealed class ClientConnectionTests : IDisposable
         using (client)
         {
             using CancellationTokenSource cancellation = new();
-            Task<ReadResult> waiting = connection.Input.ReadAsync(cancellation.Token).AsTask();
+            Task<ReadResult> waiting = LoopThread.ElsewhereAsync(connection.Input.ReadAsync(cancellation.Token));
 
             await cancellation.CancelAsync();
 
@@ -393,7 +394,7 @@ public sealed class ClientConnectionTests : IDisposable
         {
             for (int read = 0; read < Total;)
             {
-                ReadResult result = random.Next(2) == 0 ? await ReadAsync(connection) : await connection.Input.ReadAsync(TestServer.Deadline);
+                ReadResult result = random.Next(2) == 0 ? await ReadAsync(connection) : await LoopThread.ElsewhereAsync(connection.Input.ReadAsync(TestServer.Deadline));
                 long take = random.Next(3) == 0 ? random.NextInt64(result.Buffer.Length + 1) : result.Buffer.Length;
                 int at = read;
                 foreach (ReadOnlyMemory<byte> piece in result.Buffer.Slice(0, take))
@@ -487,7 +488,7 @@ public sealed class ClientConnectionTests : IDisposable
     }
 
     /// <summary>As Kestrel reads: without a token.</summary>
-    private static Task<ReadResult> ReadAsync(ClientConnection connection) => connection.Input.ReadAsync().AsTask().WaitAsync(TestServer.Deadline);
+    private static Task<ReadResult> ReadAsync(ClientConnection connection) => LoopThread.ElsewhereAsync(connection.Input.ReadAsync()).WaitAsync(TestServer.Deadline);
 
     private static byte[] Pattern(int from, int count)
     {

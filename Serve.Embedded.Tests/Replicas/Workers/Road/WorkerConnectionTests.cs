@@ -47,6 +47,7 @@ public sealed class WorkerConnectionTests : IDisposable
                 if (count < 0)
                 {
                     await connection.WaitAsync();
+                    await Task.Yield();
                     turns++;
                     continue;
                 }
@@ -74,7 +75,7 @@ public sealed class WorkerConnectionTests : IDisposable
                 await worker.SendAsync(new byte[10], TestServer.Deadline);
                 for (int received = 0; received < 20;)
                 {
-                    int count = await connection.ReceiveAsync();
+                    int count = await LoopThread.ElsewhereAsync(connection.ReceiveAsync());
                     received += count;
                     connection.Consume(count);
                 }
@@ -114,7 +115,7 @@ public sealed class WorkerConnectionTests : IDisposable
         (WorkerConnection connection, Socket worker) = await ConnectAsync(onOwnThreads);
         using (worker)
         {
-            Task<int> receiving = connection.ReceiveAsync().AsTask();
+            Task<int> receiving = LoopThread.ElsewhereAsync(connection.ReceiveAsync());
 
             connection.Abort();
 
@@ -172,7 +173,7 @@ public sealed class WorkerConnectionTests : IDisposable
             await LoopThread.RunAsync(connection.Loop, () =>
             {
                 Assert.True(connection.SendSoonAsync().AsTask().IsCompletedSuccessfully);
-                receiving = connection.ReceiveAsync().AsTask();
+                receiving = LoopThread.ElsewhereAsync(connection.ReceiveAsync());
             });
 
             await Assert.ThrowsAsync<SocketException>(() => receiving!);
@@ -249,7 +250,7 @@ public sealed class WorkerConnectionTests : IDisposable
                 using (worker)
                 {
                     byte mark = (byte)own.Next(256);
-                    Task<int> receiving = connection.ReceiveAsync().AsTask();
+                    Task<int> receiving = LoopThread.ElsewhereAsync(connection.ReceiveAsync());
                     await worker.SendAsync(new[] { mark }, TestServer.Deadline);
                     Assert.Equal(1, await receiving.WaitAsync(TestServer.Deadline));
                     Assert.Equal(mark, connection.UnreadSpan[0]);
