@@ -1,6 +1,6 @@
 using System.Collections.Concurrent;
 using System.Globalization;
-using Microsoft.AspNetCore.Http;
+using Microsoft.AspNetCore.Http.Features;
 using Serve.Embedded.Deployments;
 using Serve.Embedded.Replicas;
 using Serve.Embedded.Telemetry;
@@ -100,8 +100,8 @@ internal sealed class ServedDeployment : IMeasuredDeployment, IDisposable
         : new(options.ModelId, options.SessionId, null);
 
     /// <summary>Which replicas a request from HTTP prefers; <see langword="null"/> = none.</summary>
-    public CallRoute? RouteOf(string path, IHeaderDictionary headers, string? modelId, string? sessionId) =>
-        Router is not null ? RouteOf(new RoutedRequest { Path = path, Headers = headers, ModelId = modelId, SessionId = sessionId })
+    public CallRoute? RouteOf(IHttpRequestFeature request, string? modelId, string? sessionId) =>
+        Router is not null ? RouteOf(new RoutedRequest { Path = request.Path, Headers = request.Headers, ModelId = modelId, SessionId = sessionId })
         : modelId is null && sessionId is null ? null
         : new(modelId, sessionId, null);
 

@@ -278,7 +278,7 @@ internal sealed class Exchange : IHttpRequestLifetimeFeature
         CallRoute? route;
         try
         {
-            route = deployment.Router is null && !_scope.NamesAPlace ? null : deployment.RouteOf(_request.Path, _request.Headers, _scope.ModelId, _scope.SessionId);
+            route = deployment.RouteOf(_request, _scope.ModelId, _scope.SessionId);
         }
 #pragma warning disable CA1031 // Whatever a router throws fails this request alone.
         catch (Exception exception)
