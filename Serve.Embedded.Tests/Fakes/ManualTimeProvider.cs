@@ -96,6 +96,19 @@ internal sealed class ManualTimeProvider(DateTimeOffset start) : TimeProvider
         }
     }
 
+    /// <summary>Lets time pass, step by step, until this is done.</summary>
+    public async Task PassUntilAsync(Task done, TimeSpan step, CancellationToken cancellationToken = default)
+    {
+        while (!done.IsCompleted)
+        {
+            cancellationToken.ThrowIfCancellationRequested();
+            Advance(step);
+            await Task.Yield();
+        }
+
+        await done;
+    }
+
     /// <summary>Completes once at least <paramref name="count"/> timers are armed at the same time: the code under test has begun to wait.</summary>
     public async Task WhenArmedAsync(int count, CancellationToken cancellationToken)
     {

@@ -156,16 +156,7 @@ internal sealed class TestServer : IAsyncDisposable
     }
 
     /// <summary>Lets a manual clock run until this is done.</summary>
-    public async Task PassTimeUntilAsync(Task done)
-    {
-        while (_time is not null && !done.IsCompleted)
-        {
-            _time.Advance(TimeSpan.FromMilliseconds(50));
-            await Task.Yield();
-        }
-
-        await done;
-    }
+    public Task PassTimeUntilAsync(Task done) => _time?.PassUntilAsync(done, TimeSpan.FromMilliseconds(50)) ?? done;
 
     public async ValueTask DisposeAsync()
     {

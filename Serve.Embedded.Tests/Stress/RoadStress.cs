@@ -238,16 +238,7 @@ internal sealed class RoadStress
 
     private async Task<T> PassTimeAsync<T>(Task<T> done)
     {
-        await DriveToAsync(done);
+        await _time.PassUntilAsync(done, TimeSpan.FromMilliseconds(5));
         return await done;
-    }
-
-    private async Task DriveToAsync(Task done)
-    {
-        while (!done.IsCompleted)
-        {
-            _time.Advance(TimeSpan.FromMilliseconds(5));
-            await Task.Yield();
-        }
     }
 }

@@ -87,17 +87,7 @@ internal sealed class RoadSite : IAsyncDisposable
         return await done;
     }
 
-    public async Task PassTimeAsync(Task done)
-    {
-        while (!done.IsCompleted)
-        {
-            TestServer.Deadline.ThrowIfCancellationRequested();
-            Time.Advance(TimeSpan.FromMilliseconds(50));
-            await Task.Yield();
-        }
-
-        await done;
-    }
+    public Task PassTimeAsync(Task done) => Time.PassUntilAsync(done, TimeSpan.FromMilliseconds(50), TestServer.Deadline);
 
     public Task PermitIsBackAsync() => TestServer.UntilAsync(() => Gate.Free == Permits);
 

@@ -226,11 +226,7 @@ public sealed class WorkerConnectionTests : IDisposable
                 received += await worker.ReceiveAsync(room, TestServer.Deadline);
             }
 
-            while (!connection.HasSent)
-            {
-                TestServer.Deadline.ThrowIfCancellationRequested();
-                await Task.Yield();
-            }
+            await TestServer.UntilAsync(() => connection.HasSent);
         }
     }
 
