@@ -8,18 +8,18 @@ namespace Serve.Embedded.Tests.Handles;
 
 public sealed class ReplicaPickerTests
 {
-    private readonly SeededRandom _random = new(7);
+    private readonly Dice _dice = new(7);
 
     [Fact]
-    public void Take_NoReplica_IsNull() => Assert.Null(ReplicaPicker.Take([], _random));
+    public void Take_NoReplica_IsNull() => Assert.Null(ReplicaPicker.Take([], _dice));
 
     [Fact]
     public void Take_OneReplica_UntilItIsFull()
     {
         Replica[] replicas = Replicas((2, 0));
-        Assert.Same(replicas[0], ReplicaPicker.Take(replicas, _random));
-        Assert.Same(replicas[0], ReplicaPicker.Take(replicas, _random));
-        Assert.Null(ReplicaPicker.Take(replicas, _random));
+        Assert.Same(replicas[0], ReplicaPicker.Take(replicas, _dice));
+        Assert.Same(replicas[0], ReplicaPicker.Take(replicas, _dice));
+        Assert.Null(ReplicaPicker.Take(replicas, _dice));
     }
 
     [Theory]
@@ -31,7 +31,7 @@ public sealed class ReplicaPickerTests
         for (int i = 0; i < 10; i++)
         {
             Replica[] replicas = Replicas((20, first), (20, second));
-            Assert.Same(replicas[shorter], ReplicaPicker.Take(replicas, _random));
+            Assert.Same(replicas[shorter], ReplicaPicker.Take(replicas, _dice));
         }
     }
 
@@ -43,7 +43,7 @@ public sealed class ReplicaPickerTests
         int first = 0;
         for (int i = 0; i < Draws; i++)
         {
-            Replica taken = ReplicaPicker.Take(replicas, _random)!;
+            Replica taken = ReplicaPicker.Take(replicas, _dice)!;
             first += taken == replicas[0] ? 1 : 0;
             Return(taken);
         }
@@ -60,7 +60,7 @@ public sealed class ReplicaPickerTests
         Dictionary<Replica, int> taken = replicas.ToDictionary(r => r, _ => 0);
         for (int i = 0; i < Draws; i++)
         {
-            Replica replica = ReplicaPicker.Take(replicas, _random)!;
+            Replica replica = ReplicaPicker.Take(replicas, _dice)!;
             taken[replica]++;
             Return(replica);
         }
@@ -75,7 +75,7 @@ public sealed class ReplicaPickerTests
         for (int i = 0; i < 1000; i++)
         {
             Replica[] replicas = Replicas((20, 1), (20, 5), (20, 0));
-            Assert.NotSame(replicas[1], ReplicaPicker.Take(replicas, _random));
+            Assert.NotSame(replicas[1], ReplicaPicker.Take(replicas, _dice));
         }
     }
 
@@ -85,7 +85,7 @@ public sealed class ReplicaPickerTests
         for (int i = 0; i < 10; i++)
         {
             Replica[] replicas = Replicas((0, 0), (20, 3));
-            Assert.Same(replicas[1], ReplicaPicker.Take(replicas, _random));
+            Assert.Same(replicas[1], ReplicaPicker.Take(replicas, _dice));
         }
     }
 
@@ -100,8 +100,8 @@ public sealed class ReplicaPickerTests
             for (int i = 0; i < 50; i++)
             {
                 Replica[] replicas = Replicas([.. Enumerable.Range(0, count).Select(r => r == free ? (2, 1) : (1, 1))]);
-                Assert.Same(replicas[free], ReplicaPicker.Take(replicas, _random));
-                Assert.Null(ReplicaPicker.Take(replicas, _random));
+                Assert.Same(replicas[free], ReplicaPicker.Take(replicas, _dice));
+                Assert.Null(ReplicaPicker.Take(replicas, _dice));
             }
         }
     }

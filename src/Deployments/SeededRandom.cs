@@ -3,6 +3,9 @@ namespace Serve.Embedded.Deployments;
 /// <summary>A random source that is seeded, thread-safe and takes no lock: one atomic addition and a mix (SplitMix64, Steele et al. 2014) per draw.</summary>
 internal sealed class SeededRandom(ulong seed) : Random(0)
 {
+    /// <summary>How far each draw goes, before it is spread: SplitMix64's.</summary>
+    public const ulong Step = 0x9E3779B97F4A7C15;
+
     private long _state = (long)seed;
 
     /// <summary>One whose seed nobody chose: from the system's own source, but not through a library of cryptography, whose loading a cold start would pay for.</summary>
@@ -58,5 +61,5 @@ internal sealed class SeededRandom(ulong seed) : Random(0)
 
     public override void NextBytes(byte[] buffer) => NextBytes(buffer.AsSpan());
 
-    private ulong Draw() => Mix((ulong)Interlocked.Add(ref _state, unchecked((long)0x9E3779B97F4A7C15)));
+    private ulong Draw() => Mix((ulong)Interlocked.Add(ref _state, unchecked((long)Step)));
 }

@@ -22,6 +22,7 @@ internal sealed class AdmissionGate(ServeEnvironment environment)
 {
     private readonly Lock _membership = new();
     private readonly FormerHandles _former = new();
+    private readonly Dice _dice = new(environment.Random.NextInt64());
     private Replica[] _replicas = [];
     private Handle[] _handles = [];
     private int _free;
@@ -444,7 +445,7 @@ internal sealed class AdmissionGate(ServeEnvironment environment)
         SpinWait spin = default;
         while (true)
         {
-            replica = route is null ? ReplicaPicker.Take(Replicas, environment.Random) : RoutedPicker.Take(Replicas, route, environment.Random);
+            replica = route is null ? ReplicaPicker.Take(Replicas, _dice) : RoutedPicker.Take(Replicas, route, _dice);
             if (replica is not null)
             {
                 return replica.Permits.TryStart();

@@ -9,7 +9,7 @@ namespace Serve.Embedded.Handles;
 internal static class ReplicaPicker
 {
     /// <summary>Takes a permit from one of the replicas; <see langword="null"/> if none was found free.</summary>
-    public static Replica? Take(Replica[] replicas, Random random)
+    public static Replica? Take(Replica[] replicas, Dice dice)
     {
         switch (replicas.Length)
         {
@@ -19,14 +19,14 @@ internal static class ReplicaPicker
                 return replicas[0].Permits.TryTake() ? replicas[0] : null;
         }
 
-        int first = replicas.Length == 2 ? 0 : random.Next(replicas.Length);
-        int second = replicas.Length == 2 ? 1 : random.Next(replicas.Length - 1);
+        int first = replicas.Length == 2 ? 0 : dice.Throw(replicas.Length);
+        int second = replicas.Length == 2 ? 1 : dice.Throw(replicas.Length - 1);
         if (replicas.Length > 2 && second >= first)
         {
             second++;
         }
 
-        (int fewer, int more) = Order(replicas, first, second, random);
+        (int fewer, int more) = Order(replicas, first, second, dice);
         if (replicas[fewer].Permits.TryTake())
         {
             return replicas[fewer];
@@ -49,13 +49,13 @@ internal static class ReplicaPicker
         return null;
     }
 
-    private static (int Fewer, int More) Order(Replica[] replicas, int first, int second, Random random)
+    private static (int Fewer, int More) Order(Replica[] replicas, int first, int second, Dice dice)
     {
         int difference = replicas[first].Permits.Ongoing - replicas[second].Permits.Ongoing;
         if (difference == 0 && replicas.Length == 2)
         {
             // Of two equals the first would always win: a coin keeps an idle pair evenly used.
-            difference = random.Next(2) * 2 - 1;
+            difference = dice.Throw(2) * 2 - 1;
         }
 
         return difference <= 0 ? (first, second) : (second, first);

@@ -9,16 +9,16 @@ internal static class RoutedPicker
     private const int SessionReplicas = 3;
 
     /// <summary>Takes a permit from one of the replicas; <see langword="null"/> if none was found free.</summary>
-    public static Replica? Take(Replica[] replicas, CallRoute? route, Random random)
+    public static Replica? Take(Replica[] replicas, CallRoute? route, Dice dice)
     {
         if (route is null || replicas.Length <= 1)
         {
-            return ReplicaPicker.Take(replicas, random);
+            return ReplicaPicker.Take(replicas, dice);
         }
 
         return (route.Ranked is { } ranked ? TakeFirst(ranked) : null)
             ?? (route.ModelId is { } model ? TakeForModel(replicas, model) : route.SessionId is { } session ? TakeForSession(replicas, session) : null)
-            ?? ReplicaPicker.Take(replicas, random);
+            ?? ReplicaPicker.Take(replicas, dice);
     }
 
     /// <summary>
