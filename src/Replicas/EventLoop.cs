@@ -13,9 +13,6 @@ internal sealed unsafe partial class EventLoop
     /// <summary>How much of what has come is a turn.</summary>
     private const int Batch = 16;
 
-    /// <summary>What is left for the end of a turn is done earlier when there is this much of it: more would only make the first of it late.</summary>
-    private const int MostLeft = 8;
-
     /// <summary>So much of it is done before the thread looks again for what has come: a queue that ends all at once would keep it for long.</summary>
     private const int MostAtOnce = 64;
 
@@ -36,7 +33,7 @@ internal sealed unsafe partial class EventLoop
     private readonly int _epoll;
     private readonly Lock _lock = new();
     private readonly Stack<int> _free = [];
-    private readonly Queue<IThreadPoolWorkItem> _left = new(MostLeft);
+    private readonly Queue<IThreadPoolWorkItem> _left = new(Batch);
     private Place?[] _places = [];
     private uint _registrations;
     private int _count;
@@ -67,7 +64,10 @@ internal sealed unsafe partial class EventLoop
     /// <summary>Its connections.</summary>
     public int Count => Volatile.Read(ref _count);
 
-    /// <summary>Does something at the end of this turn, in which everything is handled that had come at its beginning. For the loop's own thread.</summary>
+    /// <summary>
+    /// Does something at the end of this turn, in which everything is handled that had come at its beginning. It is known then whose connections have something new to read
+    /// (<see cref="ReadSignal.HasNews"/>), though they are told only after it. For the loop's own thread.
+    /// </summary>
     public void AtEndOfTurn(IThreadPoolWorkItem item) => _left.Enqueue(item);
 
     /// <summary>Begins to tell a connection.</summary>
@@ -154,27 +154,33 @@ internal sealed unsafe partial class EventLoop
         while (true)
         {
             int count = EpollWait(_epoll, events, Batch, _left.Count > 0 ? 0 : -1);
+            if (_left.Count > 0)
+            {
+                for (int i = 0; i < count; i++)
+                {
+                    SignalOf(events + (i * EventSize))?.Hear();
+                }
+
+                DoWhatIsLeft();
+            }
+
             for (int i = 0; i < count; i++)
             {
                 byte* one = events + (i * EventSize);
-                ulong key = *(ulong*)(one + DataOffset);
-                Place? place = Volatile.Read(ref _places)[(int)(uint)key];
-                if (place?.Key == key)
-                {
-                    place.Signal.Set((*(uint*)one & (PeerClosed | HangUp | Error)) != 0);
-                }
-
-                if (_left.Count >= MostLeft)
-                {
-                    DoWhatIsLeft();
-                }
+                SignalOf(one)?.Set((*(uint*)one & (PeerClosed | HangUp | Error)) != 0);
             }
-
-            DoWhatIsLeft();
         }
     }
 
-    /// <summary>What that leaves in turn comes after what has come meanwhile.</summary>
+    /// <returns><see langword="null"/> = the connection has been forgotten.</returns>
+    private ReadSignal? SignalOf(byte* one)
+    {
+        ulong key = *(ulong*)(one + DataOffset);
+        Place? place = Volatile.Read(ref _places)[(int)(uint)key];
+        return place?.Key == key ? place.Signal : null;
+    }
+
+    /// <summary>What that leaves in turn comes after what has come since.</summary>
     private void DoWhatIsLeft()
     {
         for (int count = Math.Min(_left.Count, MostAtOnce); count > 0; count--)

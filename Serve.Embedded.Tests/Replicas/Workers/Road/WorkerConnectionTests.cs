@@ -80,7 +80,7 @@ public sealed class WorkerConnectionTests : IDisposable
                     connection.Consume(count);
                 }
 
-                Assert.True(connection.IsUsable);
+                Assert.True(connection.IsUsable(sendsSoon: false));
             }
         }
     }
@@ -103,7 +103,7 @@ public sealed class WorkerConnectionTests : IDisposable
                 await worker.SendAsync(new byte[1], TestServer.Deadline);
             }
 
-            Assert.False(connection.IsUsable);
+            Assert.False(connection.IsUsable(sendsSoon: false));
         }
     }
 
@@ -178,7 +178,40 @@ public sealed class WorkerConnectionTests : IDisposable
 
             await Assert.ThrowsAsync<SocketException>(() => receiving!);
             Assert.Equal(0, connection.Sent);
-            Assert.False(connection.IsUsable);
+            Assert.False(connection.IsUsable(sendsSoon: false));
+        }
+    }
+
+    /// <summary>What it says then would pass for the answer.</summary>
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task SendSoon_WorkerSpeaksInTheSameTurn_NothingIsSent(bool closes)
+    {
+        (WorkerConnection connection, Socket worker) = await ConnectAsync(onOwnThreads: true);
+        using (connection)
+        using (worker)
+        {
+            connection.Out.Write("hello"u8);
+            Task<int>? receiving = null;
+            await LoopThread.RunAsync(connection.Loop, () =>
+            {
+                Assert.True(connection.IsUsable(sendsSoon: true));
+                Assert.True(connection.SendSoonAsync().AsTask().IsCompletedSuccessfully);
+                receiving = LoopThread.ElsewhereAsync(connection.ReceiveAsync());
+                if (closes)
+                {
+                    worker.Shutdown(SocketShutdown.Send);
+                }
+                else
+                {
+                    worker.Send(new byte[1]);
+                }
+            });
+
+            await Assert.ThrowsAsync<ConnectionLostException>(() => receiving!);
+            Assert.Equal((0L, 0L), (connection.Sent, connection.Received));
+            Assert.True(connection.HasSent);
         }
     }
 

@@ -36,7 +36,8 @@ internal sealed class IdleConnections : IDisposable
 
     /// <summary>A connection that is open, as far as can be known.</summary>
     /// <param name="canRepeat">Whether the request can be sent again if it is not.</param>
-    public WorkerConnection? Take(bool canRepeat)
+    /// <param name="sendsSoon">See <see cref="WorkerConnection.IsUsable"/>.</param>
+    public WorkerConnection? Take(bool canRepeat, bool sendsSoon)
     {
         int used = Volatile.Read(ref _used);
         for (int i = 0; i < used; i++)
@@ -47,7 +48,7 @@ internal sealed class IdleConnections : IDisposable
             }
 
             TimeSpan idle = _time.GetElapsedTime(connection.IdleSince);
-            if (idle <= Longest && connection.IsUsable)
+            if (idle <= Longest && connection.IsUsable(sendsSoon))
             {
                 if (canRepeat || idle <= JustUsed)
                 {

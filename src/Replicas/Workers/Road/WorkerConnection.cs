@@ -71,27 +71,32 @@ internal sealed class WorkerConnection : IThreadPoolWorkItem, IDisposable
 
     public ReadOnlySpan<byte> UnreadSpan => _received.AsSpan(_start, _end - _start);
 
-    /// <summary>
-    /// Whether an idle connection can carry another request. One that has something to read has ended, or says what nobody asked for, which must not pass for the next answer. The socket itself is
-    /// asked, since that may have come a moment ago and not be told yet; and what was told may have been read already, together with what came before it.
-    /// </summary>
-    public bool IsUsable
+    /// <summary>The worker has ended the connection, or says what nobody asked for. The socket itself is asked: what was told may have been read already, together with what came before it.</summary>
+    private bool HasSpoken
     {
         get
         {
             try
             {
-                return _start == _end && !_signal.HasEnded && !_socket.Poll(0, SelectMode.SelectRead);
+                return _signal.HasEnded || _socket.Poll(0, SelectMode.SelectRead);
             }
             catch (Exception exception) when (exception is SocketException or ObjectDisposedException)
             {
-                return false;
+                return true;
             }
         }
     }
 
     /// <summary>All that was to be sent has been.</summary>
     public bool HasSent => _sending.IsCompleted;
+
+    /// <summary>
+    /// Whether an idle connection can carry another request: not one that has something to read, which has ended, or says what must not pass for the next answer. It may have come a moment ago and not
+    /// be told yet. So the socket is asked, except where <see cref="SendSoonAsync"/> looks once more before anything is sent.
+    /// </summary>
+    /// <param name="sendsSoon">That is how the request is sent.</param>
+    public bool IsUsable(bool sendsSoon) =>
+        _start == _end && (sendsSoon && EventLoop.Current == _loop && !_signal.IsTold ? !_signal.HasEnded : !HasSpoken);
 
     /// <summary>Goes over to the loop that has its next request, while it is idle: both sides of a request are best on one core.</summary>
     /// <param name="loop">Which; <see langword="null"/> = it stays.</param>
@@ -154,8 +159,8 @@ internal sealed class WorkerConnection : IThreadPoolWorkItem, IDisposable
     }
 
     /// <summary>
-    /// Sends what is in <see cref="Out"/>, on its event loop at the end of the turn: a worker that is woken by the first of several requests and reads them all is woken once. What goes wrong with it is
-    /// told to who receives.
+    /// Sends what is in <see cref="Out"/>, on its event loop at the end of the turn: a worker that is woken by the first of several requests and reads them all is woken once. Nothing is sent to one that
+    /// has spoken before it was asked. What goes wrong is told to who receives.
     /// </summary>
     public ValueTask SendSoonAsync()
     {
@@ -180,13 +185,18 @@ internal sealed class WorkerConnection : IThreadPoolWorkItem, IDisposable
         Exception? failure = null;
         try
         {
+            if (_signal.HasNews && HasSpoken)
+            {
+                throw new ConnectionLostException("The worker closed the connection, or spoke, before it was asked.");
+            }
+
             ValueTask sending = SendAsync();
             if (!sending.IsCompletedSuccessfully)
             {
                 _sending = WatchAsync(sending);
             }
         }
-        catch (Exception exception) when (exception is SocketException or ObjectDisposedException)
+        catch (Exception exception) when (exception is SocketException or ObjectDisposedException or ConnectionLostException)
         {
             failure = exception;
         }

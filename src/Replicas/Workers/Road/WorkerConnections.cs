@@ -44,7 +44,7 @@ internal sealed class WorkerConnections(EndPoint endPoint, TimeProvider time, Ev
         }
 
         WorkerFailedException? stale = null;
-        if (TakeIdle(IdempotentMethods.Contain(call.Method), loops.Current) is { } kept)
+        if (TakeIdle(IdempotentMethods.Contain(call.Method), sendsSoon: false, loops.Current) is { } kept)
         {
             try
             {
@@ -62,7 +62,7 @@ internal sealed class WorkerConnections(EndPoint endPoint, TimeProvider time, Ev
 
     /// <summary>Sends a plain request and passes the worker's response on to its client.</summary>
     /// <inheritdoc cref="SendAsync(IFeatureCollection, CancellationToken)"/>
-    public ValueTask SendAsync(IPlainClient client, CancellationToken cancellationToken) => TakeIdle(client.Request.IsIdempotent, client.Loop) is { } kept
+    public ValueTask SendAsync(IPlainClient client, CancellationToken cancellationToken) => TakeIdle(client.Request.IsIdempotent, sendsSoon: true, client.Loop) is { } kept
         ? kept.PlainCall.RunAsync(client, this, isKept: true, cancellationToken)
         : SendOnNewAsync(new PlainClientCall(client), stale: null, cancellationToken);
 
@@ -126,13 +126,14 @@ internal sealed class WorkerConnections(EndPoint endPoint, TimeProvider time, Ev
     /// loop, which has the client's connection too: where it went to the loop that gives out the permits, that one would soon have all of a busy deployment's.
     /// </summary>
     /// <param name="canRepeat">Whether the request can be sent again if the connection turns out to be closed.</param>
+    /// <param name="sendsSoon">See <see cref="WorkerConnection.IsUsable"/>.</param>
     /// <param name="loop">The request's; <see langword="null"/> = none, and the connection stays where it is.</param>
-    private WorkerConnection? TakeIdle(bool canRepeat, EventLoop? loop)
+    private WorkerConnection? TakeIdle(bool canRepeat, bool sendsSoon, EventLoop? loop)
     {
         int own = (loop ?? loops.Emptiest).Index;
         for (int i = 0; i < _idle.Length; i++)
         {
-            if (_idle[(own + i) % _idle.Length].Take(canRepeat) is { } connection)
+            if (_idle[(own + i) % _idle.Length].Take(canRepeat, sendsSoon) is { } connection)
             {
                 if (connection.TryMoveTo(loop))
                 {
