@@ -30,6 +30,9 @@ internal sealed unsafe partial class EventLoop
     [ThreadStatic]
     private static EventLoop? t_current;
 
+    /// <summary>What it waits for is outside the process, whatever a test has for a clock.</summary>
+    private static readonly TimeProvider Clock = TimeProvider.System;
+
     private readonly int _epoll;
     private readonly Lock _lock = new();
     private readonly Stack<int> _free = [];
@@ -37,6 +40,8 @@ internal sealed unsafe partial class EventLoop
     private Place?[] _places = [];
     private uint _registrations;
     private int _count;
+    private readonly bool _looksAgain;
+    private Patience _patience;
 
     /// <param name="index">Its place among the others.</param>
     /// <param name="continuesHere">See <see cref="ContinuesHere"/>.</param>
@@ -44,6 +49,9 @@ internal sealed unsafe partial class EventLoop
     {
         Index = index;
         ContinuesHere = continuesHere;
+
+        // Where others go on, they do this: the thread pool has a way of its own.
+        _looksAgain = continuesHere && OwnProcessors.AreToSpare;
         _epoll = EpollCreate(CloseOnExec);
         if (_epoll < 0)
         {
@@ -153,7 +161,7 @@ internal sealed unsafe partial class EventLoop
         byte* events = stackalloc byte[EventSize * Batch];
         while (true)
         {
-            int count = EpollWait(_epoll, events, Batch, _left.Count > 0 ? 0 : -1);
+            int count = _left.Count > 0 ? EpollWait(_epoll, events, Batch, 0) : Wait(events);
             if (_left.Count > 0)
             {
                 for (int i = 0; i < count; i++)
@@ -170,6 +178,32 @@ internal sealed unsafe partial class EventLoop
                 SignalOf(one)?.Set((*(uint*)one & (PeerClosed | HangUp | Error)) != 0);
             }
         }
+    }
+
+    /// <summary>Waits for what comes.</summary>
+    private int Wait(byte* events)
+    {
+        int count = 0;
+        long start = Clock.GetTimestamp();
+        if (_looksAgain && _patience.ExpectsSoon(start))
+        {
+            long now = start;
+            while ((count = EpollWait(_epoll, events, Batch, 0)) == 0 && now - start < Patience.Longest)
+            {
+                Thread.Yield();
+                long before = now;
+                now = Clock.GetTimestamp();
+                _patience.HasLooked(before, now);
+            }
+        }
+
+        if (count == 0)
+        {
+            count = EpollWait(_epoll, events, Batch, -1);
+        }
+
+        _patience.HasWaited(start, Clock.GetTimestamp());
+        return count;
     }
 
     /// <returns><see langword="null"/> = the connection has been forgotten.</returns>
