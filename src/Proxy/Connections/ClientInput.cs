@@ -60,13 +60,20 @@ internal sealed class ClientInput : PipeReader
 
     public override bool TryRead(out ReadResult result)
     {
-        if (TryLend(out result))
+        // A look without the lock: whoever changes any of this sets the signal after it, which is taken next.
+        if ((_end > _examined || _hasEnded || _isCancelled) && TryLend(out result))
         {
             return true;
         }
 
-        // To receive is to take the signal, which may have been set for another reason meanwhile: that is looked for once more, or who waits now would never be told of it.
-        TryReceive();
+        if (!Signal.TryTake())
+        {
+            result = default;
+            return false;
+        }
+
+        // It may have been set for another reason than that there is something to receive: that is looked for too, or who waits now would never be told of it.
+        Receive();
         return TryLend(out result);
     }
 
@@ -174,21 +181,16 @@ internal sealed class ClientInput : PipeReader
     {
         int ahead = 0;
         int count;
-        while (ahead < MostAhead && (count = TryReceive()) > 0)
+        while (ahead < MostAhead && Signal.TryTake() && (count = Receive()) > 0)
         {
             ahead += count;
         }
     }
 
-    /// <summary>Receives what is there.</summary>
+    /// <summary>Receives what is there. For who has taken the signal.</summary>
     /// <returns>How much, and 1 for the end; 0 when there is nothing.</returns>
-    private int TryReceive()
+    private int Receive()
     {
-        if (!Signal.TryTake())
-        {
-            return 0;
-        }
-
         Exception? failure = null;
         lock (_receiving)
         {
