@@ -212,7 +212,7 @@ public sealed class PlainRequestTests
             + "Host: h.example:81\r\nKeep-Alive: timeout=1\r\nConnection: keep-alive\r\nX-Forwarded-For: 1.1.1.1, 2.2.2.2\r\nContent-Length: 5\r\nCookie: c=d\r\n\r\n");
 
         Assert.Equal(
-            "POST /x HTTP/1.1\r\nHost: h.example:81\r\nX-First: 1\r\nX-Second: a  b\r\nX-Second: \r\nx-request-timeout-seconds: 3\r\nCookie: c=d\r\nX-Request-ID: id\r\n"
+            "POST /x HTTP/1.1\r\nX-First: 1\r\nX-Second: a  b\r\nX-Second: \r\nx-request-timeout-seconds: 3\r\nHost: h.example:81\r\nCookie: c=d\r\nX-Request-ID: id\r\n"
             + "X-Forwarded-For: 1.1.1.1, 2.2.2.2, 9.8.7.6\r\nX-Forwarded-Proto: http\r\nX-Forwarded-Host: h.example:81\r\nContent-Length: 5\r\n\r\n",
             Written(request, null));
     }

@@ -124,8 +124,8 @@ internal struct ChunkReader
     private void TakeTrailer()
     {
         ReadOnlySpan<byte> line = System.Runtime.InteropServices.CollectionsMarshal.AsSpan(_line);
-        int colon = line.IndexOf((byte)':');
-        if (colon < 0 || !HeaderText.IsName(line[..colon]))
+        int colon = HeaderText.NameLength(line);
+        if (colon == 0)
         {
             throw new BadAnswerException("a trailer has no valid name");
         }

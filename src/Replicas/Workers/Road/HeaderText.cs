@@ -19,7 +19,12 @@ internal static class HeaderText
 
     public static bool IsName(ReadOnlySpan<char> name) => !name.IsEmpty && !name.ContainsAnyExcept(TokenChars);
 
-    public static bool IsName(ReadOnlySpan<byte> name) => !name.IsEmpty && !name.ContainsAnyExcept(TokenBytes);
+    /// <summary>The length of the name with which a header's line begins; 0 = it does not begin with one and a colon.</summary>
+    public static int NameLength(ReadOnlySpan<byte> line)
+    {
+        int end = line.IndexOfAnyExcept(TokenBytes);
+        return end > 0 && line[end] == ':' ? end : 0;
+    }
 
     public static bool IsValue(ReadOnlySpan<char> value) => !value.ContainsAny(NotInValueChars);
 

@@ -28,7 +28,9 @@ internal sealed class PlainRequest
     private static readonly SearchValues<byte> InHost = SearchValues.Create("0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.-"u8);
     private static readonly SearchValues<byte> NotInTarget = SearchValues.Create(" \t\r\n#"u8);
 
-    /// <summary>Where the headers are that go on as they came, as runs of whole lines.</summary>
+    private static ReadOnlySpan<byte> LineEnd => " HTTP/1.1\r\n"u8;
+
+    /// <summary>Where the lines are that go on as they came, as runs of whole ones. The first begins with the request's line.</summary>
     private readonly List<Part> _passed = [];
 
     private byte[] _head = new byte[UsualHead];
@@ -97,21 +99,11 @@ internal sealed class PlainRequest
 
         // The host is written twice.
         HeadWriter head = new(buffer.GetSpan((2 * _length) + client.RequestId.Length + client.Address.Length + forwardedPrefix.Length + RoomForNames));
-        head.Write(Method);
-        head.Write(" "u8);
-        ReadOnlySpan<byte> target = Of(_target)[(prefix?.Length ?? 0)..];
-        if (target.IsEmpty || target[0] != '/')
-        {
-            head.Write("/"u8);
-        }
-
-        head.Write(target);
-        head.Write(" HTTP/1.1\r\nHost: "u8);
-        head.Write(Of(_host));
-        head.Write("\r\n"u8);
+        int start = prefix is null ? 0 : WriteLine(ref head, prefix.Length);
         foreach (Part run in _passed)
         {
-            head.Write(Of(run));
+            head.Write(Of(run)[start..]);
+            start = 0;
         }
 
         head.Write("X-Request-ID: "u8);
@@ -142,10 +134,26 @@ internal sealed class PlainRequest
         buffer.Advance(head.End());
     }
 
+    /// <summary>Writes the request's line without the application's prefix.</summary>
+    /// <returns>The length of the line that came.</returns>
+    private int WriteLine(ref HeadWriter head, int prefixLength)
+    {
+        int start = _target.Start + prefixLength;
+        int length = _target.Start + _target.Length + LineEnd.Length;
+        head.Write(_head.AsSpan(0, _target.Start));
+        if (start == _target.Start + _target.Length || _head[start] != '/')
+        {
+            head.Write("/"u8);
+        }
+
+        head.Write(_head.AsSpan(start, length - start));
+        return length;
+    }
+
     private bool ReadLine(ReadOnlySpan<byte> line)
     {
         int space = line.IndexOf((byte)' ');
-        ReadOnlySpan<byte> end = " HTTP/1.1"u8;
+        ReadOnlySpan<byte> end = LineEnd[..^2];
         if (space < 0 || line.Length <= space + 1 + end.Length || !line.EndsWith(end) || !ReadMethod(line[..space]))
         {
             return false;
@@ -190,15 +198,15 @@ internal sealed class PlainRequest
         _host = _contentLength = _forwardedFor = _requestId = _timeout = default;
         Closes = false;
         BodyLength = 0;
-        int run = start;
+        int run = 0;
         int count = 0;
         while (start < head.Length)
         {
             int length = head[start..].IndexOfAny((byte)'\r', (byte)'\n');
             ReadOnlySpan<byte> line = head.Slice(start, length);
-            int colon = line.IndexOf((byte)':');
+            int colon = HeaderText.NameLength(line);
             int next = start + length + 2;
-            if (head[start + length] == '\n' || head[next - 1] != '\n' || colon < 0 || !HeaderText.IsName(line[..colon]) || ++count > MostHeaders)
+            if (head[start + length] == '\n' || head[next - 1] != '\n' || colon == 0 || ++count > MostHeaders)
             {
                 return false;
             }
@@ -245,7 +253,7 @@ internal sealed class PlainRequest
             case 29 when Is(name, "x-request-disconnect-disabled"u8):
                 return Header.Other;
             case 4 when Is(name, "Host"u8):
-                return Once(ref _host, place, IsHost(value));
+                return Once(ref _host, place, IsHost(value)) ? Header.IsPassed : Header.Other;
             case 10 when Is(name, "Connection"u8):
                 bool closes = Is(value, "close"u8);
                 Closes |= closes;
@@ -253,17 +261,17 @@ internal sealed class PlainRequest
             case 10 when Is(name, "Keep-Alive"u8):
                 return Header.IsWrittenApart;
             case 12 when Is(name, "X-Request-ID"u8):
-                return Once(ref _requestId, place, value.Length is > 0 and <= LongestRequestId && !value.Contains((byte)'\t'));
+                return Once(ref _requestId, place, value.Length is > 0 and <= LongestRequestId && !value.Contains((byte)'\t')) ? Header.IsWrittenApart : Header.Other;
             case 14 when Is(name, "Content-Length"u8):
-                return Once(ref _contentLength, place, IsLength(value));
+                return Once(ref _contentLength, place, IsLength(value)) ? Header.IsWrittenApart : Header.Other;
             case 15 when Is(name, "X-Forwarded-For"u8):
-                return Once(ref _forwardedFor, place, !value.IsEmpty);
+                return Once(ref _forwardedFor, place, !value.IsEmpty) ? Header.IsWrittenApart : Header.Other;
             case 16 when Is(name, "X-Forwarded-Host"u8):
             case 17 when Is(name, "X-Forwarded-Proto"u8):
             case 18 when Is(name, "X-Forwarded-Prefix"u8):
                 return Header.IsWrittenApart;
             case 25 when Is(name, "x-request-timeout-seconds"u8):
-                return Once(ref _timeout, place, !value.IsEmpty) == Header.Other ? Header.Other : Header.IsPassed;
+                return Once(ref _timeout, place, !value.IsEmpty) ? Header.IsPassed : Header.Other;
             default:
                 return HopByHop.Is(name) ? Header.Other : Header.IsPassed;
         }
@@ -289,15 +297,12 @@ internal sealed class PlainRequest
         return !name.IsEmpty && !name.ContainsAnyExcept(InHost) && port.Length is > 0 and <= 5 && !port.ContainsAnyExceptInRange((byte)'0', (byte)'9');
     }
 
-    private static Header Once(ref Part known, Part place, bool isUsable)
+    /// <returns>Whether it is there once, and usable.</returns>
+    private static bool Once(ref Part known, Part place, bool isUsable)
     {
-        if (known.Length > 0 || !isUsable)
-        {
-            return Header.Other;
-        }
-
+        bool isFirst = known.Length == 0;
         known = place;
-        return Header.IsWrittenApart;
+        return isFirst && isUsable;
     }
 
     private static bool Is(ReadOnlySpan<byte> name, ReadOnlySpan<byte> other) => Ascii.EqualsIgnoreCase(name, other);

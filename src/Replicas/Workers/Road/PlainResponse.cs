@@ -30,9 +30,7 @@ internal readonly record struct PlainResponse(bool HasBody, bool IsChunked)
         bool closes = client.ResponseBegins(head.StatusCode, isChunked);
 
         HeadWriter writer = new(client.Output.GetSpan(bytes.Length + client.RequestId.Length + RoomForOwn + (int)Math.Min(length ?? 0, LargestTogether)));
-        writer.BeginStatus(head.StatusCode);
-        WriteReason(head, bytes, ref writer);
-        if (!WriteHeaders(head, bytes, ref writer))
+        if (!WriteLineAndHeaders(head, bytes, ref writer))
         {
             writer.Date(client.Now);
         }
@@ -93,35 +91,22 @@ internal readonly record struct PlainResponse(bool HasBody, bool IsChunked)
         }
     }
 
-    private static void WriteReason(ResponseHead head, ReadOnlySpan<byte> bytes, ref HeadWriter writer)
-    {
-        ReadOnlySpan<byte> reason = head.ReasonBytes(bytes);
-        if (!reason.IsEmpty && Ascii.IsValid(reason))
-        {
-            writer.EndStatus(reason);
-        }
-        else
-        {
-            writer.EndStatus(ReasonPhrases.GetReasonPhrase(head.StatusCode));
-        }
-    }
-
-    /// <summary>Writes what goes on of the worker's headers, in runs of whole lines.</summary>
+    /// <summary>Writes the status line, and what goes on of the worker's headers, in runs of whole lines.</summary>
     /// <returns>Whether there is a date.</returns>
-    private static bool WriteHeaders(ResponseHead head, ReadOnlySpan<byte> bytes, ref HeadWriter writer)
+    private static bool WriteLineAndHeaders(ResponseHead head, ReadOnlySpan<byte> bytes, ref HeadWriter writer)
     {
         bool hasDate = false;
-        int start = 0;
-        int end = 0;
+        int end = head.LineLength;
+        int start = WriteLine(head, bytes, ref writer) ? end : 0;
         foreach (HeaderPlace place in head.Headers)
         {
             ReadOnlySpan<byte> name = place.Name(bytes);
-            if (IsWrittenApart(name) || HopByHop.Is(name) || (head.ConnectionNamesOthers && IsNamed(head, bytes, name)))
+            if (place.Kind is not (HeaderKind.Usual or HeaderKind.Date) || (head.ConnectionNamesOthers && IsNamed(head, bytes, name)))
             {
                 continue;
             }
 
-            hasDate |= name.Length == 4 && Ascii.EqualsIgnoreCase(name, "Date"u8);
+            hasDate |= place.Kind == HeaderKind.Date;
             bool isUsual = place.IsUsual(bytes);
             if (!isUsual || place.NameStart != end)
             {
@@ -141,18 +126,34 @@ internal readonly record struct PlainResponse(bool HasBody, bool IsChunked)
         return hasDate;
     }
 
-    private static bool IsWrittenApart(ReadOnlySpan<byte> name) => name.Length switch
+    /// <returns>Whether there had to be one; else the worker's goes on as it came.</returns>
+    private static bool WriteLine(ResponseHead head, ReadOnlySpan<byte> bytes, ref HeadWriter writer)
     {
-        12 => Ascii.EqualsIgnoreCase(name, "X-Request-ID"u8),
-        14 => Ascii.EqualsIgnoreCase(name, "Content-Length"u8),
-        _ => false,
-    };
+        ReadOnlySpan<byte> reason = head.ReasonBytes(bytes);
+        bool isAscii = !reason.IsEmpty && Ascii.IsValid(reason);
+        if (isAscii && head.IsHttp11)
+        {
+            return false;
+        }
+
+        writer.BeginStatus(head.StatusCode);
+        if (isAscii)
+        {
+            writer.EndStatus(reason);
+        }
+        else
+        {
+            writer.EndStatus(ReasonPhrases.GetReasonPhrase(head.StatusCode));
+        }
+
+        return true;
+    }
 
     private static bool IsNamed(ResponseHead head, ReadOnlySpan<byte> bytes, ReadOnlySpan<byte> name)
     {
         foreach (HeaderPlace place in head.Headers)
         {
-            if (!Ascii.EqualsIgnoreCase(place.Name(bytes), "Connection"u8))
+            if (place.Kind != HeaderKind.Connection)
             {
                 continue;
             }

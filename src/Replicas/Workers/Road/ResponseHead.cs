@@ -18,6 +18,12 @@ internal sealed class ResponseHead
 
     public int StatusCode { get; private set; }
 
+    /// <summary>What its status line says.</summary>
+    public bool IsHttp11 { get; private set; }
+
+    /// <summary>Of its status line, with its end.</summary>
+    public int LineLength { get; private set; }
+
     /// <summary>The worker will not close the connection after this response.</summary>
     public bool KeepsAlive { get; private set; }
 
@@ -52,8 +58,9 @@ internal sealed class ResponseHead
 
         ReadOnlySpan<byte> head = bytes[..(end + 2)];
         int lineEnd = LineEnd(head, 0);
-        bool isOneOne = ParseStatusLine(head[..lineEnd]);
-        ParseHeaders(head, lineEnd + 2, isOneOne);
+        ParseStatusLine(head[..lineEnd]);
+        LineLength = lineEnd + 2;
+        ParseHeaders(head, LineLength);
         return true;
     }
 
@@ -105,8 +112,7 @@ internal sealed class ResponseHead
         return head[end + 1] == '\n' ? end : throw new BadAnswerException("a line holds a bare carriage return");
     }
 
-    /// <returns>Whether it is HTTP/1.1.</returns>
-    private bool ParseStatusLine(ReadOnlySpan<byte> line)
+    private void ParseStatusLine(ReadOnlySpan<byte> line)
     {
         // "HTTP/1.1 200 OK"; some leave out the space when there is no reason.
         if (line.Length < 12 || !line.StartsWith("HTTP/1."u8) || line[7] is not ((byte)'0' or (byte)'1') || line[8] != ' ' || (line.Length > 12 && line[12] != ' '))
@@ -127,15 +133,15 @@ internal sealed class ResponseHead
 
         StatusCode = status;
         _reason = Math.Min(13, line.Length)..line.Length;
-        return line[7] == '1';
+        IsHttp11 = line[7] == '1';
     }
 
-    private void ParseHeaders(ReadOnlySpan<byte> head, int start, bool isOneOne)
+    private void ParseHeaders(ReadOnlySpan<byte> head, int start)
     {
         _headers.Clear();
         ContentLength = null;
         IsChunked = false;
-        KeepsAlive = isOneOne;
+        KeepsAlive = IsHttp11;
         ConnectionNamesOthers = false;
 
         // Asked once: where nearly never is one, nobody asks for each header.
@@ -144,13 +150,13 @@ internal sealed class ResponseHead
         {
             int end = LineEnd(head, start);
             ReadOnlySpan<byte> line = head[start..end];
-            int colon = line.IndexOf((byte)':');
             if (line[0] is (byte)' ' or (byte)'\t')
             {
                 throw new BadAnswerException("a header is folded over two lines");
             }
 
-            if (colon < 0 || !HeaderText.IsName(line[..colon]))
+            int colon = HeaderText.NameLength(line);
+            if (colon == 0)
             {
                 throw new BadAnswerException("a header line has no valid name");
             }
@@ -177,9 +183,9 @@ internal sealed class ResponseHead
                 valueEnd--;
             }
 
-            HeaderPlace place = new(start, colon, valueStart, valueEnd - valueStart);
-            _headers.Add(place);
-            Frame(line[..colon], place.Value(head), isOneOne);
+            HeaderKind kind = KindOf(line[..colon]);
+            _headers.Add(new(kind, start, colon, valueStart, valueEnd - valueStart));
+            Frame(kind, head[valueStart..valueEnd]);
             start = end + 2;
         }
 
@@ -190,11 +196,11 @@ internal sealed class ResponseHead
     }
 
     /// <summary>What a header says about where the response ends.</summary>
-    private void Frame(ReadOnlySpan<byte> name, ReadOnlySpan<byte> value, bool isOneOne)
+    private void Frame(HeaderKind kind, ReadOnlySpan<byte> value)
     {
-        switch (name.Length)
+        switch (kind)
         {
-            case 10 when Ascii.EqualsIgnoreCase(name, "Connection"u8):
+            case HeaderKind.Connection:
                 if (Ascii.EqualsIgnoreCase(value, "keep-alive"u8))
                 {
                     break;
@@ -208,14 +214,14 @@ internal sealed class ResponseHead
                 }
 
                 break;
-            case 14 when Ascii.EqualsIgnoreCase(name, "Content-Length"u8):
+            case HeaderKind.ContentLength:
                 long length = ParseLength(value);
                 ContentLength = ContentLength is { } other && other != length
                     ? throw new BadAnswerException("it has two different Content-Lengths")
                     : length;
                 break;
-            case 17 when Ascii.EqualsIgnoreCase(name, "Transfer-Encoding"u8):
-                if (IsChunked || !isOneOne || !Ascii.EqualsIgnoreCase(value, "chunked"u8))
+            case HeaderKind.TransferEncoding:
+                if (IsChunked || !IsHttp11 || !Ascii.EqualsIgnoreCase(value, "chunked"u8))
                 {
                     throw new BadAnswerException("its Transfer-Encoding is not \"chunked\" alone, in HTTP/1.1");
                 }
@@ -224,6 +230,18 @@ internal sealed class ResponseHead
                 break;
         }
     }
+
+    private static HeaderKind KindOf(ReadOnlySpan<byte> name) => name.Length switch
+    {
+        4 when Ascii.EqualsIgnoreCase(name, "Date"u8) => HeaderKind.Date,
+        7 when Ascii.EqualsIgnoreCase(name, "Trailer"u8) => HeaderKind.Trailer,
+        7 when Ascii.EqualsIgnoreCase(name, "Upgrade"u8) => HeaderKind.Upgrade,
+        10 when Ascii.EqualsIgnoreCase(name, "Connection"u8) => HeaderKind.Connection,
+        12 when Ascii.EqualsIgnoreCase(name, "X-Request-ID"u8) => HeaderKind.RequestId,
+        14 when Ascii.EqualsIgnoreCase(name, "Content-Length"u8) => HeaderKind.ContentLength,
+        17 when Ascii.EqualsIgnoreCase(name, "Transfer-Encoding"u8) => HeaderKind.TransferEncoding,
+        _ => HopByHop.Is(name) ? HeaderKind.OfConnection : HeaderKind.Usual,
+    };
 
     private static bool IsBlank(byte b) => b is (byte)' ' or (byte)'\t';
 
@@ -237,8 +255,25 @@ internal sealed class ResponseHead
     private static BadAnswerException TooLarge() => new($"its status line and headers are larger than {LargestHead} bytes");
 }
 
+/// <summary>Headers of a response that mean something on the way.</summary>
+internal enum HeaderKind
+{
+    /// <summary>It goes on to the client, unless Connection names it.</summary>
+    Usual,
+    Date,
+    ContentLength,
+    RequestId,
+    Connection,
+    TransferEncoding,
+    Trailer,
+    Upgrade,
+
+    /// <summary>Another that belongs to the connection (<see cref="HopByHop"/>).</summary>
+    OfConnection,
+}
+
 /// <summary>Where a header is in the bytes of its head.</summary>
-internal readonly record struct HeaderPlace(int NameStart, int NameLength, int ValueStart, int ValueLength)
+internal readonly record struct HeaderPlace(HeaderKind Kind, int NameStart, int NameLength, int ValueStart, int ValueLength)
 {
     public ReadOnlySpan<byte> Name(ReadOnlySpan<byte> head) => head.Slice(NameStart, NameLength);
 

@@ -33,7 +33,16 @@ internal static class ResponseHeadWriter
         foreach (HeaderPlace place in head.Headers)
         {
             string name = Encoding.Latin1.GetString(place.Name(bytes));
-            if ((HopByHop.Is(name) && !(withTrailers && name.Equals("Trailer", StringComparison.OrdinalIgnoreCase))) || (namesOthers && HopByHop.IsNamed(connection, name)) || IsWrittenApart(name, hasRequestId))
+            bool isPassed = place.Kind switch
+            {
+                HeaderKind.Usual or HeaderKind.Date => true,
+                HeaderKind.Trailer => withTrailers,
+
+                // It was sent already, by whoever gave it.
+                HeaderKind.RequestId => !hasRequestId,
+                _ => false,
+            };
+            if (!isPassed || (namesOthers && HopByHop.IsNamed(connection, name)))
             {
                 continue;
             }
@@ -51,7 +60,7 @@ internal static class ResponseHeadWriter
         {
             foreach (HeaderPlace place in head.Headers)
             {
-                if (Ascii.EqualsIgnoreCase(place.Name(bytes), "Upgrade"u8))
+                if (place.Kind == HeaderKind.Upgrade)
                 {
                     headers.Upgrade = Text(place.Value(bytes), features);
                 }
@@ -75,20 +84,12 @@ internal static class ResponseHeadWriter
         features.Get<HeaderEncoding>() is { } encoding ? encoding.GetString(value) :
         Encoding.ASCII.GetString(value).Replace('\uFFFD', '?');
 
-    /// <summary>A request id was sent already, by whoever gave it.</summary>
-    private static bool IsWrittenApart(string name, bool hasRequestId) => name.Length switch
-    {
-        12 => hasRequestId && name.Equals("X-Request-ID", StringComparison.OrdinalIgnoreCase),
-        14 => name.Equals("Content-Length", StringComparison.OrdinalIgnoreCase),
-        _ => false,
-    };
-
     private static StringValues Connection(ResponseHead head, ReadOnlySpan<byte> bytes)
     {
         StringValues connection = default;
         foreach (HeaderPlace place in head.Headers)
         {
-            if (Ascii.EqualsIgnoreCase(place.Name(bytes), "Connection"u8))
+            if (place.Kind == HeaderKind.Connection)
             {
                 connection = StringValues.Concat(connection, Encoding.Latin1.GetString(place.Value(bytes)));
             }
