@@ -72,6 +72,9 @@ internal sealed unsafe partial class EventLoop
     /// <summary>Its connections.</summary>
     public int Count => Volatile.Read(ref _count);
 
+    /// <summary>Whether all news is known: there may be more of it than a turn's. For the loop's own thread, at the end of a turn.</summary>
+    public bool KnowsAllNews { get; private set; }
+
     /// <summary>
     /// Does something at the end of this turn, in which everything is handled that had come at its beginning. It is known then whose connections have something new to read
     /// (<see cref="ReadSignal.HasNews"/>), though they are told only after it. For the loop's own thread.
@@ -162,16 +165,13 @@ internal sealed unsafe partial class EventLoop
         while (true)
         {
             int count = _left.Count > 0 ? EpollWait(_epoll, events, Batch, 0) : Wait(events);
-            if (_left.Count > 0)
+            for (int i = 0; i < count; i++)
             {
-                for (int i = 0; i < count; i++)
-                {
-                    SignalOf(events + (i * EventSize))?.Hear();
-                }
-
-                DoWhatIsLeft();
+                SignalOf(events + (i * EventSize))?.Hear();
             }
 
+            KnowsAllNews = count < Batch;
+            DoWhatIsLeft();
             for (int i = 0; i < count; i++)
             {
                 byte* one = events + (i * EventSize);

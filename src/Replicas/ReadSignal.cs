@@ -21,11 +21,8 @@ internal sealed class ReadSignal(bool continuesHere, Action? onEnd = null) : IVa
     /// <summary>Whether the other side has sent its last; that may still have to be read.</summary>
     public bool HasEnded => Volatile.Read(ref _hasEnded);
 
-    /// <summary>Whether something has come that is told to who waits only when the turn has ended. For the loop's own thread.</summary>
+    /// <summary>Whether something has come that is told only when its turn comes. For the loop's own thread.</summary>
     public bool HasNews => _hasNews;
-
-    /// <summary>Whether it was told of something that nobody has looked for since; that may have been read already, together with what came before it.</summary>
-    public bool IsTold => Volatile.Read(ref _state) == IsSet;
 
     /// <summary>Whether a read is worth a try.</summary>
     public bool TryTake() => Interlocked.CompareExchange(ref _state, Clear, IsSet) == IsSet || HasEnded;

@@ -134,7 +134,7 @@ public sealed class WorkerConnectionTests : IDisposable
             connection.Out.Write("hello"u8);
             await LoopThread.RunAsync(loop, () =>
             {
-                Assert.True(connection.SendSoonAsync().AsTask().IsCompletedSuccessfully);
+                Assert.True(connection.SendSoonAsync(isKept: true).AsTask().IsCompletedSuccessfully);
                 Assert.Equal(0, connection.Sent);
             });
 
@@ -155,14 +155,17 @@ public sealed class WorkerConnectionTests : IDisposable
             connection.Out.Write("hello"u8);
             await LoopThread.RunAsync(new(0, continuesHere: true), () =>
             {
-                Assert.True(connection.SendSoonAsync().AsTask().IsCompletedSuccessfully);
+                Assert.True(connection.SendSoonAsync(isKept: true).AsTask().IsCompletedSuccessfully);
                 Assert.Equal(5, connection.Sent);
             });
         }
     }
 
-    [Fact]
-    public async Task SendSoon_WorkerIsGone_IsToldToWhoReceives()
+    /// <summary>On a kept connection that is known before, and on a new one when nothing can be sent.</summary>
+    [Theory]
+    [InlineData(true, typeof(ConnectionLostException))]
+    [InlineData(false, typeof(SocketException))]
+    public async Task SendSoon_WorkerIsGone_IsToldToWhoReceives(bool isKept, Type expected)
     {
         (WorkerConnection connection, Socket worker) = await ConnectAsync(onOwnThreads: true);
         using (connection)
@@ -172,11 +175,11 @@ public sealed class WorkerConnectionTests : IDisposable
             Task<int>? receiving = null;
             await LoopThread.RunAsync(connection.Loop, () =>
             {
-                Assert.True(connection.SendSoonAsync().AsTask().IsCompletedSuccessfully);
+                Assert.True(connection.SendSoonAsync(isKept).AsTask().IsCompletedSuccessfully);
                 receiving = LoopThread.ElsewhereAsync(connection.ReceiveAsync());
             });
 
-            await Assert.ThrowsAsync<SocketException>(() => receiving!);
+            await Assert.ThrowsAsync(expected, () => receiving!);
             Assert.Equal(0, connection.Sent);
             Assert.False(connection.IsUsable(sendsSoon: false));
         }
@@ -197,7 +200,7 @@ public sealed class WorkerConnectionTests : IDisposable
             await LoopThread.RunAsync(connection.Loop, () =>
             {
                 Assert.True(connection.IsUsable(sendsSoon: true));
-                Assert.True(connection.SendSoonAsync().AsTask().IsCompletedSuccessfully);
+                Assert.True(connection.SendSoonAsync(isKept: true).AsTask().IsCompletedSuccessfully);
                 receiving = LoopThread.ElsewhereAsync(connection.ReceiveAsync());
                 if (closes)
                 {
@@ -215,6 +218,135 @@ public sealed class WorkerConnectionTests : IDisposable
         }
     }
 
+    /// <summary>Both are told in the same turn, first of a client's request, which takes the connection, and then of what the worker has said.</summary>
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task SendSoon_WorkerHasSpokenInTheTurnOfTheRequest_NothingIsSent(bool othersAreLeft)
+    {
+        EventLoop loop = new(0, continuesHere: true);
+        (WorkerConnection connection, Socket worker) = await ConnectAsync(loop);
+        (WorkerConnection client, Socket clientSide) = await ConnectAsync(loop);
+        using (connection)
+        using (worker)
+        using (client)
+        using (clientSide)
+        {
+            connection.Out.Write("hello"u8);
+            Task<int?> answer = RequestAsync();
+            await LoopThread.RunAsync(loop, () =>
+            {
+                clientSide.Send(new byte[1]);
+                worker.Send(new byte[1]);
+                if (othersAreLeft)
+                {
+                    loop.AtEndOfTurn(new Nothing());
+                }
+            });
+
+            await answer;
+            Assert.Equal(0L, connection.Sent);
+            Assert.Equal(0L, connection.Received);
+
+            async Task<int?> RequestAsync()
+            {
+                try
+                {
+                    await client.ReceiveAsync().ConfigureAwait(false);
+                    Assert.Same(loop, EventLoop.Current);
+                    if (!connection.IsUsable(sendsSoon: true))
+                    {
+                        return null;
+                    }
+
+                    await connection.SendSoonAsync(isKept: true);
+                    return await connection.ReceiveAsync().ConfigureAwait(false);
+                }
+                catch (ConnectionLostException)
+                {
+                    return null;
+                }
+                finally
+                {
+                    await Task.Yield();
+                }
+            }
+        }
+    }
+
+    /// <summary>There are servers that refuse a connection with a response before they have read anything.</summary>
+    [Fact]
+    public async Task SendSoon_WorkerSpeaksFirstOnANewConnection_IsItsAnswer()
+    {
+        (WorkerConnection connection, Socket worker) = await ConnectAsync(onOwnThreads: true);
+        using (connection)
+        using (worker)
+        {
+            connection.Out.Write("hello"u8);
+            Task<int>? receiving = null;
+            await LoopThread.RunAsync(connection.Loop, () =>
+            {
+                Assert.True(connection.SendSoonAsync(isKept: false).AsTask().IsCompletedSuccessfully);
+                receiving = LoopThread.ElsewhereAsync(connection.ReceiveAsync());
+                worker.Send(new byte[1]);
+            });
+
+            Assert.Equal(1, await receiving!);
+            Assert.Equal(5, connection.Sent);
+        }
+    }
+
+    /// <summary>As many others as can be told of at once have something new, and were first.</summary>
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task SendSoon_WorkerSpeaksBehindMany_NothingIsSent(bool closes)
+    {
+        const int Many = 40;
+        EventLoop loop = new(0, continuesHere: true);
+        List<(WorkerConnection Connection, Socket Worker)> others = [];
+        for (int i = 0; i < Many; i++)
+        {
+            others.Add(await ConnectAsync(loop));
+        }
+
+        (WorkerConnection connection, Socket worker) = await ConnectAsync(loop);
+        using (connection)
+        using (worker)
+        {
+            connection.Out.Write("hello"u8);
+            Task<int>? receiving = null;
+            await LoopThread.RunAsync(loop, () =>
+            {
+                Assert.True(connection.IsUsable(sendsSoon: true));
+                Assert.True(connection.SendSoonAsync(isKept: true).AsTask().IsCompletedSuccessfully);
+                receiving = LoopThread.ElsewhereAsync(connection.ReceiveAsync());
+                foreach ((_, Socket other) in others)
+                {
+                    other.Send(new byte[1]);
+                }
+
+                if (closes)
+                {
+                    worker.Shutdown(SocketShutdown.Send);
+                }
+                else
+                {
+                    worker.Send(new byte[1]);
+                }
+            });
+
+            await Assert.ThrowsAsync<ConnectionLostException>(() => receiving!);
+            Assert.Equal((0L, 0L), (connection.Sent, connection.Received));
+        }
+
+        foreach ((WorkerConnection other, Socket side) in others)
+        {
+            other.Dispose();
+            side.Dispose();
+        }
+    }
+
     /// <summary>A request that ends within the turn in which it began.</summary>
     [Fact]
     public async Task SendSoon_AbortedBefore_NothingIsSent()
@@ -226,7 +358,7 @@ public sealed class WorkerConnectionTests : IDisposable
             connection.Out.Write("hello"u8);
             await LoopThread.RunAsync(loop, () =>
             {
-                Assert.True(connection.SendSoonAsync().AsTask().IsCompletedSuccessfully);
+                Assert.True(connection.SendSoonAsync(isKept: true).AsTask().IsCompletedSuccessfully);
                 connection.Abort();
             });
 
@@ -247,7 +379,7 @@ public sealed class WorkerConnectionTests : IDisposable
         {
             connection.Out.Write(new byte[Large]);
             EventLoop loop = connection.Loop;
-            await LoopThread.RunAsync(loop, () => Assert.True(connection.SendSoonAsync().AsTask().IsCompletedSuccessfully));
+            await LoopThread.RunAsync(loop, () => Assert.True(connection.SendSoonAsync(isKept: true).AsTask().IsCompletedSuccessfully));
 
             // In a later turn.
             await LoopThread.RunAsync(loop, static () => { });
@@ -293,7 +425,9 @@ public sealed class WorkerConnectionTests : IDisposable
         }));
     }
 
-    private async Task<(WorkerConnection Connection, Socket Worker)> ConnectAsync(bool onOwnThreads)
+    private Task<(WorkerConnection Connection, Socket Worker)> ConnectAsync(bool onOwnThreads) => ConnectAsync(EventLoops.For(onOwnThreads).Emptiest);
+
+    private async Task<(WorkerConnection Connection, Socket Worker)> ConnectAsync(EventLoop loop)
     {
         Socket client = new(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
         await _turn.WaitAsync(TestServer.Deadline);
@@ -301,11 +435,18 @@ public sealed class WorkerConnectionTests : IDisposable
         {
             Task<Socket> accepting = _listener.AcceptAsync(TestServer.Deadline).AsTask();
             await client.ConnectAsync(_listener.LocalEndPoint!, TestServer.Deadline);
-            return (new(client, EventLoops.For(onOwnThreads).Emptiest), await accepting);
+            return (new(client, loop), await accepting);
         }
         finally
         {
             _turn.Release();
+        }
+    }
+
+    private sealed class Nothing : IThreadPoolWorkItem
+    {
+        public void Execute()
+        {
         }
     }
 }

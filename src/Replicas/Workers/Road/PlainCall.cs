@@ -22,7 +22,7 @@ internal sealed class PlainCall(WorkerConnection connection)
         try
         {
             Write(client);
-            await connection.SendSoonAsync();
+            await connection.SendSoonAsync(isKept);
             _reader.Begin(client.Request.IsHead, upgrades: false);
             while (!_reader.TryReadHead())
             {

@@ -28,6 +28,7 @@ internal sealed class WorkerConnection : IThreadPoolWorkItem, IDisposable
     private PlainCall? _plainCall;
     private int _turn;
     private int _send;
+    private bool _isKept;
     private Task _sending = Task.CompletedTask;
     private Exception? _sendFailure;
     private byte[] _received = new byte[UsualReceive];
@@ -92,11 +93,11 @@ internal sealed class WorkerConnection : IThreadPoolWorkItem, IDisposable
 
     /// <summary>
     /// Whether an idle connection can carry another request: not one that has something to read, which has ended, or says what must not pass for the next answer. It may have come a moment ago and not
-    /// be told yet. So the socket is asked, except where <see cref="SendSoonAsync"/> looks once more before anything is sent.
+    /// be told yet. So the socket is asked, except where <see cref="SendSoonAsync"/> looks once more before anything is sent, and nothing was told so far.
     /// </summary>
-    /// <param name="sendsSoon">That is how the request is sent.</param>
+    /// <param name="sendsSoon">That is how the request is sent, from the loop whose thread this is.</param>
     public bool IsUsable(bool sendsSoon) =>
-        _start == _end && (sendsSoon && EventLoop.Current == _loop && !_signal.IsTold ? !_signal.HasEnded : !HasSpoken);
+        _start == _end && ((sendsSoon && EventLoop.Current == _loop && !_signal.HasNews && !_signal.TryTake()) || !HasSpoken);
 
     /// <summary>Goes over to the loop that has its next request, while it is idle: both sides of a request are best on one core.</summary>
     /// <param name="loop">Which; <see langword="null"/> = it stays.</param>
@@ -160,22 +161,26 @@ internal sealed class WorkerConnection : IThreadPoolWorkItem, IDisposable
 
     /// <summary>
     /// Sends what is in <see cref="Out"/>, on its event loop at the end of the turn: a worker that is woken by the first of several requests and reads them all is woken once. Nothing is sent to one that
-    /// has spoken before it was asked. What goes wrong is told to who receives.
+    /// has spoken since it answered the last one. What goes wrong is told to who receives.
     /// </summary>
-    public ValueTask SendSoonAsync()
+    /// <param name="isKept">The connection has had a request before. What a worker says first on a new one is for this request all the same.</param>
+    public ValueTask SendSoonAsync(bool isKept)
     {
         if (EventLoop.Current != _loop)
         {
             return SendAsync();
         }
 
+        _isKept = isKept;
         Volatile.Write(ref _send, IsDue);
         _loop.AtEndOfTurn(this);
         return ValueTask.CompletedTask;
     }
 
-    /// <summary>Sends what is to be sent soon.</summary>
-    public void Execute()
+    /// <summary>The end of the turn: sends what is to be sent soon.</summary>
+    public void Execute() => SendDue(mayHaveSpoken: _signal.HasNews || !_loop.KnowsAllNews);
+
+    private void SendDue(bool mayHaveSpoken)
     {
         if (Interlocked.CompareExchange(ref _send, IsUnderWay, IsDue) != IsDue)
         {
@@ -185,7 +190,7 @@ internal sealed class WorkerConnection : IThreadPoolWorkItem, IDisposable
         Exception? failure = null;
         try
         {
-            if (_signal.HasNews && HasSpoken)
+            if (_isKept && mayHaveSpoken && HasSpoken)
             {
                 throw new ConnectionLostException("The worker closed the connection, or spoke, before it was asked.");
             }
@@ -229,8 +234,8 @@ internal sealed class WorkerConnection : IThreadPoolWorkItem, IDisposable
             return -1;
         }
 
-        // A worker that speaks before it is asked: as if it had waited.
-        Execute();
+        // It was told of something before the end of the turn.
+        SendDue(mayHaveSpoken: true);
         SpinWait spin = default;
         while (Volatile.Read(ref _send) == IsUnderWay)
         {

@@ -62,7 +62,7 @@ internal sealed class WorkerConnections(EndPoint endPoint, TimeProvider time, Ev
 
     /// <summary>Sends a plain request and passes the worker's response on to its client.</summary>
     /// <inheritdoc cref="SendAsync(IFeatureCollection, CancellationToken)"/>
-    public ValueTask SendAsync(IPlainClient client, CancellationToken cancellationToken) => TakeIdle(client.Request.IsIdempotent, sendsSoon: true, client.Loop) is { } kept
+    public ValueTask SendAsync(IPlainClient client, CancellationToken cancellationToken) => TakeIdle(client.Request.IsIdempotent, sendsSoon: client.Loop == EventLoop.Current, client.Loop) is { } kept
         ? kept.PlainCall.RunAsync(client, this, isKept: true, cancellationToken)
         : SendOnNewAsync(new PlainClientCall(client), stale: null, cancellationToken);
 
