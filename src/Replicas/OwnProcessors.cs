@@ -8,10 +8,13 @@ internal static unsafe partial class OwnProcessors
 {
     private const int MostProcessors = 1024;
 
-    /// <summary>
-    /// There are several, and all of their time: no quota, of which a thread that only looks for something to do would take what others need. (The runtime counts as many as the quota comes to.)
-    /// </summary>
-    public static bool AreToSpare { get; } = Environment.ProcessorCount > 1 && Environment.ProcessorCount == CountAllowed();
+    /// <summary>There are several, and all of their time: no quota, of which a thread that only looks for something to do would take what others need.</summary>
+    public static bool AreToSpare { get; } = AreToSpareOf(Environment.ProcessorCount, CountAllowed(), MachineResources.Read().Cpus);
+
+    /// <param name="used">As many as the runtime uses: what the quota comes to, rounded up, or what its operator has told it.</param>
+    /// <param name="allowed">Those it may run on, whatever the quota.</param>
+    /// <param name="time">Of how many it may have the time.</param>
+    public static bool AreToSpareOf(int used, int allowed, double time) => used > 1 && used == allowed && time >= allowed;
 
     /// <summary>Those it may run on, whatever the quota; 0 where that is not known.</summary>
     private static int CountAllowed()

@@ -1,5 +1,6 @@
 using Serve.Embedded.Config;
 using Serve.Embedded.Controller.Scaling;
+using Serve.Embedded.Replicas;
 
 namespace Serve.Embedded.Tests.Controller.Scaling;
 

@@ -1,5 +1,6 @@
 using System.Globalization;
 using Serve.Embedded.Config;
+using Serve.Embedded.Replicas;
 
 namespace Serve.Embedded.Controller.Scaling;
 

@@ -1,6 +1,7 @@
 using Microsoft.Extensions.Logging;
 using Serve.Embedded.Config;
 using Serve.Embedded.Deployments;
+using Serve.Embedded.Replicas;
 using Serve.Embedded.Telemetry;
 
 namespace Serve.Embedded.Controller.Scaling;

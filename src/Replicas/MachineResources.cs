@@ -1,6 +1,6 @@
 using System.Globalization;
 
-namespace Serve.Embedded.Controller.Scaling;
+namespace Serve.Embedded.Replicas;
 
 /// <summary>What the machine has for this process: less, where a cgroup (a container, a systemd unit) says so.</summary>
 /// <param name="Cpus">Processors, maybe a part of one.</param>

@@ -1,6 +1,6 @@
-using Serve.Embedded.Controller.Scaling;
+using Serve.Embedded.Replicas;
 
-namespace Serve.Embedded.Tests.Controller.Scaling;
+namespace Serve.Embedded.Tests.Replicas;
 
 public sealed class MachineResourcesTests
 {
