@@ -13,6 +13,9 @@ internal sealed unsafe partial class EventLoop
     /// <summary>How much of what has come is a turn.</summary>
     private const int Batch = 16;
 
+    /// <summary>How much a look shows. The rest of it waits for its turn, and is known all the same: nothing is sent to a worker whose connection has news.</summary>
+    private const int MostHeard = 256;
+
     /// <summary>So much of it is done before the thread looks again for what has come: a queue that ends all at once would keep it for long.</summary>
     private const int MostAtOnce = 64;
 
@@ -36,10 +39,12 @@ internal sealed unsafe partial class EventLoop
     private readonly int _epoll;
     private readonly Lock _lock = new();
     private readonly Stack<int> _free = [];
+    private readonly Queue<Place> _heard = new(Batch);
     private readonly Queue<IThreadPoolWorkItem> _left = new(Batch);
     private Place?[] _places = [];
     private uint _registrations;
     private int _count;
+    private bool _hasHeardAll;
     private readonly bool _looksAgain;
     private Patience _patience;
 
@@ -72,14 +77,15 @@ internal sealed unsafe partial class EventLoop
     /// <summary>Its connections.</summary>
     public int Count => Volatile.Read(ref _count);
 
-    /// <summary>Whether all news is known: there may be more of it than a turn's. For the loop's own thread, at the end of a turn.</summary>
-    public bool KnowsAllNews { get; private set; }
-
     /// <summary>
-    /// Does something at the end of this turn, in which everything is handled that had come at its beginning. It is known then whose connections have something new to read
-    /// (<see cref="ReadSignal.HasNews"/>), though they are told only after it. For the loop's own thread.
+    /// Does something at the end of this turn, in which what had come at its beginning is handled. It is known then whose connections have something new to read
+    /// (<see cref="MayHaveNews"/>), though they are told only after it. For the loop's own thread.
     /// </summary>
     public void AtEndOfTurn(IThreadPoolWorkItem item) => _left.Enqueue(item);
+
+    /// <summary>Whether something had come when the loop last looked that the connection has not been told. For the loop's own thread.</summary>
+    /// <param name="registration">The connection's.</param>
+    public bool MayHaveNews(ulong registration) => !_hasHeardAll || PlaceOf(registration) is not { HasNews: false };
 
     /// <summary>Begins to tell a connection.</summary>
     /// <returns>What <see cref="Remove"/> takes.</returns>
@@ -161,22 +167,52 @@ internal sealed unsafe partial class EventLoop
     private void Run()
     {
         t_current = this;
-        byte* events = stackalloc byte[EventSize * Batch];
+        byte* events = stackalloc byte[EventSize * MostHeard];
         while (true)
         {
-            int count = _left.Count > 0 ? EpollWait(_epoll, events, Batch, 0) : Wait(events);
-            for (int i = 0; i < count; i++)
+            if (_left.Count > 0)
             {
-                SignalOf(events + (i * EventSize))?.Hear();
+                Hear(events, EpollWait(_epoll, events, MostHeard, 0));
+            }
+            else if (_heard.Count == 0)
+            {
+                Hear(events, Wait(events));
             }
 
-            KnowsAllNews = count < Batch;
             DoWhatIsLeft();
-            for (int i = 0; i < count; i++)
+            for (int count = Math.Min(_heard.Count, Batch); count > 0; count--)
             {
-                byte* one = events + (i * EventSize);
-                SignalOf(one)?.Set((*(uint*)one & (PeerClosed | HangUp | Error)) != 0);
+                Tell(_heard.Dequeue());
             }
+        }
+    }
+
+    /// <summary>Those of whom there are events wait to be told, each once.</summary>
+    private void Hear(byte* events, int count)
+    {
+        for (int i = 0; i < count; i++)
+        {
+            byte* one = events + (i * EventSize);
+            if (PlaceOf(*(ulong*)(one + DataOffset)) is { } place)
+            {
+                place.HasEnded |= (*(uint*)one & (PeerClosed | HangUp | Error)) != 0;
+                if (!place.HasNews)
+                {
+                    place.HasNews = true;
+                    _heard.Enqueue(place);
+                }
+            }
+        }
+
+        _hasHeardAll = count is >= 0 and < MostHeard;
+    }
+
+    private void Tell(Place place)
+    {
+        place.HasNews = false;
+        if (PlaceOf(place.Key) == place)
+        {
+            place.Signal.Set(place.HasEnded);
         }
     }
 
@@ -188,7 +224,7 @@ internal sealed unsafe partial class EventLoop
         if (_looksAgain && _patience.ExpectsSoon(start))
         {
             long now = start;
-            while ((count = EpollWait(_epoll, events, Batch, 0)) == 0 && now - start < Patience.Longest)
+            while ((count = EpollWait(_epoll, events, MostHeard, 0)) == 0 && now - start < Patience.Longest)
             {
                 Thread.Yield();
                 long before = now;
@@ -199,7 +235,7 @@ internal sealed unsafe partial class EventLoop
 
         if (count == 0)
         {
-            count = EpollWait(_epoll, events, Batch, -1);
+            count = EpollWait(_epoll, events, MostHeard, -1);
         }
 
         _patience.HasWaited(start, Clock.GetTimestamp());
@@ -207,12 +243,7 @@ internal sealed unsafe partial class EventLoop
     }
 
     /// <returns><see langword="null"/> = the connection has been forgotten.</returns>
-    private ReadSignal? SignalOf(byte* one)
-    {
-        ulong key = *(ulong*)(one + DataOffset);
-        Place? place = Volatile.Read(ref _places)[(int)(uint)key];
-        return place?.Key == key ? place.Signal : null;
-    }
+    private Place? PlaceOf(ulong key) => Volatile.Read(ref _places)[(int)(uint)key] is { } place && place.Key == key ? place : null;
 
     /// <summary>What that leaves in turn comes after what has come since.</summary>
     private void DoWhatIsLeft()
@@ -232,7 +263,18 @@ internal sealed unsafe partial class EventLoop
     [LibraryImport("libc", EntryPoint = "epoll_wait", SetLastError = true)]
     private static partial int EpollWait(int epoll, byte* events, int most, int timeout);
 
-    /// <param name="Key">Which registration it is: an event that was on its way to an earlier one finds another key.</param>
-    /// <param name="Signal">What to set.</param>
-    private sealed record Place(ulong Key, ReadSignal Signal);
+    /// <param name="key">Which registration it is: an event that was on its way to an earlier one finds another key.</param>
+    /// <param name="signal">What to set.</param>
+    private sealed class Place(ulong key, ReadSignal signal)
+    {
+        public ulong Key => key;
+
+        public ReadSignal Signal => signal;
+
+        /// <summary>It waits to be told. For the loop's own thread, as is the next.</summary>
+        public bool HasNews { get; set; }
+
+        /// <summary>The other side has sent its last.</summary>
+        public bool HasEnded { get; set; }
+    }
 }

@@ -16,13 +16,9 @@ internal sealed class ReadSignal(bool continuesHere, Action? onEnd = null) : IVa
     private ManualResetValueTaskSourceCore<bool> _wait = new() { RunContinuationsAsynchronously = !continuesHere };
     private int _state;
     private bool _hasEnded;
-    private bool _hasNews;
 
     /// <summary>Whether the other side has sent its last; that may still have to be read.</summary>
     public bool HasEnded => Volatile.Read(ref _hasEnded);
-
-    /// <summary>Whether something has come that is told only when its turn comes. For the loop's own thread.</summary>
-    public bool HasNews => _hasNews;
 
     /// <summary>Whether a read is worth a try.</summary>
     public bool TryTake() => Interlocked.CompareExchange(ref _state, Clear, IsSet) == IsSet || HasEnded;
@@ -37,14 +33,10 @@ internal sealed class ReadSignal(bool continuesHere, Action? onEnd = null) : IVa
         return HasEnded || Interlocked.CompareExchange(ref _state, Awaited, Clear) != Clear ? ValueTask.CompletedTask : new(this, _wait.Version);
     }
 
-    /// <summary>There is something to read, which <see cref="Set"/> will tell in a moment. On the loop's own thread.</summary>
-    public void Hear() => _hasNews = true;
-
     /// <summary>There is something to read.</summary>
     /// <param name="ended">Be it only the end.</param>
     public void Set(bool ended)
     {
-        _hasNews = false;
         if (ended)
         {
             Volatile.Write(ref _hasEnded, true);

@@ -97,7 +97,7 @@ internal sealed class WorkerConnection : IThreadPoolWorkItem, IDisposable
     /// </summary>
     /// <param name="sendsSoon">That is how the request is sent, from the loop whose thread this is.</param>
     public bool IsUsable(bool sendsSoon) =>
-        _start == _end && ((sendsSoon && EventLoop.Current == _loop && !_signal.HasNews && !_signal.TryTake()) || !HasSpoken);
+        _start == _end && ((sendsSoon && EventLoop.Current == _loop && !_loop.MayHaveNews(_registration) && !_signal.TryTake()) || !HasSpoken);
 
     /// <summary>Goes over to the loop that has its next request, while it is idle: both sides of a request are best on one core.</summary>
     /// <param name="loop">Which; <see langword="null"/> = it stays.</param>
@@ -178,7 +178,7 @@ internal sealed class WorkerConnection : IThreadPoolWorkItem, IDisposable
     }
 
     /// <summary>The end of the turn: sends what is to be sent soon.</summary>
-    public void Execute() => SendDue(mayHaveSpoken: _signal.HasNews || !_loop.KnowsAllNews);
+    public void Execute() => SendDue(mayHaveSpoken: _loop.MayHaveNews(_registration));
 
     private void SendDue(bool mayHaveSpoken)
     {
