@@ -27,8 +27,11 @@ internal sealed class RoadStress
     /// <summary>Each change may start as many, and each gets a worker of its own.</summary>
     private const int Workers = (MostChanges + 1) * MostReplicas;
 
-    /// <summary>As often the clock is moved while nothing happens at all, which takes seconds, until nobody waits for it any longer.</summary>
+    /// <summary>As often the clock is moved while nothing happens at all until nobody waits for it any longer.</summary>
     private const int Patience = 50_000;
+
+    /// <summary>And for so long: on a busy machine the loops may get no processor meanwhile.</summary>
+    private static readonly TimeSpan ShortestStandstill = TimeSpan.FromSeconds(5);
 
     private readonly int _seed;
     private readonly RoadFault _fault;
@@ -172,6 +175,7 @@ internal sealed class RoadStress
     private async Task<bool> DriveAsync(Func<bool> until)
     {
         long seen = Ledger.Events;
+        long since = Stopwatch.GetTimestamp();
         for (int idle = 0; !until(); idle++)
         {
             TestServer.Deadline.ThrowIfCancellationRequested();
@@ -185,9 +189,10 @@ internal sealed class RoadStress
             if (Ledger.Events != seen)
             {
                 seen = Ledger.Events;
+                since = Stopwatch.GetTimestamp();
                 idle = 0;
             }
-            else if (idle > (HasProcessesOnTheWay() ? 100 * Patience : Patience))
+            else if (idle > (HasProcessesOnTheWay() ? 100 * Patience : Patience) && Stopwatch.GetElapsedTime(since) > ShortestStandstill)
             {
                 if (!_givesUp.IsCancellationRequested)
                 {
