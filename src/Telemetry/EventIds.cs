@@ -30,6 +30,8 @@ internal static class EventIds
     public const int WorkerGuardMissing = 3101;
     public const int WorkerNotKilled = 3102;
     public const int WorkerRunsWithout = 3103;
+    public const int WorkerRemainsNotFound = 3104;
+    public const int WorkerGuardRuns = 3105;
     public const int WorkerSays = 3110;
     public const int WorkerStartFailed = 3120;
 

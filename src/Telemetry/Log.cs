@@ -54,8 +54,14 @@ internal static partial class Log
     [LoggerMessage(EventIds.WorkerGuardDied, LogLevel.Warning, "The guard that ends the workers when this server is killed has died ({Exit}). Another takes over the {Workers} worker(s)")]
     public static partial void WorkerGuardDied(ILogger logger, string exit, int workers);
 
-    [LoggerMessage(EventIds.WorkerGuardMissing, LogLevel.Error, "The guard that ends the workers when this server is killed cannot be started: {Shell}: {Reason}. Workers run, but would outlive a server that is killed with SIGKILL. Install a shell as {Shell}")]
-    public static partial void WorkerGuardMissing(ILogger logger, string shell, string reason);
+    [LoggerMessage(EventIds.WorkerGuardMissing, LogLevel.Error, "The guard that ends the workers when this server is killed cannot be started. {Reason}. Until it can, which is tried again and again, the workers run, but would outlive a server that is killed with SIGKILL")]
+    public static partial void WorkerGuardMissing(ILogger logger, string reason);
+
+    [LoggerMessage(EventIds.WorkerGuardRuns, LogLevel.Information, "The guard that ends the workers when this server is killed runs now, and watches over {Workers} worker(s)")]
+    public static partial void WorkerGuardRuns(ILogger logger, int workers);
+
+    [LoggerMessage(EventIds.WorkerRemainsNotFound, LogLevel.Error, "The worker process {ProcessId} has ended, and what is left of it cannot be looked for: {Reason}")]
+    public static partial void WorkerRemainsNotFound(ILogger logger, int processId, string reason);
 
     [LoggerMessage(EventIds.WorkerNotKilled, LogLevel.Error, "The worker process {ProcessId} has not ended {Seconds} s after SIGKILL: it hangs in the kernel, most often on a disk or a device. It is left behind, and keeps what it holds")]
     public static partial void WorkerNotKilled(ILogger logger, int processId, double seconds);

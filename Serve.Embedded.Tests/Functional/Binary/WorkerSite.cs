@@ -41,6 +41,8 @@ internal static class WorkerSite
                     LEAK.append(bytearray(int(query["leak"]) * 1024 * 1024))
                 if "child" in query:
                     return str(os.spawnlp(os.P_NOWAIT, "sleep", "sleep", "3600"))
+                if "stray" in query:
+                    return str(os.spawnlp(os.P_NOWAIT, "setsid", "setsid", "sleep", "3600"))
                 if "fail" in query:
                     raise RuntimeError("no luck")
                 return f"{os.getpid()} {self.version} {self.message}"

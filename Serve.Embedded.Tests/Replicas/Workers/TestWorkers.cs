@@ -9,7 +9,10 @@ namespace Serve.Embedded.Tests.Replicas.Workers;
 internal sealed class TestWorkers : IAsyncDisposable
 {
     /// <param name="groups">Control groups; <see langword="null"/> = there are none.</param>
-    public TestWorkers(WorkerGroups? groups = null) => Guard = new(Time, new FakeLogger(Logs), groups ?? new(own: null, "this is a test"));
+    /// <param name="killRemains">Kills what is left of a worker; <see langword="null"/> = as it is really done.</param>
+    /// <param name="shell">What the guard is; <see langword="null"/> = the usual shell.</param>
+    public TestWorkers(WorkerGroups? groups = null, Action<int, string>? killRemains = null, string? shell = null) =>
+        Guard = new(Time, new FakeLogger(Logs), groups ?? new(own: null, "this is a test")) { KillRemains = killRemains ?? WorkerMark.KillRemains, Shell = shell ?? "/bin/sh" };
 
     public ManualTimeProvider Time { get; } = new();
 

@@ -102,6 +102,46 @@ public sealed class WorkerGuardTests : IAsyncDisposable
         Assert.Equal(9, (await worker.Exited.WaitAsync(TestContext.Current.CancellationToken)).Signal);
     }
 
+    /// <summary>As where the server had no descriptors or no processes left when its guard died: that was the end of the whole server, or of its guard.</summary>
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task GuardCannotStart_UntilItCan_IsToldOnceAndTriedAgain(bool anotherWorkerStarts)
+    {
+        string folder = Directory.CreateTempSubdirectory("serve-test-").FullName;
+        string shell = Path.Combine(folder, "sh");
+        File.CreateSymbolicLink(shell, "/bin/sh");
+        await using TestWorkers workers = new(shell: shell);
+        WorkerProcess worker = await workers.StartedAsync(Stubborn);
+        int first = workers.Guard.ProcessId!.Value;
+        File.Delete(shell);
+
+        NativeProcess.Signal(first, SignalNames.Kill);
+        await workers.Time.WhenArmedAsync(1, TestContext.Current.CancellationToken);
+        workers.Time.Advance(TimeSpan.FromSeconds(60));
+        Assert.Null(workers.Guard.ProcessId);
+        Assert.Equal([EventIds.WorkerGuardDied, EventIds.WorkerGuardMissing], workers.Logs.GetSnapshot().Select(static r => r.Id.Id));
+        Assert.Contains($"{shell}: No such file or directory. Install a shell there", workers.Logs.LatestRecord.Message, StringComparison.Ordinal);
+
+        File.CreateSymbolicLink(shell, "/bin/sh");
+        if (anotherWorkerStarts)
+        {
+            await workers.RunAsync("exit 0");
+        }
+        else
+        {
+            workers.Time.Advance(TimeSpan.FromSeconds(8));
+        }
+
+        Assert.NotNull(workers.Guard.ProcessId);
+        Assert.Equal((EventIds.WorkerGuardRuns, LogLevel.Information), (workers.Logs.LatestRecord.Id.Id, workers.Logs.LatestRecord.Level));
+        Assert.False(worker.Exited.IsCompleted);
+
+        await workers.Guard.DisposeAsync();
+        Assert.Equal(9, (await worker.Exited.WaitAsync(TestContext.Current.CancellationToken)).Signal);
+        Directory.Delete(folder, recursive: true);
+    }
+
     [Fact]
     public async Task DisposeAsync_NoWorkerWasStarted_HasNothingToEnd()
     {

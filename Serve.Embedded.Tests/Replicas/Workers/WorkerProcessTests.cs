@@ -1,6 +1,8 @@
 using System.Diagnostics;
 using System.Globalization;
+using Microsoft.Extensions.Logging;
 using Serve.Embedded.Replicas.Workers;
+using Serve.Embedded.Telemetry;
 
 namespace Serve.Embedded.Tests.Replicas.Workers;
 
@@ -234,6 +236,77 @@ public sealed class WorkerProcessTests : IAsyncDisposable
 
         Assert.Equal(new(0, null), exit);
         AssertGone(_workers.Texts.First());
+    }
+
+    /// <summary>The server has no descriptors left, twice; the third time it has. (It was the end of the whole server.)</summary>
+    [Fact]
+    public async Task Exited_RemainsCannotBeLookedForYet_AreKilledOnceTheyCan()
+    {
+        int looks = 0;
+        await using TestWorkers workers = new(killRemains: (leader, mark) =>
+        {
+            if (++looks < 3)
+            {
+                throw new IOException("Too many open files", 24);
+            }
+
+            WorkerMark.KillRemains(leader, mark);
+        });
+        WorkerProcess worker = await workers.StartedAsync("setsid sleep 1000 & echo $!; exec sleep 1000");
+
+        NativeProcess.Signal(worker.Id, SignalNames.Kill);
+        await workers.Time.WhenArmedAsync(1, TestContext.Current.CancellationToken);
+        Assert.False(worker.Exited.IsCompleted);
+        Assert.Equal('Z', ReadState($"/proc/{worker.Id}/stat"));
+        Assert.Equal((EventIds.WorkerRemainsNotFound, LogLevel.Error), (workers.Logs.LatestRecord.Id.Id, workers.Logs.LatestRecord.Level));
+        Assert.Contains("the server can have no more files and connections open. Raise its limit of them (ulimit -n", workers.Logs.LatestRecord.Message, StringComparison.Ordinal);
+
+        workers.Time.Advance(TimeSpan.FromMilliseconds(100));
+        await workers.Time.WhenArmedAsync(1, TestContext.Current.CancellationToken);
+        workers.Time.Advance(TimeSpan.FromMilliseconds(200));
+
+        Assert.Equal(9, (await worker.Exited.WaitAsync(TestContext.Current.CancellationToken)).Signal);
+        AssertGone(workers.Texts.First());
+        Assert.False(File.Exists($"/proc/{worker.Id}/stat"));
+        Assert.Equal(1, workers.Logs.Count);
+    }
+
+    [Fact]
+    public async Task Exited_RemainsCannotBeLookedForAtAll_IsToldWithoutThem()
+    {
+        await using TestWorkers workers = new(killRemains: static (_, _) => throw new UnauthorizedAccessException("Access to /proc is denied."));
+
+        WorkerExit exit = await workers.RunAsync("exit 3");
+
+        Assert.Equal(new(3, null), exit);
+        Assert.Contains("cannot be looked for: Access to /proc is denied.", Assert.Single(workers.Logs.GetSnapshot()).Message, StringComparison.Ordinal);
+    }
+
+    /// <summary>It does not hang in the kernel, and nobody says so.</summary>
+    [Fact]
+    public async Task StopAsync_RemainsCannotBeLookedForYet_GivesUpItsWaitAndNotThem()
+    {
+        bool hasDescriptors = false;
+        await using TestWorkers workers = new(killRemains: (leader, mark) =>
+        {
+            if (!Volatile.Read(ref hasDescriptors))
+            {
+                throw new IOException("Too many open files in system", 23);
+            }
+
+            WorkerMark.KillRemains(leader, mark);
+        });
+        WorkerProcess worker = await workers.StartedAsync("setsid sleep 1000 & echo $!; exec sleep 1000");
+
+        Task stopped = worker.StopAsync(TimeSpan.FromMinutes(1));
+        await workers.Time.WhenArmedAsync(2, TestContext.Current.CancellationToken);
+        await workers.Time.PassUntilAsync(stopped, TimeSpan.FromMilliseconds(500), TestContext.Current.CancellationToken);
+        Assert.False(worker.Exited.IsCompleted);
+        Assert.Equal([EventIds.WorkerRemainsNotFound], workers.Logs.GetSnapshot().Select(static r => r.Id.Id));
+
+        Volatile.Write(ref hasDescriptors, true);
+        await workers.Time.PassUntilAsync(worker.Exited, TimeSpan.FromMilliseconds(500), TestContext.Current.CancellationToken);
+        AssertGone(workers.Texts.First());
     }
 
     [Fact]

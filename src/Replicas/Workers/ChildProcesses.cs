@@ -12,19 +12,34 @@ internal static class ChildProcesses
     private static readonly Dictionary<int, Action> Watched = [];
     private static PosixSignalRegistration? _registration;
 
+    /// <summary>Makes ready to watch: what there is to go wrong goes wrong here, before there is a child.</summary>
+    /// <exception cref="WorkerStartException">The system has not what it takes.</exception>
+    public static void Listen()
+    {
+        lock (Gate)
+        {
+            try
+            {
+                if (!OperatingSystem.IsWindows())
+                {
+                    _registration ??= PosixSignalRegistration.Create(PosixSignal.SIGCHLD, static _ => LookAtAll());
+                }
+            }
+            catch (IOException exception)
+            {
+                throw new WorkerStartException($"The end of other processes cannot be watched: {Shortage.Of(exception.HResult) ?? exception.Message}");
+            }
+        }
+    }
+
     /// <summary>
     /// Calls once, on a thread of the pool, when the child has ended. It is a zombie then, so that its number is nobody else's:
-    /// what is called must <see cref="NativeProcess.Reap"/> it.
+    /// what is called must <see cref="NativeProcess.Reap"/> it, and must not throw. <see cref="Listen"/> comes first.
     /// </summary>
     public static void Watch(int child, Action ended)
     {
         lock (Gate)
         {
-            if (!OperatingSystem.IsWindows())
-            {
-                _registration ??= PosixSignalRegistration.Create(PosixSignal.SIGCHLD, static _ => LookAtAll());
-            }
-
             Watched.Add(child, ended);
         }
 

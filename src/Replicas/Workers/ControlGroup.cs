@@ -37,13 +37,14 @@ internal sealed record ControlGroup(string Folder)
     public void Take(string processId) => Write(Members, processId);
 
     /// <summary>Kills all who are in it or below it, at once, so that no fork escapes. Does nothing where the kernel is older than 5.14.</summary>
+    /// <exception cref="IOException">There is a <see cref="Shortage"/>; later it can be done.</exception>
     public void Kill()
     {
         try
         {
             Write("cgroup.kill", "1");
         }
-        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
+        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException && !Shortage.Is(exception))
         {
             // It is gone, or the kernel is old: signals must do.
         }

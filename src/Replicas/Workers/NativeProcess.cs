@@ -26,7 +26,7 @@ internal static unsafe partial class NativeProcess
         int* ends = stackalloc int[2];
         if (Pipe(ends, CloseOnExec) != 0)
         {
-            throw new WorkerStartException($"No pipe can be made to a worker: {Marshal.GetLastPInvokeErrorMessage()}. Raise the server's limit of open files (ulimit -n, or LimitNOFILE= in its unit)");
+            throw new WorkerStartException($"No pipe can be made to another process: {Shortage.Of(Marshal.GetLastPInvokeError()) ?? Marshal.GetLastPInvokeErrorMessage()}");
         }
 
         SafePipeHandle read = new(ends[0], ownsHandle: true);

@@ -20,8 +20,6 @@ internal static class ProgramSearch
         const int NoEntry = 2;
         const int TooLong = 7;
         const int NotExecutable = 8;
-        const int TryAgain = 11;
-        const int NoMemory = 12;
         const int NoAccess = 13;
         const int Busy = 26;
 
@@ -32,10 +30,9 @@ internal static class ProgramSearch
             NoEntry => $"The program '{path}' cannot be started: it is gone, or the loader that it asks for is not on this machine (a program built for another C library?)",
             TooLong => $"The program '{path}' cannot be started: its arguments and its environment are longer than the system takes. Pass large values in a file",
             NotExecutable => $"The program '{path}' cannot be started: it is no program for this machine. A script needs a first line such as #!/usr/bin/env python3, or its interpreter as the first word of the command; a binary must be built for this processor",
-            TryAgain => $"The program '{path}' cannot be started: the limit of processes is reached (ulimit -u, TasksMax= of the unit, or pids.max of the container). Raise it, or run fewer replicas",
-            NoMemory => $"The program '{path}' cannot be started: the system has no memory left for another process",
             NoAccess => $"The program '{path}' may not be executed by this user: its interpreter or a folder on the way forbids it, or it is on a file system mounted with noexec",
             Busy => $"The program '{path}' cannot be started: it is open for writing. Wait until it has been copied",
+            _ when Shortage.Of(error) is { } shortage => $"The program '{path}' cannot be started: {shortage}",
             _ => $"The program '{path}' cannot be started: {System.Runtime.InteropServices.Marshal.GetPInvokeErrorMessage(error)}",
         });
     }

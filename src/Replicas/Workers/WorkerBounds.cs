@@ -34,6 +34,10 @@ internal static class WorkerBounds
                 }
             }
         }
+        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
+        {
+            // They cannot be looked for: their mark must do when the worker ends.
+        }
         finally
         {
             NativeProcess.Signal(leader, SignalNames.Continue);

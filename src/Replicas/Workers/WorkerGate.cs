@@ -25,7 +25,7 @@ internal sealed class WorkerGate : IDisposable
     public static IReadOnlyList<string> Command(string path, IReadOnlyList<string> command) => ["sh", "-c", "read -r go && exec \"$@\" </dev/null", "sh", path, .. command.Skip(1)];
 
     public static WorkerStartException Refused(int error) =>
-        new($"A worker with limits is started through {Shell}, which cannot be started: {Marshal.GetPInvokeErrorMessage(error)}. Install a shell there, or take its limits out");
+        new($"A worker with limits is started through {Shell}, which cannot be started: {Shortage.Of(error) ?? $"{Marshal.GetPInvokeErrorMessage(error)}. Install a shell there, or take its limits out"}");
 
     public void Open() => NativeProcess.WriteAll(_write, "go\n"u8);
 

@@ -111,6 +111,10 @@ internal sealed class WorkerGroups : IDisposable
                 RemoveLeftBehind_NeedsLock(_own);
                 _workers = ControlGroup.Create(Path.Combine(_own.Folder, $"{Prefix}{Environment.ProcessId}-{Guid.NewGuid().ToString("N")[..8]}"));
             }
+            catch (Exception exception) when (Shortage.Is(exception))
+            {
+                // The next worker may have one.
+            }
             catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
             {
                 _whyNone = $"the server may make no control groups in {_own.Folder} ({exception.Message}). Under systemd set Delegate=yes and ProtectControlGroups=no in its unit";
@@ -142,7 +146,7 @@ internal sealed class WorkerGroups : IDisposable
     {
         if (group is null)
         {
-            return _whyNone;
+            return _whyNone ?? "the server can have no more files open at this moment";
         }
 
         try

@@ -1,4 +1,5 @@
 using System.Globalization;
+using System.Runtime.InteropServices;
 using System.Text;
 using Microsoft.Extensions.Logging;
 using Microsoft.Win32.SafeHandles;
@@ -13,8 +14,6 @@ namespace Serve.Embedded.Replicas.Workers;
 /// </summary>
 internal sealed class WorkerGuard(TimeProvider time, ILogger logger, WorkerGroups groups) : IAsyncDisposable
 {
-    private const string Shell = "/bin/sh";
-
     /// <summary>
     /// The mark closes two gaps: a worker that was started but not listed yet when the server died, and descendants with a session of their own. It is looked for until nobody is found,
     /// in case somebody forks meanwhile. (What grep ends with says nothing: processes that end while it reads are errors to it.)
@@ -45,6 +44,7 @@ internal sealed class WorkerGuard(TimeProvider time, ILogger logger, WorkerGroup
         """;
 
     private static readonly TimeSpan ShortestLife = TimeSpan.FromSeconds(1);
+    private static readonly TimeSpan LongestPause = TimeSpan.FromSeconds(8);
     private static readonly TimeSpan LongestEnd = TimeSpan.FromSeconds(5);
 
     /// <summary>All that end a process or stop it from a terminal: the guard has work to do after those who send them. Blocked and not ignored, since that holds from its first instruction.</summary>
@@ -57,6 +57,8 @@ internal sealed class WorkerGuard(TimeProvider time, ILogger logger, WorkerGroup
     private ITimer? _restart;
     private long _started;
     private int _workers;
+    private TimeSpan _pause = ShortestLife;
+    private bool _isMissing;
     private bool _disposed;
 
     public TimeProvider Time => time;
@@ -64,6 +66,12 @@ internal sealed class WorkerGuard(TimeProvider time, ILogger logger, WorkerGroup
     public ILogger Logger => logger;
 
     public WorkerGroups Groups => groups;
+
+    /// <summary>Kills what is left of a worker, given its leader and its mark.</summary>
+    public Action<int, string> KillRemains { get; init; } = WorkerMark.KillRemains;
+
+    /// <summary>What it is.</summary>
+    public string Shell { get; init; } = "/bin/sh";
 
     /// <summary>What begins the marks of this guard's workers.</summary>
     public string MarkPrefix { get; } = OperatingSystem.IsLinux() ? WorkerMark.NewPrefix() : "";
@@ -79,7 +87,7 @@ internal sealed class WorkerGuard(TimeProvider time, ILogger logger, WorkerGroup
         lock (_gate)
         {
             ObjectDisposedException.ThrowIf(_disposed, this);
-            if (_pipe is null && _restart is null)
+            if (_pipe is null && (_restart is null || _isMissing))
             {
                 Start_NeedsLock();
             }
@@ -125,7 +133,47 @@ internal sealed class WorkerGuard(TimeProvider time, ILogger logger, WorkerGroup
 
     private void Start_NeedsLock()
     {
-        (SafePipeHandle read, SafeFileHandle write) = NativeProcess.CreatePipe(writeNeverBlocks: true);
+        _restart?.Dispose();
+        _restart = null;
+        string? fault = TryStart_NeedsLock();
+        if (fault is null)
+        {
+            if (_isMissing)
+            {
+                Log.WorkerGuardRuns(logger, _groups.Count);
+            }
+
+            _isMissing = false;
+            _pause = ShortestLife;
+            return;
+        }
+
+        if (!_isMissing)
+        {
+            Log.WorkerGuardMissing(logger, fault);
+        }
+
+        // What is missing comes back, or is put there.
+        _isMissing = true;
+        RestartIn_NeedsLock(_pause);
+        _pause = _pause * 2 < LongestPause ? _pause * 2 : LongestPause;
+    }
+
+    /// <returns>Why it does not run; <see langword="null"/> = it does.</returns>
+    private string? TryStart_NeedsLock()
+    {
+        SafePipeHandle read;
+        SafeFileHandle write;
+        try
+        {
+            ChildProcesses.Listen();
+            (read, write) = NativeProcess.CreatePipe(writeNeverBlocks: true);
+        }
+        catch (WorkerStartException exception)
+        {
+            return exception.Message;
+        }
+
         using (read)
         {
             // Only what it needs to find grep and its like.
@@ -143,8 +191,7 @@ internal sealed class WorkerGuard(TimeProvider time, ILogger logger, WorkerGroup
             if (error != 0)
             {
                 write.Dispose();
-                Log.WorkerGuardMissing(logger, Shell, System.Runtime.InteropServices.Marshal.GetPInvokeErrorMessage(error));
-                return;
+                return $"{Shell}: {Shortage.Of(error) ?? $"{Marshal.GetPInvokeErrorMessage(error)}. Install a shell there"}";
             }
 
             _pipe = write;
@@ -156,8 +203,12 @@ internal sealed class WorkerGuard(TimeProvider time, ILogger logger, WorkerGroup
             }
 
             ChildProcesses.Watch(process, () => OnEnded(process));
+            return null;
         }
     }
+
+    private void RestartIn_NeedsLock(TimeSpan wait) =>
+        _restart = time.CreateTimer(static guard => ((WorkerGuard)guard!).Restart(), this, wait, Timeout.InfiniteTimeSpan);
 
     private void Tell_NeedsLock(string line)
     {
@@ -191,7 +242,7 @@ internal sealed class WorkerGuard(TimeProvider time, ILogger logger, WorkerGroup
             else
             {
                 // A guard that cannot live is not started over and over without a pause.
-                _restart = time.CreateTimer(static guard => ((WorkerGuard)guard!).Restart(), this, wait, Timeout.InfiniteTimeSpan);
+                RestartIn_NeedsLock(wait);
             }
         }
     }
@@ -200,9 +251,8 @@ internal sealed class WorkerGuard(TimeProvider time, ILogger logger, WorkerGroup
     {
         lock (_gate)
         {
-            _restart?.Dispose();
-            _restart = null;
-            if (!_disposed)
+            // A worker's start may have been first.
+            if (!_disposed && _pipe is null)
             {
                 Start_NeedsLock();
             }

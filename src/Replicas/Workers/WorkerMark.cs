@@ -22,6 +22,8 @@ internal static class WorkerMark
         $"{Environment.ProcessId}-{StartTime("self")}-{Interlocked.Increment(ref _servers)}-");
 
     /// <summary>Kills what is left of a worker whose leader has ended and was not reaped: its session, and all who carry its mark.</summary>
+    /// <exception cref="IOException">They cannot all be looked at; when that is for a <see cref="Shortage"/>, they can be later.</exception>
+    /// <exception cref="UnauthorizedAccessException">They cannot be looked at.</exception>
     public static void KillRemains(int leader, string mark)
     {
         for (int round = 0; round < MostRounds; round++)
@@ -40,6 +42,7 @@ internal static class WorkerMark
     }
 
     /// <summary>A worker's processes beside its leader: who is in its session, and all who carry its mark.</summary>
+    /// <inheritdoc cref="KillRemains"/>
     public static IEnumerable<int> Others(int leader, string mark)
     {
         byte[] variable = Encoding.UTF8.GetBytes($"{Variable}={mark}\0");
@@ -89,7 +92,7 @@ internal static class WorkerMark
                 && fields[0] is not ("Z" or "X")
                 && (fields[3] == session.ToString(CultureInfo.InvariantCulture) || File.ReadAllBytes($"{folder}/environ").AsSpan().IndexOf(variable) >= 0);
         }
-        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
+        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException && !Shortage.Is(exception))
         {
             // It has ended, or is another user's and not ours to kill.
             return false;
@@ -103,6 +106,6 @@ internal static class WorkerMark
     {
         string stat = File.ReadAllText($"{folder}/stat");
         int name = stat.LastIndexOf(')');
-        return name < 0 ? [] : stat[(name + 2)..].Split(' ');
+        return name < 0 || name + 2 > stat.Length ? [] : stat[(name + 2)..].Split(' ');
     }
 }

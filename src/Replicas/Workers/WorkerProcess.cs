@@ -12,6 +12,8 @@ internal sealed class WorkerProcess
 {
     private static readonly TimeSpan LongestDrain = TimeSpan.FromSeconds(1);
     private static readonly TimeSpan LongestKill = TimeSpan.FromSeconds(5);
+    private static readonly TimeSpan FirstPause = TimeSpan.FromMilliseconds(100);
+    private static readonly TimeSpan LongestPause = TimeSpan.FromSeconds(2);
 
     private readonly Lock _gate = new();
     private readonly TaskCompletionSource<WorkerExit> _exited = new(TaskCreationOptions.RunContinuationsAsynchronously);
@@ -23,6 +25,7 @@ internal sealed class WorkerProcess
     private long _killsWhenLastWell;
     private long _killsWhenWellBefore;
     private bool _asked;
+    private bool _leaderEnded;
     private bool _reaped;
 
     private WorkerProcess(int id, string mark, ControlGroup? group, IReadOnlyList<string> refused, WorkerGuard guard, WorkerOutput output)
@@ -34,7 +37,7 @@ internal sealed class WorkerProcess
         _memoryEvents = group?.MemoryEventsFile;
         _guard = guard;
         _output = output;
-        _killsWhenLastWell = _killsWhenWellBefore = CountOutOfMemoryKills();
+        _killsWhenLastWell = _killsWhenWellBefore = CountOutOfMemoryKills() ?? 0;
     }
 
     public int Id { get; }
@@ -63,7 +66,7 @@ internal sealed class WorkerProcess
                 try
                 {
                     string[] pages = File.ReadAllText(string.Create(CultureInfo.InvariantCulture, $"/proc/{Id}/statm")).Split(' ');
-                    return long.Parse(pages[1], CultureInfo.InvariantCulture) * Environment.SystemPageSize is > 0 and long bytes ? bytes : null;
+                    return pages.Length > 1 && long.TryParse(pages[1], NumberStyles.None, CultureInfo.InvariantCulture, out long count) && count > 0 ? count * Environment.SystemPageSize : null;
                 }
                 catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
                 {
@@ -84,6 +87,7 @@ internal sealed class WorkerProcess
         }
 
         string path = ProgramSearch.Find(info);
+        ChildProcesses.Listen();
         guard.EnsureStarted();
         string mark = guard.NextMark();
         Dictionary<string, string> environment = new(info.Environment, StringComparer.Ordinal) { [WorkerMark.Variable] = mark };
@@ -120,7 +124,7 @@ internal sealed class WorkerProcess
                 }
 
                 WorkerProcess worker = new(id, mark, group, refused, guard, new(output, error, guard.Time, onLine));
-                ChildProcesses.Watch(id, worker.OnEnded);
+                ChildProcesses.Watch(id, () => _ = worker.EndAsync());
                 return worker;
             }
             catch
@@ -144,7 +148,10 @@ internal sealed class WorkerProcess
     public void IsWell()
     {
         Volatile.Write(ref _killsWhenWellBefore, Volatile.Read(ref _killsWhenLastWell));
-        Volatile.Write(ref _killsWhenLastWell, CountOutOfMemoryKills());
+        if (CountOutOfMemoryKills() is { } kills)
+        {
+            Volatile.Write(ref _killsWhenLastWell, kills);
+        }
     }
 
     /// <summary>Signals the worker and all of its group; nothing when it has ended.</summary>
@@ -181,8 +188,16 @@ internal sealed class WorkerProcess
         }
 
         SignalGroup(SignalNames.Kill);
-        _group?.Kill();
-        if (!await HasExitedAsync(LongestKill))
+        try
+        {
+            _group?.Kill();
+        }
+        catch (IOException)
+        {
+            // It is done when the leader has ended.
+        }
+
+        if (!await HasExitedAsync(LongestKill) && !Volatile.Read(ref _leaderEnded))
         {
             Log.WorkerNotKilled(_guard.Logger, Id, LongestKill.TotalSeconds);
         }
@@ -201,20 +216,20 @@ internal sealed class WorkerProcess
         }
     }
 
-    /// <summary>By its group where that counts its memory, else on the whole machine.</summary>
-    private long CountOutOfMemoryKills() => OutOfMemoryKills.Count(_memoryEvents ?? OutOfMemoryKills.OfMachine) ?? 0;
+    /// <summary>By its group where that counts its memory, else on the whole machine; <see langword="null"/> = it cannot be read now.</summary>
+    private long? CountOutOfMemoryKills() => OutOfMemoryKills.Count(_memoryEvents ?? OutOfMemoryKills.OfMachine);
 
     private OutOfMemory WasOutOfMemory() =>
-        CountOutOfMemoryKills() <= Volatile.Read(ref _killsWhenWellBefore) ? OutOfMemory.No
+        (CountOutOfMemoryKills() ?? 0) <= Volatile.Read(ref _killsWhenWellBefore) ? OutOfMemory.No
         : _memoryEvents is null ? OutOfMemory.Probably
         : OutOfMemory.Yes;
 
-    private async void OnEnded()
+    private async Task EndAsync()
     {
+        Volatile.Write(ref _leaderEnded, true);
         OutOfMemory outOfMemory = WasOutOfMemory();
-        _group?.Kill();
         NativeProcess.Signal(-Id, SignalNames.Kill);
-        WorkerMark.KillRemains(Id, _mark);
+        await KillRemainsAsync();
         _guard.Remove(Id);
         int? status;
         bool stopped;
@@ -236,5 +251,36 @@ internal sealed class WorkerProcess
         _output.Dispose();
         _guard.Groups.Remove(_group);
         _exited.SetResult(WorkerExit.Of(status, stopped, outOfMemory));
+    }
+
+    /// <summary>To look for them takes descriptors. While the server has none left they are not forgotten: the leader stays a zombie, so that what is its own can still be told, and they are looked for again.</summary>
+    private async Task KillRemainsAsync()
+    {
+        bool isTold = false;
+        for (TimeSpan pause = FirstPause; ; pause = pause * 2 < LongestPause ? pause * 2 : LongestPause)
+        {
+            try
+            {
+                _group?.Kill();
+                _guard.KillRemains(Id, _mark);
+                return;
+            }
+            catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
+            {
+                bool passes = Shortage.Is(exception);
+                if (!isTold)
+                {
+                    isTold = true;
+                    Log.WorkerRemainsNotFound(_guard.Logger, Id, passes ? $"{Shortage.Of(exception.HResult)}. Then it is looked for again" : exception.Message);
+                }
+
+                if (!passes)
+                {
+                    return;
+                }
+            }
+
+            await Task.Delay(pause, _guard.Time, CancellationToken.None);
+        }
     }
 }

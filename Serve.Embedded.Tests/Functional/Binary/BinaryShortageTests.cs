@@ -1,0 +1,44 @@
+using System.Diagnostics;
+using System.Globalization;
+
+namespace Serve.Embedded.Tests.Functional.Binary;
+
+/// <summary>The system gives the server no more of something. It says so, goes on, and mends what it could not when it is given again.</summary>
+public sealed class BinaryShortageTests
+{
+    [Fact]
+    public async Task NoDescriptorsLeft_WorkerAndGuardDie_AreReplacedWhenThereAreAgain()
+    {
+        using OperatorSite site = await WorkerSite.CreateAsync();
+        await using ServeProcess server = await site.StartAsync();
+        using Process worker = await WorkerSite.AskForProcessAsync(server);
+        int stray = int.Parse(await server.Client.GetStringAsync("/?stray", server.Deadline), CultureInfo.InvariantCulture);
+        IReadOnlyList<int> workers = [.. Processes.ChildrenOf(server.Id, "worker.Worker")];
+        int guard = Assert.Single(Processes.ChildrenOf(server.Id, "serve-worker-guard"));
+
+        using (Rlimits.NoDescriptors(server.Id))
+        {
+            foreach (int each in workers)
+            {
+                ServeBinary.Kill(each, 9);
+            }
+
+            ServeBinary.Kill(guard, 9);
+            foreach (int each in workers)
+            {
+                Assert.Contains("the server can have no more files and connections open. Raise its limit of them (ulimit -n", await server.LineAsync($"The worker process {each} has ended, and what is left of it cannot be looked for: "), StringComparison.Ordinal);
+            }
+
+            Assert.Contains("No pipe can be made", await server.LineAsync("The guard that ends the workers when this server is killed cannot be started. "), StringComparison.Ordinal);
+            Assert.Equal(stray, Process.GetProcessById(stray).Id);
+        }
+
+        await server.LineAsync("The guard that ends the workers when this server is killed runs now");
+        await Processes.AreGoneAsync([.. workers, stray], server.Deadline);
+        Assert.DoesNotContain((await WorkerSite.AskForProcessAsync(server)).Id, workers);
+        Assert.Single(Processes.ChildrenOf(server.Id, "serve-worker-guard"));
+        Assert.Single(server.Lines, static l => l.Contains("cannot be started. No pipe", StringComparison.Ordinal));
+        server.Signal(ServeBinary.Terminate);
+        Assert.Equal(0, await server.ExitAsync());
+    }
+}
