@@ -12,6 +12,7 @@ namespace Serve.Embedded.Admin;
 internal sealed class AdminServer : IAsyncDisposable
 {
     private readonly KestrelServer _server;
+    private readonly AdminListener.Factory _listeners;
     private readonly AdminApplication _application;
 
     /// <param name="endpoints">Where to listen.</param>
@@ -30,8 +31,8 @@ internal sealed class AdminServer : IAsyncDisposable
             options.Listen(endpoint, listen => listen.Protocols = HttpProtocols.Http1);
         }
 
-        SocketTransportOptions transport = new() { CreateBoundListenSocket = open ?? SocketTransportOptions.CreateDefaultBoundListenSocket };
-        _server = new(Options.Create(options), new SocketTransportFactory(Options.Create(transport), loggers), loggers);
+        _listeners = new(open ?? SocketTransportOptions.CreateDefaultBoundListenSocket, TimeProvider.System, loggers);
+        _server = new(Options.Create(options), _listeners, loggers);
     }
 
     /// <summary>Where it really listens, once started.</summary>
@@ -49,6 +50,7 @@ internal sealed class AdminServer : IAsyncDisposable
     public ValueTask DisposeAsync()
     {
         _server.Dispose();
+        _listeners.Dispose();
         return ValueTask.CompletedTask;
     }
 }

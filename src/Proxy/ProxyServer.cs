@@ -75,7 +75,7 @@ internal sealed class ProxyServer : IAsyncDisposable
         try
         {
             await Task.Delay(_application.Settings.ShutdownDelay, _application.Environment.Time, cancellationToken);
-            int accepted = await _listener.StopAcceptingAsync(cancellationToken);
+            int accepted = await _listener.StopAcceptingAsync(() => _connections.CloseIdle(QuietTime), cancellationToken);
             await _connections.CloseIdleAsync(accepted, QuietTime, cancellationToken);
         }
         catch (OperationCanceledException) when (cancellationToken.IsCancellationRequested)

@@ -27,6 +27,9 @@ internal static partial class Log
     [LoggerMessage(EventIds.WorkerBrokeOff, LogLevel.Error, "The request failed after its response had begun, and the connection was broken off. {Reason}")]
     public static partial void WorkerBrokeOff(ILogger logger, string reason);
 
+    [LoggerMessage(EventIds.ConnectionsWait, LogLevel.Warning, "New connections wait: {Reason}. Let the process have more (ulimit -n, LimitNOFILE=), or lower http_options.max_connections, beyond which they are refused. This is said at most once a minute")]
+    public static partial void ConnectionsWait(ILogger logger, string reason);
+
     [LoggerMessage(EventIds.RequestBodyBroken, LogLevel.Information, "The client's request broke off after its response had begun, and so did the connection: {Reason}")]
     public static partial void RequestBodyBroken(ILogger logger, string reason);
 

@@ -41,4 +41,33 @@ public sealed class BinaryShortageTests
         server.Signal(ServeBinary.Terminate);
         Assert.Equal(0, await server.ExitAsync());
     }
+
+    /// <summary>Clients get what the server does not need itself: it replaces its workers, answers on the admin port, and ends in time.</summary>
+    [Fact]
+    public async Task MoreClientsThanDescriptors_ServerKeepsSomeForItself()
+    {
+        using OperatorSite site = await WorkerSite.CreateAsync("health_check_period_s = 0.1");
+        site.Shell = "ulimit -n 128; exec \"$0\" \"$@\"";
+        await using ServeProcess server = await site.StartAsync();
+        using Process worker = await WorkerSite.AskForProcessAsync(server);
+        int from = server.LineCount;
+        List<RawConnection> clients = [];
+        for (int i = 0; i < 200; i++)
+        {
+            clients.Add(await server.ConnectAsync());
+        }
+
+        await server.LineAsync("New connections wait: ");
+        ServeBinary.Kill(worker.Id, 9);
+        await server.LineAsync(" runs", from);
+        using HttpClient admin = new() { BaseAddress = server.AdminAddress };
+        Assert.Contains("HEALTHY", await admin.GetStringAsync(new Uri("/api/serve/applications/", UriKind.Relative), server.Deadline), StringComparison.Ordinal);
+        Assert.DoesNotContain(server.Lines, static l => l.Contains("Too many open files", StringComparison.Ordinal));
+
+        server.Signal(ServeBinary.Terminate);
+        Assert.Equal(0, await server.ExitAsync());
+        Assert.DoesNotContain(server.Lines, static l => l.Contains("Not everything had ended", StringComparison.Ordinal));
+        Assert.Single(server.Lines, static l => l.Contains("New connections wait: ", StringComparison.Ordinal));
+        clients.ForEach(static c => c.Dispose());
+    }
 }

@@ -22,6 +22,9 @@ internal sealed class OperatorSite : IDisposable
 
     public string Folder => _folder.Path;
 
+    /// <inheritdoc cref="Invocation.Shell"/>
+    public string? Shell { get; set; }
+
     public string Write(string config) => Write("config.toml", config);
 
     public string Write(string name, string text) => _folder.Write(name, text);
@@ -33,7 +36,7 @@ internal sealed class OperatorSite : IDisposable
     public async Task<ServeProcess> CommandAsync(params string[] command)
     {
         ServeProcess server = ServeProcess.Follow(
-            ServeBinary.Start(new() { Program = _program, Arguments = [.. command, "--port", "0", "--admin-port", "0"], Directory = Folder, Environment = Environment }), ConfigPath);
+            ServeBinary.Start(new() { Program = _program, Arguments = [.. command, "--port", "0", "--admin-port", "0"], Directory = Folder, Environment = Environment, Shell = Shell }), ConfigPath);
         try
         {
             await server.ReadyAsync();

@@ -192,7 +192,7 @@ public sealed partial class InheritedSocketsTests : IDisposable
 
         // As Kestrel's accept loop does, until it is told that nobody comes any more.
         Task<Microsoft.AspNetCore.Connections.ConnectionContext?> last = listening.AcceptAsync(TestContext.Current.CancellationToken).AsTask();
-        Assert.Equal(1, await listener.StopAcceptingAsync(TestContext.Current.CancellationToken));
+        Assert.Equal(1, await listener.StopAcceptingAsync(static () => { }, TestContext.Current.CancellationToken));
         Assert.Null(await last);
 
         using Socket second = new(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);

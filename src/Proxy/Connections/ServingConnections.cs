@@ -57,15 +57,20 @@ internal sealed class ServingConnections : IDisposable
         TimeSpan lookAgain = TimeSpan.FromMilliseconds(10);
         while (Count > 0 || Volatile.Read(ref _begun) < accepted)
         {
-            foreach ((ServingConnection connection, _) in _open)
-            {
-                if (connection.IsIdleFor(idleTime))
-                {
-                    connection.RequestClose();
-                }
-            }
-
+            CloseIdle(idleTime);
             await Task.Delay(lookAgain, _proxy.Environment.Time, cancellationToken);
+        }
+    }
+
+    /// <summary>Closes those that have been quiet for so long.</summary>
+    public void CloseIdle(TimeSpan idleTime)
+    {
+        foreach ((ServingConnection connection, _) in _open)
+        {
+            if (connection.IsIdleFor(idleTime))
+            {
+                connection.RequestClose();
+            }
         }
     }
 

@@ -17,6 +17,9 @@ internal sealed class ServingListener(ServeEnvironment environment, Func<EndPoin
     /// <summary>Where new connections cannot be kept out, the backlog never empties under a flood of them; then those behind it are the load balancer's to retry.</summary>
     private const int MostLooks = 10_000;
 
+    /// <summary>How long room for them is made, before it is seen whether there is.</summary>
+    private static readonly TimeSpan RoomTime = TimeSpan.FromMilliseconds(10);
+
     private readonly List<ClientListener> _open = [];
 
     public ValueTask<IConnectionListener> BindAsync(EndPoint endpoint, CancellationToken cancellationToken = default)
@@ -28,25 +31,35 @@ internal sealed class ServingListener(ServeEnvironment environment, Func<EndPoin
 
         Socket socket = (handedOver ?? SocketTransportOptions.CreateDefaultBoundListenSocket)(endpoint);
         socket.Listen(Backlog);
-        ClientListener listener = new(socket, environment);
+        ClientListener listener = new(socket, environment, new());
         _open.Add(listener);
         return new(listener);
     }
 
     /// <summary>Lets in everybody whom the kernel has already accepted, then closes the listening sockets.</summary>
+    /// <param name="makeRoom">Closes some, where those that wait can only be let in when others are gone.</param>
+    /// <param name="cancellationToken">Lets in nobody more.</param>
     /// <returns>How many connections were accepted, ever: as many must have been served.</returns>
-    public async Task<int> StopAcceptingAsync(CancellationToken cancellationToken)
+    public async Task<int> StopAcceptingAsync(Action makeRoom, CancellationToken cancellationToken)
     {
         // In a socket that was handed over, who comes now waits for the next server.
         bool isShut = handedOver is null && _open.All(listener => ListenerFilter.TryRefuseNew(listener.Socket));
         foreach (ClientListener listener in _open)
         {
+            listener.TakeAll();
             for (int looks = 0; (isShut || looks < MostLooks) && listener.Socket.Poll(0, SelectMode.SelectRead); looks++)
             {
                 cancellationToken.ThrowIfCancellationRequested();
-
-                // The accept loop is taking them in.
-                await Task.Yield();
+                if (listener.IsFull)
+                {
+                    makeRoom();
+                    await Task.Delay(RoomTime, environment.Time, cancellationToken);
+                }
+                else
+                {
+                    // The accept loop is taking them in.
+                    await Task.Yield();
+                }
             }
 
             await listener.UnbindAsync(cancellationToken);

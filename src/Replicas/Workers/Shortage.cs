@@ -1,3 +1,5 @@
+using System.Net.Sockets;
+
 namespace Serve.Embedded.Replicas.Workers;
 
 /// <summary>What the system has run out of, for this process or for all: it passes, so that what failed for it is tried again.</summary>
@@ -10,6 +12,9 @@ internal static class Shortage
 
     /// <summary>Whether that is why a file could not be opened or read.</summary>
     public static bool Is(Exception exception) => exception is IOException && exception.HResult is NoMemory or SystemFiles or ProcessFiles;
+
+    /// <summary>What is missing and what to do where a socket could not be had; <see langword="null"/> = it is no shortage. (The runtime does not say whether it is the process's or the system's.)</summary>
+    public static string? Of(SocketException exception) => exception.SocketErrorCode == SocketError.TooManyOpenSockets ? Of(ProcessFiles) : null;
 
     /// <summary>What is missing and what to do, for the system's number of an error; <see langword="null"/> = it is no shortage.</summary>
     public static string? Of(int error) => error switch

@@ -24,7 +24,7 @@ internal sealed class WorkerAddress : IDisposable
     public int? Port { get; }
 
     /// <summary>What the command and its environment ask for; where they ask for nothing, both are offered.</summary>
-    /// <exception cref="WorkerStartException">There is no place for a socket.</exception>
+    /// <exception cref="WorkerStartException">There is no place for a socket, or no port.</exception>
     public static WorkerAddress For(WorkerSettings settings, WorkerSockets sockets)
     {
         List<string> texts = [.. settings.Command, .. settings.Variables.Select(v => v.Value)];
@@ -88,8 +88,15 @@ internal sealed class WorkerAddress : IDisposable
     /// <summary>The system gives each port once before it gives it again, so that until the worker listens it is hardly anybody else's.</summary>
     private static int FreePort()
     {
-        using Socket probe = new(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
-        probe.Bind(new IPEndPoint(IPAddress.Loopback, 0));
-        return ((IPEndPoint)probe.LocalEndPoint!).Port;
+        try
+        {
+            using Socket probe = new(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
+            probe.Bind(new IPEndPoint(IPAddress.Loopback, 0));
+            return ((IPEndPoint)probe.LocalEndPoint!).Port;
+        }
+        catch (SocketException exception)
+        {
+            throw new WorkerStartException($"The worker can be given no port: {Shortage.Of(exception) ?? exception.Message}");
+        }
     }
 }
