@@ -21,6 +21,23 @@ public sealed class RequestDeadlineTests
         Assert.Equal([EarlyEnd.TimedOut], _fired);
     }
 
+    /// <summary>A timer's thread has nobody above it: what comes out here would be the end of the process.</summary>
+    [Fact]
+    public void Set_HandlerHasRegisteredWhatThrows_TimePassesAllTheSame()
+    {
+        using CancellationTokenSource handler = new();
+        int called = 0;
+        handler.Token.Register(() => called++);
+        handler.Token.Register(static () => throw new InvalidOperationException("no luck"));
+        handler.Token.Register(() => called++);
+        RequestDeadline deadline = new(_time, _ => handler);
+        deadline.Set(In(1), EarlyEnd.TimedOut);
+
+        _time.Advance(TimeSpan.FromSeconds(1));
+
+        Assert.Equal(2, called);
+    }
+
     [Fact]
     public void Clear_BeforeItIsDue_NeverFires()
     {

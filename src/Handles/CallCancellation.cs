@@ -1,3 +1,5 @@
+using Serve.Embedded.Deployments;
+
 namespace Serve.Embedded.Handles;
 
 /// <summary>
@@ -13,8 +15,8 @@ internal sealed class CallCancellation
 
     public void Link(CancellationToken caller, CancellationToken replica)
     {
-        _caller = caller.UnsafeRegister(static source => ((CancellationTokenSource)source!).Cancel(), _source);
-        _replica = replica.UnsafeRegister(static source => ((CancellationTokenSource)source!).Cancel(), _source);
+        _caller = caller.UnsafeRegister(static source => ((CancellationTokenSource)source!).CancelWhateverThrows(), _source);
+        _replica = replica.UnsafeRegister(static source => ((CancellationTokenSource)source!).CancelWhateverThrows(), _source);
     }
 
     /// <summary>Lets go of both. <see langword="true"/> if it can serve another call.</summary>

@@ -1,4 +1,5 @@
 using System.Globalization;
+using Serve.Embedded.Deployments;
 
 namespace Serve.Embedded.Handles;
 
@@ -17,13 +18,13 @@ internal sealed class CallTime : IDisposable
         _timeout = timeout;
         _deployment = deployment;
         _source = new();
-        _caller = caller.UnsafeRegister(static source => ((CancellationTokenSource)source!).Cancel(), _source);
+        _caller = caller.UnsafeRegister(static source => ((CancellationTokenSource)source!).CancelWhateverThrows(), _source);
         _timer = time.CreateTimer(
             static state =>
             {
                 CallTime self = (CallTime)state!;
                 Volatile.Write(ref self._isOver, 1);
-                self._source.Cancel();
+                self._source.CancelWhateverThrows();
             },
             this,
             timeout,

@@ -1,3 +1,5 @@
+using Serve.Embedded.Deployments;
+
 namespace Serve.Embedded.Proxy;
 
 /// <summary>
@@ -69,6 +71,6 @@ internal sealed class RequestDeadline(TimeProvider time, Func<EarlyEnd, Cancella
         Interlocked.Decrement(ref _ticking);
 
         // Last, since it may run the handler to its end on this thread, and that end clears the deadline.
-        cancel?.Cancel();
+        cancel?.CancelWhateverThrows();
     }
 }

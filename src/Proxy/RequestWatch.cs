@@ -1,4 +1,5 @@
 using Microsoft.AspNetCore.Http.Features;
+using Serve.Embedded.Deployments;
 using Serve.Embedded.Handles;
 
 namespace Serve.Embedded.Proxy;
@@ -71,7 +72,7 @@ internal sealed class RequestWatch(TimeProvider time, Action<EarlyEnd> endsEarly
         _runs = true;
         SetDeadline(_due, EarlyEnd.TimedOut);
         WatchClient(lifetime);
-        _replicaStops = replicaStops.UnsafeRegister(static watch => ((RequestWatch)watch!).End(EarlyEnd.ReplicaStops)?.Cancel(), this);
+        _replicaStops = replicaStops.UnsafeRegister(static watch => ((RequestWatch)watch!).End(EarlyEnd.ReplicaStops)?.CancelWhateverThrows(), this);
     }
 
     /// <summary>The client has left, where that is told to its connection once and not to each request.</summary>
@@ -79,12 +80,12 @@ internal sealed class RequestWatch(TimeProvider time, Action<EarlyEnd> endsEarly
     {
         if (_runs || _waiter is not null)
         {
-            End(EarlyEnd.ClientLeft)?.Cancel();
+            End(EarlyEnd.ClientLeft)?.CancelWhateverThrows();
         }
     }
 
     /// <summary>The request itself has found its client gone.</summary>
-    public void ClientHasLeft() => End(EarlyEnd.ClientLeft)?.Cancel();
+    public void ClientHasLeft() => End(EarlyEnd.ClientLeft)?.CancelWhateverThrows();
 
     /// <summary>Stops watching. When this returns, nothing ends the request early any more.</summary>
     public void Stop()
@@ -125,7 +126,7 @@ internal sealed class RequestWatch(TimeProvider time, Action<EarlyEnd> endsEarly
         if (lifetime is not null)
         {
             _clientLeaves = lifetime.RequestAborted.UnsafeRegister(
-                static watch => ((RequestWatch)watch!).End(EarlyEnd.ClientLeft)?.Cancel(), this);
+                static watch => ((RequestWatch)watch!).End(EarlyEnd.ClientLeft)?.CancelWhateverThrows(), this);
         }
     }
 
