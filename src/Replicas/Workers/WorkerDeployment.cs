@@ -98,7 +98,16 @@ internal sealed class WorkerDeployment : IHttpDeployment, IPlainHandler, IHealth
 
     public async ValueTask CheckHealthAsync(CancellationToken cancellationToken)
     {
-        await AskAsync(_connections!, cancellationToken);
+        try
+        {
+            await AskAsync(_connections!, cancellationToken);
+        }
+        catch (WorkerFailedException failure) when (failure.ServerIsShort)
+        {
+            // It is not held against the worker: another could not even be started.
+            return;
+        }
+
         _process!.IsWell();
         _wear.Uses(_process.ResidentBytes);
     }

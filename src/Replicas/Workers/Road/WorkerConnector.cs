@@ -12,7 +12,12 @@ internal sealed class WorkerConnector(EndPoint endPoint, TimeProvider time, Even
     private static readonly TimeSpan FirstPause = TimeSpan.FromMilliseconds(1);
     private static readonly TimeSpan LongestPause = TimeSpan.FromMilliseconds(50);
 
-    /// <exception cref="WorkerFailedException">Nobody listens there, or the worker's queue of new connections stays full.</exception>
+    /// <summary>Makes a socket of a kind; a test has none.</summary>
+    public Func<AddressFamily, Socket> NewSocket { get; init; } = static family => family == AddressFamily.Unix
+        ? new(family, SocketType.Stream, ProtocolType.Unspecified)
+        : new(family, SocketType.Stream, ProtocolType.Tcp) { NoDelay = true };
+
+    /// <exception cref="WorkerFailedException">Nobody listens there, the worker's queue of new connections stays full, or the server has no descriptor for one.</exception>
     public async ValueTask<WorkerConnection> ConnectAsync(CancellationToken cancellationToken)
     {
         EventLoop loop = loops.Here;
@@ -20,29 +25,32 @@ internal sealed class WorkerConnector(EndPoint endPoint, TimeProvider time, Even
         TimeSpan pause = FirstPause;
         while (true)
         {
-            Socket socket = NewSocket();
+            Socket? socket = null;
             try
             {
+                socket = NewSocket(endPoint.AddressFamily);
                 await socket.ConnectAsync(endPoint, cancellationToken);
                 return new(socket, loop);
             }
-            catch (SocketException full) when (full.SocketErrorCode is SocketError.WouldBlock or SocketError.TryAgain or SocketError.NoBufferSpaceAvailable)
+            catch (SocketException full) when (full.SocketErrorCode is SocketError.WouldBlock or SocketError.TryAgain or SocketError.NoBufferSpaceAvailable or SocketError.TooManyOpenSockets)
             {
-                socket.Dispose();
+                socket?.Dispose();
                 since = since == 0 ? time.GetTimestamp() : since;
                 if (time.GetElapsedTime(since) >= LongestWait)
                 {
-                    throw Failed($"The worker did not take a new connection within {LongestWait.TotalSeconds} s: its listen backlog is full.", full);
+                    throw full.SocketErrorCode == SocketError.TooManyOpenSockets
+                        ? Failed("The worker could not be reached: the server can have no more files and connections open (ulimit -n, LimitNOFILE=).", full, serverIsShort: true)
+                        : Failed($"The worker did not take a new connection within {LongestWait.TotalSeconds} s: its listen backlog is full.", full);
                 }
             }
             catch (SocketException refused)
             {
-                socket.Dispose();
+                socket?.Dispose();
                 throw Failed($"The worker could not be reached at {endPoint} ({refused.SocketErrorCode}).", refused);
             }
             catch
             {
-                socket.Dispose();
+                socket?.Dispose();
                 throw;
             }
 
@@ -51,9 +59,6 @@ internal sealed class WorkerConnector(EndPoint endPoint, TimeProvider time, Even
         }
     }
 
-    private Socket NewSocket() => endPoint.AddressFamily == AddressFamily.Unix
-        ? new(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified)
-        : new(endPoint.AddressFamily, SocketType.Stream, ProtocolType.Tcp) { NoDelay = true };
-
-    private static WorkerFailedException Failed(string message, Exception inner) => new(message, inner) { NothingSent = true, CanRepeat = true };
+    private static WorkerFailedException Failed(string message, Exception inner, bool serverIsShort = false) =>
+        new(message, inner) { NothingSent = true, CanRepeat = !serverIsShort, ServerIsShort = serverIsShort };
 }

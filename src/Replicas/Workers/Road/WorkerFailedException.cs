@@ -14,6 +14,9 @@ internal sealed class WorkerFailedException : Exception
     /// <summary>Nothing of an answer came, and the request's body is untouched or wholly kept: the same request can be sent to another worker.</summary>
     public bool CanRepeat { get; init; }
 
+    /// <summary>It says nothing of the worker: the server had no descriptor to ask it.</summary>
+    public bool ServerIsShort { get; init; }
+
     /// <summary>The worker does not take connections any more: until it is taken out, the next attempt should not be its.</summary>
     public bool WorkerIsGone { get; set; }
 }
