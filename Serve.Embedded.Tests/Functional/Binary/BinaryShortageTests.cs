@@ -1,5 +1,7 @@
 using System.Diagnostics;
 using System.Globalization;
+using System.Net.Sockets;
+using System.Text;
 
 namespace Serve.Embedded.Tests.Functional.Binary;
 
@@ -69,5 +71,29 @@ public sealed class BinaryShortageTests
         Assert.DoesNotContain(server.Lines, static l => l.Contains("Not everything had ended", StringComparison.Ordinal));
         Assert.Single(server.Lines, static l => l.Contains("New connections wait: ", StringComparison.Ordinal));
         clients.ForEach(static c => c.Dispose());
+    }
+
+    /// <summary>A watchdog that is not fed for want of a descriptor would end the server.</summary>
+    [Fact]
+    public async Task NoDescriptorsLeft_Watchdog_IsFed()
+    {
+        using TempFolder folder = new();
+        string path = Path.Combine(folder.Path, "notify");
+        using Socket systemd = new(AddressFamily.Unix, SocketType.Dgram, ProtocolType.Unspecified);
+        systemd.Bind(new UnixDomainSocketEndPoint(path));
+        await using ServeProcess server = await ServeProcess.StartAsync(Toml.Slow(), environment: new Dictionary<string, string> { ["NOTIFY_SOCKET"] = path, ["WATCHDOG_USEC"] = "200000" });
+
+        using IDisposable none = Rlimits.NoDescriptors(server.Id);
+        byte[] message = new byte[4096];
+        while (systemd.Available > 0)
+        {
+            await systemd.ReceiveAsync(message, server.Deadline);
+        }
+
+        for (int feeds = 0; feeds < 3;)
+        {
+            int length = await systemd.ReceiveAsync(message, server.Deadline);
+            feeds += Encoding.UTF8.GetString(message, 0, length).Contains("WATCHDOG=1", StringComparison.Ordinal) ? 1 : 0;
+        }
     }
 }

@@ -26,6 +26,7 @@ internal sealed class SystemdNotifier : IDisposable
     private readonly TimeProvider _time;
     private readonly ILogger _logger;
     private readonly Lock _lock = new();
+    private Socket? _sender;
     private ITimer? _feeder;
     private ITimer? _statusTimer;
     private string? _lastStatus;
@@ -131,6 +132,7 @@ internal sealed class SystemdNotifier : IDisposable
         {
             _feeder?.Dispose();
             _statusTimer?.Dispose();
+            _sender?.Dispose();
         }
     }
 
@@ -187,17 +189,25 @@ internal sealed class SystemdNotifier : IDisposable
             // An abstract name begins with a zero byte where systemd writes @.
             UnixDomainSocketEndPoint address = new(_socket[0] == '@' ? "\0" + _socket[1..] : _socket);
             byte[] message = Encoding.UTF8.GetBytes(string.Join('\n', assignments));
-            using Socket socket = new(AddressFamily.Unix, SocketType.Dgram, ProtocolType.Unspecified) { SendTimeout = (int)SendTime.TotalMilliseconds };
-            socket.SendTo(message, address);
+            Sender().SendTo(message, address);
             _isSilent = false;
         }
-        catch (Exception exception) when (exception is SocketException or ArgumentException or PlatformNotSupportedException or IOException)
+        catch (Exception exception) when (exception is SocketException or ArgumentException or PlatformNotSupportedException or IOException or ObjectDisposedException)
         {
             if (!_isSilent)
             {
                 _isSilent = true;
                 Log.SystemdNotTold(_logger, assignments[0], exception.Message);
             }
+        }
+    }
+
+    /// <summary>Kept: when the process can have no more descriptors, its watchdog must be fed all the same, or systemd ends it.</summary>
+    private Socket Sender()
+    {
+        lock (_lock)
+        {
+            return _sender ??= new(AddressFamily.Unix, SocketType.Dgram, ProtocolType.Unspecified) { SendTimeout = (int)SendTime.TotalMilliseconds };
         }
     }
 }
