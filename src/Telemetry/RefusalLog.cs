@@ -14,7 +14,7 @@ internal sealed class RefusalLog : IDisposable
 
     private static readonly TimeSpan ReportAfter = TimeSpan.FromSeconds(1);
 
-    private readonly ILogger _logger;
+    private readonly PatientLogger _logger;
     private readonly string _application;
     private readonly string _deployment;
     private readonly TimeProvider _time;
@@ -29,7 +29,7 @@ internal sealed class RefusalLog : IDisposable
 
     public RefusalLog(ILogger logger, string application, string deployment, TimeProvider time)
     {
-        _logger = logger;
+        _logger = new(logger);
         _application = application;
         _deployment = deployment;
         _time = time;

@@ -24,7 +24,7 @@ internal sealed class SystemdNotifier : IDisposable
     private readonly string? _socket;
     private readonly TimeSpan? _watchdog;
     private readonly TimeProvider _time;
-    private readonly ILogger _logger;
+    private readonly PatientLogger _logger;
     private readonly Lock _lock = new();
     private Socket? _sender;
     private ITimer? _feeder;
@@ -39,7 +39,7 @@ internal sealed class SystemdNotifier : IDisposable
         _socket = socket;
         _watchdog = watchdog;
         _time = time;
-        _logger = logger;
+        _logger = new(logger);
     }
 
     public bool IsActive => _socket is not null;

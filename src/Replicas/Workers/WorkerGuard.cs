@@ -12,7 +12,7 @@ namespace Serve.Embedded.Replicas.Workers;
 /// carries the mark of this server's workers, and everybody in their control groups where there are any. (A parent-death signal would be bound to the thread that started the worker, and would miss its children.) The process is a shell, since that is there for
 /// the executable and for a host of the library alike, at about a megabyte. It starts with the first worker.
 /// </summary>
-internal sealed class WorkerGuard(TimeProvider time, ILogger logger, WorkerGroups groups) : IAsyncDisposable
+internal sealed class WorkerGuard(TimeProvider time, ILogger log, WorkerGroups groups) : IAsyncDisposable
 {
     /// <summary>
     /// The mark closes two gaps: a worker that was started but not listed yet when the server died, and descendants with a session of their own. It is looked for until nobody is found,
@@ -50,6 +50,7 @@ internal sealed class WorkerGuard(TimeProvider time, ILogger logger, WorkerGroup
     /// <summary>All that end a process or stop it from a terminal: the guard has work to do after those who send them. Blocked and not ignored, since that holds from its first instruction.</summary>
     private static readonly int[] Blocked = [1, 2, 3, 10, 12, 13, 14, 15, 20, 21, 22];
 
+    private readonly PatientLogger _logger = new(log);
     private readonly Lock _gate = new();
     private readonly HashSet<int> _groups = [];
     private readonly TaskCompletionSource _ended = new(TaskCreationOptions.RunContinuationsAsynchronously);
@@ -63,7 +64,7 @@ internal sealed class WorkerGuard(TimeProvider time, ILogger logger, WorkerGroup
 
     public TimeProvider Time => time;
 
-    public ILogger Logger => logger;
+    public ILogger Logger => _logger;
 
     public WorkerGroups Groups => groups;
 
@@ -140,7 +141,7 @@ internal sealed class WorkerGuard(TimeProvider time, ILogger logger, WorkerGroup
         {
             if (_isMissing)
             {
-                Log.WorkerGuardRuns(logger, _groups.Count);
+                Log.WorkerGuardRuns(_logger, _groups.Count);
             }
 
             _isMissing = false;
@@ -150,7 +151,7 @@ internal sealed class WorkerGuard(TimeProvider time, ILogger logger, WorkerGroup
 
         if (!_isMissing)
         {
-            Log.WorkerGuardMissing(logger, fault);
+            Log.WorkerGuardMissing(_logger, fault);
         }
 
         // What is missing comes back, or is put there.
@@ -233,7 +234,7 @@ internal sealed class WorkerGuard(TimeProvider time, ILogger logger, WorkerGroup
                 return;
             }
 
-            Log.WorkerGuardDied(logger, WorkerExit.Of(status).ToString(), _groups.Count);
+            Log.WorkerGuardDied(_logger, WorkerExit.Of(status).ToString(), _groups.Count);
             TimeSpan wait = ShortestLife - time.GetElapsedTime(_started);
             if (wait <= TimeSpan.Zero)
             {
