@@ -62,6 +62,9 @@ internal sealed class Exchange : IHttpRequestLifetimeFeature
     /// <summary>It is at work for a request of the host.</summary>
     public bool ServesHost => _host is { IsTaken: true };
 
+    /// <summary>The client was gone before its request was done.</summary>
+    private bool HasClientLeft => _clientLeft || (_watch.Cause == EarlyEnd.ClientLeft && !_upgrade.IsUpgraded);
+
     /// <summary>The client, while its leaving matters.</summary>
     private IHttpRequestLifetimeFeature? Client => !_hasUsualHeaders && RequestHeaders.OutlivesClient(_request.Headers) ? null : _lifetime;
 
@@ -98,7 +101,7 @@ internal sealed class Exchange : IHttpRequestLifetimeFeature
         _host!.Enter(context, route, _request, _proxy.Settings.MaxRequestBodyBytes);
         _record.Begin(_proxy.Environment.Time);
         Task work = ProcessAsync();
-        if (!work.IsCompleted)
+        if (!work.IsCompleted || HasClientLeft)
         {
             return LeaveHostAfterAsync(work);
         }
@@ -206,12 +209,31 @@ internal sealed class Exchange : IHttpRequestLifetimeFeature
         }
         finally
         {
+            EndConnectionIfClosed();
             LeaveHost();
+        }
+    }
+
+    /// <summary>
+    /// Kestrel does not read the body of a request to its end whose client has left, and goes on to the next one: what has come of a body would be a request. Where it is the host's, its connection is not ours to empty;
+    /// but it can be told to take no more from it.
+    /// </summary>
+    private void EndConnectionIfClosed()
+    {
+        if (_features.Get<IConnectionLifetimeFeature>() is { ConnectionClosed.IsCancellationRequested: true })
+        {
+            _features.Get<IConnectionLifetimeNotificationFeature>()?.RequestClose();
         }
     }
 
     private void LeaveHost()
     {
+        if (HasClientLeft && !_response.HasStarted)
+        {
+            // Nobody reads it, but the host's middleware, which would take silence for success.
+            _response.StatusCode = StatusCodes.Status499ClientClosedRequest;
+        }
+
         if (_isGuarded)
         {
             _isGuarded = false;
@@ -602,7 +624,6 @@ internal sealed class Exchange : IHttpRequestLifetimeFeature
     /// <summary>The request is answered, or its client has left.</summary>
     private void Answered(string path)
     {
-        bool clientLeft = _clientLeft || (_watch.Cause == EarlyEnd.ClientLeft && !_upgrade.IsUpgraded);
-        _record.Answered(_proxy, _request.Method, _host, path, clientLeft ? null : _response.StatusCode, _scope, _scope.Application is null ? null : _application.Ingress);
+        _record.Answered(_proxy, _request.Method, _host, path, HasClientLeft ? null : _response.StatusCode, _scope, _scope.Application is null ? null : _application.Ingress);
     }
 }
