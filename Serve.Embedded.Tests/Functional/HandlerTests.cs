@@ -4,6 +4,7 @@ using System.Text.Json.Serialization;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Http.Features;
 using Serve.Embedded.Config;
+using Serve.Embedded.Controller;
 using Serve.Embedded.Deployments;
 using Serve.Embedded.Telemetry;
 using Serve.Embedded.Tests.Fakes;
@@ -183,6 +184,33 @@ public abstract partial class HandlerTests(ServerForm form)
         await connection.SendAsync("ping");
 
         Assert.Equal("ping", await connection.ReadUntilAsync("ping"));
+    }
+
+    /// <summary>Who waits for an application that another takes the place of is admitted a second time: what stands before the response by then must not be put before itself.</summary>
+    [Fact]
+    public async Task Http_UpgradeWaitsWhileItsApplicationIsReplaced_GoesToTheOtherAndUpgrades()
+    {
+        Probe probe = new();
+        DeploymentRegistry registry = probe.Register().AddApplication("test:http", app => app.AddHttp("Other", _ => new Http(async (context, cancellationToken) =>
+        {
+            using Stream stream = await context.Features.GetRequiredFeature<IHttpUpgradeFeature>().UpgradeAsync();
+            await stream.WriteAsync("moved"u8.ToArray(), cancellationToken);
+        })));
+        ServeConfig config = Probe.Config(new() { Name = "Probe", MaxOngoingRequests = 1, MaxQueuedRequests = 1, GracefulShutdownTimeout = TimeSpan.FromMilliseconds(50) });
+        await using TestServer server = await TestServer.StartAsync(form, registry, config);
+        Task<HttpResponseMessage> first = server.Client.GetAsync("/", TestServer.Deadline);
+        ProbeCall running = await probe.NextAsync();
+        using RawConnection second = await server.ConnectAsync();
+        await second.SendAsync("GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n");
+        await TestServer.UntilAsync(() => server.Server.Status.Applications.Single().Deployments.Single().Served.Gate.Waiting == 1);
+
+        Task<ApplyOutcome> applied = server.ApplyAsync(config with { Applications = [new() { ImportPath = "test:http" }] });
+        string read = await second.ReadUntilAsync("moved");
+        running.Return("first");
+        (await first).Dispose();
+        await applied;
+
+        Assert.StartsWith("HTTP/1.1 101 ", read, StringComparison.Ordinal);
     }
 
     [Fact]

@@ -96,7 +96,7 @@ internal sealed class ResponseGuard(Exchange exchange) : PipeWriter, IHttpRespon
         features[typeof(IHttpResponseFeature)] = this;
         features[typeof(IHttpResponseBodyFeature)] = this;
         object? upgrade = features[typeof(IHttpUpgradeFeature)];
-        if (upgrade != _upgrade)
+        if (upgrade != _upgrade && upgrade != this)
         {
             // Mostly it is that of the request before, and a cast costs more than this look.
             _upgrade = (IHttpUpgradeFeature?)upgrade;
