@@ -1,11 +1,20 @@
 using System.Collections.Concurrent;
+using System.Net;
+using System.Net.Sockets;
+using System.Net.WebSockets;
+using System.Text;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Connections.Features;
+using Microsoft.AspNetCore.Diagnostics;
 using Microsoft.AspNetCore.Http;
+using Microsoft.AspNetCore.Http.Features;
+using Microsoft.AspNetCore.Server.Kestrel.Core;
+using Microsoft.Extensions.DependencyInjection;
+using Serve.Embedded.Telemetry;
 
 namespace Serve.Embedded.Tests.Functional;
 
-/// <summary>What a client that leaves leaves behind on a connection of the host's own Kestrel.</summary>
+/// <summary>How requests end on the host's own Kestrel, behind the host's own middleware.</summary>
 public sealed class HostConnectionTests
 {
     private const string Body = "GET /body HTTP/1.1\r\nHost: body\r\n\r\n";
@@ -19,7 +28,7 @@ public sealed class HostConnectionTests
     [Theory]
     [InlineData("", true)]
     [InlineData("", false)]
-    [InlineData("disconnect: continue\r\n", false)]
+    [InlineData("x-request-disconnect-disabled: ?1\r\n", false)]
     public async Task Client_LeavesWithItsBodyUnread_WhatItHasSentIsNoRequest(string header, bool waits)
     {
         await using TestServer server = await TestServer.EmbedAsync(
@@ -55,6 +64,138 @@ public sealed class HostConnectionTests
         }
     }
 
+    /// <summary>What middleware does to a request that the host's time limit ends is the host's to say.</summary>
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task Host_EndsTheRequest_AnswersForItItself(bool waits)
+    {
+        await using TestServer server = await TestServer.EmbedAsync(
+            _probe.Register(),
+            Probe.Config(new() { Name = "Probe", MaxOngoingRequests = 1, MaxQueuedRequests = 1 }),
+            build: builder => builder.Services.AddRequestTimeouts(),
+            map: app =>
+            {
+                app.UseRequestTimeouts();
+                app.MapServe("/patient");
+                app.MapServe("/quick").WithRequestTimeout(TimeSpan.FromMilliseconds(50));
+            });
+        Task<string> patient = waits ? server.Client.GetStringAsync("/patient", TestServer.Deadline) : Task.FromResult("done");
+        ProbeCall? running = waits ? await _probe.NextAsync() : null;
+
+        Task<HttpResponseMessage> quick = server.Client.GetAsync("/quick", TestServer.Deadline);
+        if (!waits)
+        {
+            running = await _probe.NextAsync();
+            await running.Cancelled;
+            running.Throw(new OperationCanceledException());
+        }
+
+        using HttpResponseMessage response = await quick;
+        running!.Return("done");
+
+        Assert.Equal(HttpStatusCode.GatewayTimeout, response.StatusCode);
+        Assert.Equal("done", await patient);
+        Assert.False(_probe.TryNext(out _));
+    }
+
+    [Theory]
+    [InlineData(1)]
+    [InlineData(2)]
+    public async Task UseWebSockets_AHandlerAcceptsOne_TalksAndCloses(int version)
+    {
+        DeploymentRegistry registry = new DeploymentRegistry().AddApplication("test:probe", app => app.AddHttp("Probe", _ => new Echo()));
+        await using TestServer server = await TestServer.EmbedAsync(
+            registry,
+            Probe.Config(),
+            map: app =>
+            {
+                app.UseWebSockets();
+                app.MapServe("/ml");
+            },
+            protocols: version == 1 ? HttpProtocols.Http1 : HttpProtocols.Http2);
+        using ClientWebSocket client = new() { Options = { HttpVersion = new(version, version == 1 ? 1 : 0), HttpVersionPolicy = HttpVersionPolicy.RequestVersionExact } };
+        using HttpMessageInvoker invoker = new(new SocketsHttpHandler());
+
+        await client.ConnectAsync(new UriBuilder(server.Address) { Scheme = "ws", Path = "/ml" }.Uri, invoker, TestServer.Deadline);
+        await client.SendAsync("ping"u8.ToArray().AsMemory(), WebSocketMessageType.Text, endOfMessage: true, TestServer.Deadline);
+        byte[] buffer = new byte[16];
+        ValueWebSocketReceiveResult received = await client.ReceiveAsync(buffer.AsMemory(), TestServer.Deadline);
+        await client.CloseAsync(WebSocketCloseStatus.NormalClosure, "bye", TestServer.Deadline);
+
+        Assert.Equal("ping", Encoding.UTF8.GetString(buffer, 0, received.Count));
+        Assert.Equal((WebSocketCloseStatus.NormalClosure, "bye"), (client.CloseStatus, client.CloseStatusDescription));
+        await TestServer.UntilAsync(() => server.LogsOf(EventIds.RequestHandled).Any());
+        Assert.Contains(version == 1 ? " 101 " : " 200 ", server.LogsOf(EventIds.RequestHandled).Single().Message, StringComparison.Ordinal);
+        Assert.Empty(server.LogsOf(EventIds.RequestBrokenOff));
+    }
+
+    /// <summary>Whoever holds the response back has still all of it in hand.</summary>
+    [Fact]
+    public async Task Handler_ThrowsAfterAResponseBeganThatTheHostHoldsBack_TheHostAnswers()
+    {
+        DeploymentRegistry registry = new DeploymentRegistry().AddApplication("test:probe", app => app.AddHttp("Probe", _ => new Late()));
+        await using TestServer server = await TestServer.EmbedAsync(
+            registry,
+            Probe.Config(),
+            map: app =>
+            {
+                app.UseExceptionHandler(new ExceptionHandlerOptions { ExceptionHandler = context => context.Response.WriteAsync(context.Features.GetRequiredFeature<IExceptionHandlerFeature>().Error.Message) });
+                app.Use(async (context, next) =>
+                {
+                    Stream body = context.Response.Body;
+                    using MemoryStream held = new();
+                    context.Response.Body = held;
+                    try
+                    {
+                        await next(context);
+                    }
+                    finally
+                    {
+                        context.Response.Body = body;
+                    }
+
+                    held.Position = 0;
+                    await held.CopyToAsync(body, TestServer.Deadline);
+                });
+                app.MapServe();
+            });
+
+        using HttpResponseMessage response = await server.Client.GetAsync("/", TestServer.Deadline);
+
+        Assert.Equal((HttpStatusCode.InternalServerError, "late"), (response.StatusCode, await response.Content.ReadAsStringAsync(TestServer.Deadline)));
+    }
+
+    [Theory]
+    [InlineData("1.1", true)]
+    [InlineData("1.0", false)]
+    public async Task Handler_ThrowsAfterItsResponseBegan_WhatItFlushedArrivesWhereTheClientSeesThatMoreIsMissing(string version, bool arrives)
+    {
+        DeploymentRegistry registry = new DeploymentRegistry().AddApplication("test:probe", app => app.AddHttp("Probe", _ => new Late()));
+        await using TestServer server = await TestServer.EmbedAsync(registry, Probe.Config());
+        using RawConnection client = await server.ConnectAsync();
+
+        await client.SendAsync($"GET / HTTP/{version}\r\nHost: a\r\n\r\n");
+        bool isReset = false;
+        string read = "";
+        try
+        {
+            read = await client.ReadUntilAsync("begun");
+            read += await client.ReadUntilAsync("never");
+        }
+        catch (SocketException)
+        {
+            isReset = true;
+        }
+        catch (InvalidOperationException)
+        {
+            // Closed in order.
+        }
+
+        Assert.Equal(!arrives, isReset);
+        Assert.Equal(arrives, read.EndsWith("begun\r\n", StringComparison.Ordinal));
+    }
+
     private void Map(WebApplication app)
     {
         app.Use(async (context, next) =>
@@ -74,5 +215,32 @@ public sealed class HostConnectionTests
         });
         app.MapGet("/body", () => "taken");
         app.MapServe();
+    }
+
+    private sealed class Echo : IHttpDeployment
+    {
+        public async ValueTask HandleAsync(HttpContext context, CancellationToken cancellationToken)
+        {
+            using WebSocket socket = await context.WebSockets.AcceptWebSocketAsync();
+            byte[] buffer = new byte[16];
+            ValueWebSocketReceiveResult received;
+            while ((received = await socket.ReceiveAsync(buffer.AsMemory(), cancellationToken)).MessageType != WebSocketMessageType.Close)
+            {
+                await socket.SendAsync(buffer.AsMemory(0, received.Count), received.MessageType, received.EndOfMessage, cancellationToken);
+            }
+
+            await socket.CloseAsync(socket.CloseStatus ?? WebSocketCloseStatus.Empty, socket.CloseStatusDescription, cancellationToken);
+        }
+    }
+
+    /// <summary>Throws when its response has begun.</summary>
+    private sealed class Late : IHttpDeployment
+    {
+        public async ValueTask HandleAsync(HttpContext context, CancellationToken cancellationToken)
+        {
+            await context.Response.WriteAsync("begun", cancellationToken);
+            await context.Response.Body.FlushAsync(cancellationToken);
+            throw new InvalidOperationException("late");
+        }
     }
 }

@@ -130,7 +130,7 @@ internal sealed class Exchange : IHttpRequestLifetimeFeature
 
         RouteTable routes = _proxy.Routes;
         string path = _request.Path;
-        if (RequestFaults.Of(_request, _hasUsualHeaders, out int faultCode) is { } fault)
+        if (RequestFaults.Of(_features, _request, _hasUsualHeaders, out int faultCode) is { } fault)
         {
             await _answers.BadRequestAsync(faultCode, fault);
             Answered(path);
@@ -203,27 +203,29 @@ internal sealed class Exchange : IHttpRequestLifetimeFeature
 
     private async Task LeaveHostAfterAsync(Task work)
     {
+        CancellationToken cancelled = default;
         try
         {
             await work;
         }
         finally
         {
-            EndConnectionIfClosed();
+            if (_features.Get<IConnectionLifetimeFeature>() is { ConnectionClosed.IsCancellationRequested: true })
+            {
+                // Kestrel does not read the body of a request to its end whose client has left, and goes on to the next one: what has come of a body would be a request.
+                // Where it is the host's, its connection is not ours to empty; but it can be told to take no more from it.
+                _features.Get<IConnectionLifetimeNotificationFeature>()?.RequestClose();
+            }
+            else if (HasClientLeft)
+            {
+                cancelled = _lifetime.RequestAborted;
+            }
+
             LeaveHost();
         }
-    }
 
-    /// <summary>
-    /// Kestrel does not read the body of a request to its end whose client has left, and goes on to the next one: what has come of a body would be a request. Where it is the host's, its connection is not ours to empty;
-    /// but it can be told to take no more from it.
-    /// </summary>
-    private void EndConnectionIfClosed()
-    {
-        if (_features.Get<IConnectionLifetimeFeature>() is { ConnectionClosed.IsCancellationRequested: true })
-        {
-            _features.Get<IConnectionLifetimeNotificationFeature>()?.RequestClose();
-        }
+        // Where a client is not known to have left, a middleware may have ended its request, as that for request timeouts does, and waits for this to answer in its own way.
+        cancelled.ThrowIfCancellationRequested();
     }
 
     private void LeaveHost()
@@ -314,7 +316,7 @@ internal sealed class Exchange : IHttpRequestLifetimeFeature
         if (admission.Kind is AdmissionKind.Run or AdmissionKind.Wait)
         {
             // Who is refused has no handler whose response would have to be guarded.
-            _guard.Enter(_features, _response, _body);
+            _guard.Enter(_features, _response, _body, mayUpgrade: !_hasUsualHeaders);
             _features[typeof(IHttpRequestLifetimeFeature)] = this;
             _isGuarded = true;
         }
@@ -527,12 +529,18 @@ internal sealed class Exchange : IHttpRequestLifetimeFeature
             return Task.CompletedTask;
         }
 
-        if (_guard.TryTake() || !(_response.HasStarted || HasUnflushedBytes()))
+        if (_guard.TryTake() || !(_response.HasStarted || _guard.HasBody || HasUnflushedBytes()))
         {
             return _answers.FailedAsync(_application.Ingress, exception);
         }
 
         OwnAnswers.LogBrokenOff(_proxy.RequestLog, exception);
+        if (_host is not null && (!_response.HasStarted || _request.Protocol != HttpProtocol.Http10))
+        {
+            // As with any endpoint: a middleware that holds the response back can still answer, and what was flushed reaches the client before Kestrel closes its connection. A client of HTTP/1.0 would take that for
+            // the response's end.
+            return Task.FromException(exception);
+        }
 
         // First, or it would look as if the client had left.
         _watch.Stop();

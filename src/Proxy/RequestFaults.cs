@@ -14,10 +14,11 @@ internal static class RequestFaults
     private const string SetAsideLength = "X-Content-Length";
 
     /// <summary>What is wrong with the request; <see langword="null"/> = nothing.</summary>
+    /// <param name="features">Its.</param>
     /// <param name="request">It.</param>
     /// <param name="hasUsualHeaders">It has no Transfer-Encoding: <see cref="RequestHeaders.AreUsual"/>.</param>
     /// <param name="statusCode">What to answer.</param>
-    public static string? Of(IHttpRequestFeature request, bool hasUsualHeaders, out int statusCode)
+    public static string? Of(IFeatureCollection features, IHttpRequestFeature request, bool hasUsualHeaders, out int statusCode)
     {
         statusCode = StatusCodes.Status400BadRequest;
         StringValues encoding = hasUsualHeaders ? default : request.Headers.TransferEncoding;
@@ -45,7 +46,8 @@ internal static class RequestFaults
             return "The request's target holds a control character. Percent-encode it.";
         }
 
-        if (HttpMethods.IsConnect(request.Method))
+        // In HTTP/2 a WebSocket begins with this method, as it does with GET and an upgrade before; a host's middleware knows it.
+        if (HttpMethods.IsConnect(request.Method) && features.Get<IHttpWebSocketFeature>() is not { IsWebSocketRequest: true })
         {
             // What follows a CONNECT may be meant for the other end of a tunnel: it must not be read as requests.
             statusCode = StatusCodes.Status405MethodNotAllowed;

@@ -1,4 +1,5 @@
 using System.IO.Pipelines;
+using System.Net.WebSockets;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Http.Features;
 
@@ -9,7 +10,7 @@ namespace Serve.Embedded.Proxy;
 /// proxy, owns the response. Until it begins, what the handler sets is kept here; when the proxy has taken it, the handler's writes throw.
 /// One per connection, refilled for each request.
 /// </summary>
-internal sealed class ResponseGuard(Exchange exchange) : PipeWriter, IHttpResponseFeature, IHttpResponseBodyFeature, IHttpUpgradeFeature
+internal sealed class ResponseGuard(Exchange exchange) : PipeWriter, IHttpResponseFeature, IHttpResponseBodyFeature, IHttpUpgradeFeature, IHttpWebSocketFeature
 {
     private const int Nobody = 0;
     private const int Handler = 1;
@@ -19,6 +20,9 @@ internal sealed class ResponseGuard(Exchange exchange) : PipeWriter, IHttpRespon
     private IHttpResponseFeature _response = null!;
     private IHttpResponseBodyFeature _body = null!;
     private IHttpUpgradeFeature? _upgrade;
+
+    /// <summary>That of the host's middleware, which keeps the server's own features to upgrade with; there if the request asks for a WebSocket.</summary>
+    private IHttpWebSocketFeature? _webSocket;
     private Stream? _stream;
     private int _statusCode;
     private string? _reasonPhrase;
@@ -26,6 +30,9 @@ internal sealed class ResponseGuard(Exchange exchange) : PipeWriter, IHttpRespon
 
     /// <summary>The handler's response has begun: from here it can only be finished or broken off.</summary>
     public bool HasBegun => Volatile.Read(ref _owner) == Handler;
+
+    /// <summary>There is something of its body, which what the host has put around the response may hold back and not tell of.</summary>
+    public bool HasBody { get; private set; }
 
     int IHttpResponseFeature.StatusCode
     {
@@ -75,6 +82,8 @@ internal sealed class ResponseGuard(Exchange exchange) : PipeWriter, IHttpRespon
 
     PipeWriter IHttpResponseBodyFeature.Writer => this;
 
+    bool IHttpWebSocketFeature.IsWebSocketRequest => _webSocket is not null;
+
     bool IHttpUpgradeFeature.IsUpgradableRequest => _upgrade?.IsUpgradableRequest ?? false;
 
     public override bool CanGetUnflushedBytes => _body.Writer.CanGetUnflushedBytes;
@@ -82,7 +91,11 @@ internal sealed class ResponseGuard(Exchange exchange) : PipeWriter, IHttpRespon
     public override long UnflushedBytes => _body.Writer.UnflushedBytes;
 
     /// <summary>Puts itself in the place of the server's own response.</summary>
-    public void Enter(IFeatureCollection features, IHttpResponseFeature response, IHttpResponseBodyFeature body)
+    /// <param name="features">The request's.</param>
+    /// <param name="response">The server's own.</param>
+    /// <param name="body">The server's own.</param>
+    /// <param name="mayUpgrade">Its headers are not such that it asks for no upgraded connection.</param>
+    public void Enter(IFeatureCollection features, IHttpResponseFeature response, IHttpResponseBodyFeature body, bool mayUpgrade)
     {
         _response = response;
         _body = body;
@@ -90,6 +103,7 @@ internal sealed class ResponseGuard(Exchange exchange) : PipeWriter, IHttpRespon
         _statusCode = StatusCodes.Status200OK;
         _reasonPhrase = null;
         _owner = Nobody;
+        HasBody = false;
         _headers.Reset();
 
         // By type and not by type argument, since a generic virtual call costs more than the whole rest of this method.
@@ -106,6 +120,12 @@ internal sealed class ResponseGuard(Exchange exchange) : PipeWriter, IHttpRespon
         {
             features[typeof(IHttpUpgradeFeature)] = this;
         }
+
+        if (mayUpgrade && features[typeof(IHttpWebSocketFeature)] is IHttpWebSocketFeature { IsWebSocketRequest: true } webSocket && webSocket != this)
+        {
+            _webSocket = webSocket;
+            features[typeof(IHttpWebSocketFeature)] = this;
+        }
     }
 
     /// <summary>Puts the server's own response back, where somebody goes on with the request after the handler.</summary>
@@ -116,6 +136,12 @@ internal sealed class ResponseGuard(Exchange exchange) : PipeWriter, IHttpRespon
         if (_upgrade is { IsUpgradableRequest: true })
         {
             features[typeof(IHttpUpgradeFeature)] = _upgrade;
+        }
+
+        if (_webSocket is not null)
+        {
+            features[typeof(IHttpWebSocketFeature)] = _webSocket;
+            _webSocket = null;
         }
     }
 
@@ -131,7 +157,7 @@ internal sealed class ResponseGuard(Exchange exchange) : PipeWriter, IHttpRespon
     public bool TryTake() => Interlocked.CompareExchange(ref _owner, Proxy, Nobody) == Nobody;
 
     /// <summary>The handler's response begins: its status and headers go to the server. <see langword="false"/> if the proxy has answered.</summary>
-    /// <param name="streamed">Whether the body is sent while it is made; not given: whether its length is unknown.</param>
+    /// <param name="streamed">Whether the body is sent while it is made, and not by way of this; not given: whether its length is unknown.</param>
     public bool TryBegin(bool? streamed = null)
     {
         int owner = Volatile.Read(ref _owner);
@@ -154,6 +180,7 @@ internal sealed class ResponseGuard(Exchange exchange) : PipeWriter, IHttpRespon
 
         IHeaderDictionary headers = _response.Headers;
         _headers.MoveTo(headers);
+        HasBody = streamed is true;
         exchange.ResponseBegins(streamed ?? headers.ContentLength is null);
         return true;
     }
@@ -173,6 +200,7 @@ internal sealed class ResponseGuard(Exchange exchange) : PipeWriter, IHttpRespon
     public Task SendFileAsync(string path, long offset, long? count, CancellationToken cancellationToken = default)
     {
         Begin();
+        HasBody = true;
         return _body.SendFileAsync(path, offset, count, cancellationToken);
     }
 
@@ -191,6 +219,15 @@ internal sealed class ResponseGuard(Exchange exchange) : PipeWriter, IHttpRespon
         return stream;
     }
 
+    public async Task<WebSocket> AcceptAsync(WebSocketAcceptContext context)
+    {
+        Begin();
+        exchange.Upgrades();
+        WebSocket socket = await _webSocket!.AcceptAsync(context);
+        exchange.HasUpgraded();
+        return socket;
+    }
+
     public override Memory<byte> GetMemory(int sizeHint = 0)
     {
         Begin();
@@ -206,6 +243,7 @@ internal sealed class ResponseGuard(Exchange exchange) : PipeWriter, IHttpRespon
     public override void Advance(int bytes)
     {
         Begin();
+        HasBody |= bytes > 0;
         _body.Writer.Advance(bytes);
     }
 
@@ -218,6 +256,7 @@ internal sealed class ResponseGuard(Exchange exchange) : PipeWriter, IHttpRespon
     public override ValueTask<FlushResult> WriteAsync(ReadOnlyMemory<byte> source, CancellationToken cancellationToken = default)
     {
         Begin();
+        HasBody = true;
         return _body.Writer.WriteAsync(source, cancellationToken);
     }
 
