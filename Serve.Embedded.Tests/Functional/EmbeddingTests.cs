@@ -38,6 +38,16 @@ public sealed class EmbeddingTests
         Assert.Equal("success", await server.Client.GetStringAsync("/ml/a/-/healthz", TestServer.Deadline));
     }
 
+    /// <summary>Whoever embeds a server has not asked it to keep anything, and is not told to.</summary>
+    [Fact]
+    public async Task Start_WithoutAStateDir_WarnsOfNothing()
+    {
+        await using TestServer server = await TestServer.EmbedAsync(new Probe().Register(), Probe.Config());
+
+        Assert.DoesNotContain(server.Logs.GetSnapshot(), r => r.Level >= LogLevel.Warning);
+        Assert.Empty(server.Deployer.View.Notices);
+    }
+
     [Fact]
     public async Task MapServe_RequireAuthorization_AStrangerNeverReachesADeployment()
     {

@@ -188,7 +188,8 @@ internal sealed class EmbeddedServer
     private static GenerationStore OpenStore(ServeConfig config, string? path, ServeEnvironment environment)
     {
         ILogger logger = environment.Loggers.CreateLogger(LogCategories.Controller);
-        string? folder = config.Controller.StateDir is { } chosen ? StateDirectory.Resolve(chosen, path, static _ => null, home: null) : null;
-        return GenerationStore.OpenOrInMemory(folder, environment.Time, logger);
+        return config.Controller.StateDir is { } chosen
+            ? GenerationStore.OpenOrInMemory(StateDirectory.Resolve(chosen, path, static _ => null, home: null), environment.Time, logger)
+            : GenerationStore.InMemory(environment.Time, logger);
     }
 }

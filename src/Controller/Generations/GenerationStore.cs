@@ -79,6 +79,11 @@ internal sealed class GenerationStore : IDisposable
         }
     }
 
+    /// <summary>For a server that nobody has told to keep anything on disk.</summary>
+    /// <param name="time">Dates generations.</param>
+    /// <param name="logger">Told nothing.</param>
+    public static GenerationStore InMemory(TimeProvider time, ILogger logger) => new(null, time, logger);
+
     /// <summary>For a server whose folder is another's: nothing is kept on disk.</summary>
     /// <param name="time">Dates generations.</param>
     /// <param name="logger">Told why.</param>
