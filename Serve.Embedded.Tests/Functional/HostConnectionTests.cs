@@ -11,6 +11,7 @@ using Microsoft.AspNetCore.Http.Features;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
 using Microsoft.Extensions.DependencyInjection;
 using Serve.Embedded.Telemetry;
+using Serve.Embedded.Tests.Fakes;
 
 namespace Serve.Embedded.Tests.Functional;
 
@@ -166,6 +167,53 @@ public sealed class HostConnectionTests
         Assert.Equal((HttpStatusCode.InternalServerError, "late"), (response.StatusCode, await response.Content.ReadAsStringAsync(TestServer.Deadline)));
     }
 
+    /// <summary>Compression decides by the status and headers that the host's context has when the first byte passes. The handler has set its own before.</summary>
+    [Theory]
+    [InlineData("fails", 500, "Internal Server Error")]
+    [InlineData("waits too long", 408, "Request ")]
+    [InlineData("runs too long", 408, "Request ")]
+    public async Task Answer_InAHandlersPlace_IsWhatTheHostsMiddlewareSees(string what, int status, string text)
+    {
+        ManualTimeProvider time = new();
+        await using TestServer server = await TestServer.EmbedAsync(
+            new DeploymentRegistry().AddApplication("test:probe", app => app.AddHttp("Probe", _ => new Json(_probe))),
+            Probe.Config(new() { Name = "Probe", MaxOngoingRequests = 1 }, new() { RequestTimeout = TimeSpan.FromSeconds(5) }),
+            time,
+            builder => builder.Services.AddResponseCompression(),
+            app =>
+            {
+                app.UseResponseCompression();
+                app.MapServe();
+            });
+        using HttpClient client = new(new SocketsHttpHandler { AutomaticDecompression = DecompressionMethods.GZip, UseProxy = false }) { BaseAddress = server.Address };
+        Task<HttpResponseMessage> first = client.GetAsync("/", TestServer.Deadline);
+        ProbeCall running = await _probe.NextAsync();
+        Task<HttpResponseMessage> asked = first;
+        if (what == "fails")
+        {
+            running.Throw(new InvalidOperationException("no"));
+        }
+        else
+        {
+            if (what == "waits too long")
+            {
+                asked = client.GetAsync("/", TestServer.Deadline);
+                await TestServer.UntilAsync(() => server.Server.Status.Applications.Single().Deployments.Single().Served.Gate.Waiting == 1);
+            }
+
+            await server.PassTimeUntilAsync(asked);
+        }
+
+        using HttpResponseMessage response = await asked;
+        string read = await response.Content.ReadAsStringAsync(TestServer.Deadline);
+        running.Return("late");
+        (await first).Dispose();
+
+        Assert.Equal((HttpStatusCode)status, response.StatusCode);
+        Assert.StartsWith(text, read, StringComparison.Ordinal);
+        Assert.Equal("text/plain", response.Content.Headers.ContentType?.MediaType);
+    }
+
     [Theory]
     [InlineData("1.1", true)]
     [InlineData("1.0", false)]
@@ -230,6 +278,16 @@ public sealed class HostConnectionTests
             }
 
             await socket.CloseAsync(socket.CloseStatus ?? WebSocketCloseStatus.Empty, socket.CloseStatusDescription, cancellationToken);
+        }
+    }
+
+    /// <summary>Says what it will send, and asks the test what to do.</summary>
+    private sealed class Json(Probe probe) : IHttpDeployment
+    {
+        public async ValueTask HandleAsync(HttpContext context, CancellationToken cancellationToken)
+        {
+            context.Response.ContentType = "application/json";
+            await context.Response.WriteAsync(await probe.HandleAsync(context.Request, cancellationToken), CancellationToken.None);
         }
     }
 

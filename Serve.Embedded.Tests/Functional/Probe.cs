@@ -38,6 +38,14 @@ internal sealed class Probe
         Applications = [new() { ImportPath = "test:probe", Deployments = [deployment ?? new() { Name = "Probe" }] }],
     };
 
+    /// <summary>A call from a handler of the test's own.</summary>
+    public async Task<string> HandleAsync(HttpRequest request, CancellationToken cancellationToken)
+    {
+        ProbeCall call = new(request, "", cancellationToken);
+        await _calls.Writer.WriteAsync(call, CancellationToken.None);
+        return await call.Answer;
+    }
+
     private sealed class Handler : IDeployment<HttpRequest, string>, IReconfigurable, IDisposable
     {
         private readonly Probe _probe;

@@ -236,15 +236,20 @@ internal sealed class Exchange : IHttpRequestLifetimeFeature
             _response.StatusCode = StatusCodes.Status499ClientClosedRequest;
         }
 
+        Unguard();
+        _host!.Leave(_request);
+        End();
+    }
+
+    /// <summary>No handler is at work: what has to be answered is answered where the host's middleware looks for it.</summary>
+    private void Unguard()
+    {
         if (_isGuarded)
         {
             _isGuarded = false;
             _guard.Leave(_features);
             _features[typeof(IHttpRequestLifetimeFeature)] = _lifetime;
         }
-
-        _host!.Leave(_request);
-        End();
     }
 
     private void Take(IFeatureCollection features)
@@ -336,6 +341,7 @@ internal sealed class Exchange : IHttpRequestLifetimeFeature
         ServedApplication? now = _host is null ? _proxy.Routes.Find(_application.Name) : _host.Route.Find(_proxy.Routes, _application.Name);
         if (now is null || now.Ingress == deployment)
         {
+            Unguard();
             SayNotRun();
             return _answers.UnavailableAsync(deployment.UnavailableMessage());
         }
@@ -359,6 +365,7 @@ internal sealed class Exchange : IHttpRequestLifetimeFeature
                 await StartAsync(waiter.Lease);
                 break;
             case WaitEnd.TimedOut:
+                Unguard();
                 await TimedOutAsync();
                 break;
             case WaitEnd.QueueTimedOut:
@@ -531,6 +538,7 @@ internal sealed class Exchange : IHttpRequestLifetimeFeature
 
         if (_guard.TryTake() || !(_response.HasStarted || _guard.HasBody || HasUnflushedBytes()))
         {
+            Unguard();
             return _answers.FailedAsync(_application.Ingress, exception);
         }
 
@@ -571,9 +579,20 @@ internal sealed class Exchange : IHttpRequestLifetimeFeature
 
     private async Task AnswerEarlyAsync(EarlyEnd cause)
     {
-        // The handler may go on for as long as it likes, and the connection with it.
-        _answers.CloseConnection();
-        await (cause == EarlyEnd.TimedOut ? TimedOutAsync() : _answers.UnavailableAsync(_application.Ingress.UnavailableMessage()));
+        Task answer;
+        _guard.BeginAnswer();
+        try
+        {
+            // The handler may go on for as long as it likes, and the connection with it.
+            _answers.CloseConnection();
+            answer = cause == EarlyEnd.TimedOut ? TimedOutAsync() : _answers.UnavailableAsync(_application.Ingress.UnavailableMessage());
+        }
+        finally
+        {
+            _guard.EndAnswer();
+        }
+
+        await answer;
         await _body.CompleteAsync();
     }
 
@@ -607,6 +626,7 @@ internal sealed class Exchange : IHttpRequestLifetimeFeature
 
     private Task RefuseAsync(Refusal refusal)
     {
+        Unguard();
         SayNotRun();
         return _answers.RefusedAsync(_application.Ingress, refusal);
     }

@@ -28,15 +28,21 @@ internal sealed class ResponseGuard(Exchange exchange) : PipeWriter, IHttpRespon
     private string? _reasonPhrase;
     private int _owner;
 
+    /// <summary>The thread that answers in the place of a handler which is still at work; 0 = none.</summary>
+    private int _answersOn;
+
     /// <summary>The handler's response has begun: from here it can only be finished or broken off.</summary>
     public bool HasBegun => Volatile.Read(ref _owner) == Handler;
+
+    /// <summary>Who asks sees the response itself: a handler that has begun it, and what the proxy's own answer passes through on its way (compression, a server for tests), which looks for its status and headers here.</summary>
+    private bool IsShown => HasBegun || Volatile.Read(ref _answersOn) == Environment.CurrentManagedThreadId;
 
     /// <summary>There is something of its body, which what the host has put around the response may hold back and not tell of.</summary>
     public bool HasBody { get; private set; }
 
     int IHttpResponseFeature.StatusCode
     {
-        get => HasBegun ? _response.StatusCode : _statusCode;
+        get => IsShown ? _response.StatusCode : _statusCode;
         set
         {
             if (HasBegun)
@@ -50,7 +56,7 @@ internal sealed class ResponseGuard(Exchange exchange) : PipeWriter, IHttpRespon
 
     string? IHttpResponseFeature.ReasonPhrase
     {
-        get => HasBegun ? _response.ReasonPhrase : _reasonPhrase;
+        get => IsShown ? _response.ReasonPhrase : _reasonPhrase;
         set
         {
             if (HasBegun)
@@ -64,7 +70,7 @@ internal sealed class ResponseGuard(Exchange exchange) : PipeWriter, IHttpRespon
 
     IHeaderDictionary IHttpResponseFeature.Headers
     {
-        get => HasBegun ? _response.Headers : _headers;
+        get => IsShown ? _response.Headers : _headers;
         set => throw new NotSupportedException("The header collection of a response cannot be replaced; set its entries.");
     }
 
@@ -76,7 +82,7 @@ internal sealed class ResponseGuard(Exchange exchange) : PipeWriter, IHttpRespon
     }
 #pragma warning restore CS0618
 
-    bool IHttpResponseFeature.HasStarted => HasBegun;
+    bool IHttpResponseFeature.HasStarted => HasBegun ? _response.HasStarted : Volatile.Read(ref _owner) == Proxy;
 
     public Stream Stream => _stream ??= AsStream(leaveOpen: true);
 
@@ -152,6 +158,11 @@ internal sealed class ResponseGuard(Exchange exchange) : PipeWriter, IHttpRespon
         _reasonPhrase = null;
         _headers.Reset();
     }
+
+    /// <summary>From here to <see cref="EndAnswer"/> this thread answers.</summary>
+    public void BeginAnswer() => Volatile.Write(ref _answersOn, Environment.CurrentManagedThreadId);
+
+    public void EndAnswer() => Volatile.Write(ref _answersOn, 0);
 
     /// <summary>The proxy answers in the handler's place; <see langword="false"/> if the handler has begun.</summary>
     public bool TryTake() => Interlocked.CompareExchange(ref _owner, Proxy, Nobody) == Nobody;
