@@ -67,9 +67,11 @@ public sealed class HostConnectionTests
 
     /// <summary>What middleware does to a request that the host's time limit ends is the host's to say.</summary>
     [Theory]
-    [InlineData(true)]
-    [InlineData(false)]
-    public async Task Host_EndsTheRequest_AnswersForItItself(bool waits)
+    [InlineData(true, false)]
+    [InlineData(false, false)]
+    [InlineData(true, true)]
+    [InlineData(false, true)]
+    public async Task Host_EndsTheRequest_AnswersForItItself(bool waits, bool outlivesItsClient)
     {
         await using TestServer server = await TestServer.EmbedAsync(
             _probe.Register(),
@@ -84,7 +86,9 @@ public sealed class HostConnectionTests
         Task<string> patient = waits ? server.Client.GetStringAsync("/patient", TestServer.Deadline) : Task.FromResult("done");
         ProbeCall? running = waits ? await _probe.NextAsync() : null;
 
-        Task<HttpResponseMessage> quick = server.Client.GetAsync("/quick", TestServer.Deadline);
+        using HttpRequestMessage request = new(HttpMethod.Get, "/quick");
+        request.Headers.Add("x-request-disconnect-disabled", outlivesItsClient ? "?1" : "?0");
+        Task<HttpResponseMessage> quick = server.Client.SendAsync(request, TestServer.Deadline);
         if (!waits)
         {
             running = await _probe.NextAsync();

@@ -12,7 +12,7 @@ public sealed class RequestWatchTests
         using CancellationTokenSource replica = new();
         RequestWatch watch = new(new ManualTimeProvider(), static _ => { });
         watch.Token.Register(static () => throw new InvalidOperationException("no luck"));
-        watch.WatchRun(lifetime: null, replica.Token);
+        watch.WatchRun(leaves: CancellationToken.None, replica.Token);
 
         await replica.CancelAsync();
 

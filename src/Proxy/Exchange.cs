@@ -2,6 +2,7 @@ using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Connections.Features;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Http.Features;
+using Microsoft.AspNetCore.Http.Timeouts;
 using Serve.Embedded.Deployments;
 using Serve.Embedded.Handles;
 using Serve.Embedded.Replicas.Workers;
@@ -65,8 +66,10 @@ internal sealed class Exchange : IHttpRequestLifetimeFeature
     /// <summary>The client was gone before its request was done.</summary>
     private bool HasClientLeft => _clientLeft || (_watch.Cause == EarlyEnd.ClientLeft && !_upgrade.IsUpgraded);
 
-    /// <summary>The client, while its leaving matters.</summary>
-    private IHttpRequestLifetimeFeature? Client => !_hasUsualHeaders && RequestHeaders.OutlivesClient(_request.Headers) ? null : _lifetime;
+    /// <summary>Set when the client leaves or the host ends the request; where the client's leaving does not matter, when the host's time limit is over, which is not the client's to lift.</summary>
+    private CancellationToken Leaves => _hasUsualHeaders || !RequestHeaders.OutlivesClient(_request.Headers)
+        ? _lifetime.RequestAborted
+        : _features.Get<IHttpRequestTimeoutFeature>()?.RequestTimeoutToken ?? default;
 
     /// <summary>What a handler sees as its request's life: it ends with the client, and with the request's time too.</summary>
     CancellationToken IHttpRequestLifetimeFeature.RequestAborted
@@ -356,7 +359,7 @@ internal sealed class Exchange : IHttpRequestLifetimeFeature
         ServedDeployment deployment = _application.Ingress;
         TimeSpan? maxWait = deployment.Limits.MaxQueueWait;
         _record.Waits();
-        _watch.WatchWait(waiter, Client, maxWait);
+        _watch.WatchWait(waiter, maxWait, Leaves);
         WaitEnd end = await waiter.Ended;
         _watch.Stop();
         switch (end)
@@ -414,14 +417,14 @@ internal sealed class Exchange : IHttpRequestLifetimeFeature
             bool isWatched = !work.IsCompleted;
             if (isWatched)
             {
-                _watch.WatchRun(Client, lease.Replica.Stopping);
+                _watch.WatchRun(Leaves, lease.Replica.Stopping);
             }
 
             HttpResult result = await work;
             if (result.Kind == HttpResultKind.Chunks && !isWatched)
             {
                 // The handler returned at once, and its work begins here.
-                _watch.WatchRun(Client, lease.Replica.Stopping);
+                _watch.WatchRun(Leaves, lease.Replica.Stopping);
             }
 
             await using BegunStream? stream = result.Kind == HttpResultKind.Chunks ? new(result.Chunks, _watch.Token) : null;

@@ -1,4 +1,3 @@
-using Microsoft.AspNetCore.Http.Features;
 using Serve.Embedded.Deployments;
 using Serve.Embedded.Handles;
 
@@ -48,9 +47,9 @@ internal sealed class RequestWatch(TimeProvider time, Action<EarlyEnd> endsEarly
 
     /// <summary>Watches a request that waits in the queue.</summary>
     /// <param name="waiter">Its place.</param>
-    /// <param name="lifetime">Its client; <see langword="null"/> if the request outlives it.</param>
     /// <param name="maxWait">The longest wait that the deployment allows.</param>
-    public void WatchWait(Waiter waiter, IHttpRequestLifetimeFeature? lifetime, TimeSpan? maxWait)
+    /// <param name="leaves">Set when its client leaves; none if the request outlives it.</param>
+    public void WatchWait(Waiter waiter, TimeSpan? maxWait, CancellationToken leaves)
     {
         _waiter = waiter;
         long queueDue = maxWait is { } wait ? Due(time.GetTimestamp(), wait) : 0;
@@ -63,15 +62,15 @@ internal sealed class RequestWatch(TimeProvider time, Action<EarlyEnd> endsEarly
             SetDeadline(_due, EarlyEnd.TimedOut);
         }
 
-        WatchClient(lifetime);
+        WatchClient(leaves);
     }
 
     /// <summary>Watches a request whose handler did not complete at once.</summary>
-    public void WatchRun(IHttpRequestLifetimeFeature? lifetime, CancellationToken replicaStops)
+    public void WatchRun(CancellationToken leaves, CancellationToken replicaStops)
     {
         _runs = true;
         SetDeadline(_due, EarlyEnd.TimedOut);
-        WatchClient(lifetime);
+        WatchClient(leaves);
         _replicaStops = replicaStops.UnsafeRegister(static watch => ((RequestWatch)watch!).End(EarlyEnd.ReplicaStops)?.CancelWhateverThrows(), this);
     }
 
@@ -121,14 +120,8 @@ internal sealed class RequestWatch(TimeProvider time, Action<EarlyEnd> endsEarly
         }
     }
 
-    private void WatchClient(IHttpRequestLifetimeFeature? lifetime)
-    {
-        if (lifetime is not null)
-        {
-            _clientLeaves = lifetime.RequestAborted.UnsafeRegister(
-                static watch => ((RequestWatch)watch!).End(EarlyEnd.ClientLeft)?.CancelWhateverThrows(), this);
-        }
-    }
+    private void WatchClient(CancellationToken leaves) =>
+        _clientLeaves = leaves.UnsafeRegister(static watch => ((RequestWatch)watch!).End(EarlyEnd.ClientLeft)?.CancelWhateverThrows(), this);
 
     /// <summary>Ends the request. Returns what its caller must cancel last: that may run the handler to its end on this thread.</summary>
     private CancellationTokenSource? End(EarlyEnd cause)

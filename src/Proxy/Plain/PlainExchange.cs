@@ -199,7 +199,7 @@ internal sealed class PlainExchange : IPlainClient
     {
         TimeSpan? maxWait = _application.Ingress.Limits.MaxQueueWait;
         _record.Waits();
-        _watch.WatchWait(waiter, lifetime: null, maxWait);
+        _watch.WatchWait(waiter, maxWait, leaves: default);
         WatchClient();
         WaitEnd end = await waiter.Ended;
         _watch.Stop();
@@ -228,7 +228,7 @@ internal sealed class PlainExchange : IPlainClient
         // It may have been ended in the instant between its grant and this line.
         _watch.Token.ThrowIfCancellationRequested();
         _record.Runs(replica);
-        _watch.WatchRun(lifetime: null, replica.Stopping);
+        _watch.WatchRun(leaves: default, replica.Stopping);
         WatchClient();
     }
 
