@@ -27,10 +27,9 @@ public sealed class HostConnectionTests
 
     /// <summary>Kestrel alone would take what is left of the body for the next request: the connection's end is seen before the request's is, and so it is certain.</summary>
     [Theory]
-    [InlineData("", true)]
-    [InlineData("", false)]
-    [InlineData("x-request-disconnect-disabled: ?1\r\n", false)]
-    public async Task Client_LeavesWithItsBodyUnread_WhatItHasSentIsNoRequest(string header, bool waits)
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task Client_LeavesWithItsBodyUnread_WhatItHasSentIsNoRequest(bool waits)
     {
         await using TestServer server = await TestServer.EmbedAsync(
             _probe.Register(), Probe.Config(new() { Name = "Probe", MaxOngoingRequests = 1, MaxQueuedRequests = 1 }), map: Map);
@@ -43,7 +42,7 @@ public sealed class HostConnectionTests
         }
 
         RawConnection client = await server.ConnectAsync();
-        await client.SendAsync($"POST /post HTTP/1.1\r\nHost: a\r\n{header}Content-Length: {Body.Length}\r\n\r\n{Body}");
+        await client.SendAsync($"POST /post HTTP/1.1\r\nHost: a\r\nContent-Length: {Body.Length}\r\n\r\n{Body}");
         running ??= await _probe.NextAsync();
         await TestServer.UntilAsync(() => server.Server.Status.Applications.Single().Deployments.Single().Served.Gate.Waiting == (waits ? 1 : 0));
 
