@@ -19,10 +19,13 @@ internal sealed class SeededRandom(ulong seed) : Random(0)
         return z ^ (z >> 31);
     }
 
+    /// <summary>What a draw is on a scale from 0 to one less than <paramref name="limit"/>.</summary>
+    public static int Below(ulong draw, int limit) => (int)(((draw >> 32) * (ulong)limit) >> 32);
+
     public override int Next(int maxValue)
     {
         ArgumentOutOfRangeException.ThrowIfNegative(maxValue);
-        return (int)(((Draw() >> 32) * (ulong)maxValue) >> 32);
+        return Below(Draw(), maxValue);
     }
 
     public override int Next(int minValue, int maxValue)

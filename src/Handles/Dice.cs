@@ -12,5 +12,5 @@ internal sealed class Dice(long seed)
     private ulong _state = (ulong)seed;
 
     /// <summary>A number from 0 to one less than <paramref name="sides"/>, which is more than 0.</summary>
-    public int Throw(int sides) => (int)(((SeededRandom.Mix(_state += SeededRandom.Step) >> 32) * (ulong)sides) >> 32);
+    public int Throw(int sides) => SeededRandom.Below(SeededRandom.Mix(_state += SeededRandom.Step), sides);
 }
