@@ -1,5 +1,10 @@
 using System.Net;
+using System.Net.Sockets;
+using System.Text;
 using System.Text.Json;
+using Microsoft.AspNetCore.Server.Kestrel.Transport.Sockets;
+using Microsoft.Extensions.Logging.Abstractions;
+using Serve.Embedded.Admin;
 using Serve.Embedded.Cli;
 using Serve.Embedded.Config;
 using Serve.Embedded.Deployments;
@@ -308,6 +313,34 @@ public sealed class AdminServerTests
         CliRun run = await CliRun.RunAsync("status", "--token-file", file, "--address", "http://127.0.0.1:1");
 
         Assert.Equal((1, $"The token file {file} {error}"), (run.ExitCode, run.Error.Trim()));
+    }
+
+    /// <summary>A server that has nothing to finish ends at once, while the answer to who asked for it may still be on its way.</summary>
+    [Fact]
+    public async Task StopAsync_AnswerIsOnItsWay_IsSentFirst()
+    {
+        static Socket Narrow(EndPoint endpoint)
+        {
+            Socket socket = SocketTransportOptions.CreateDefaultBoundListenSocket(endpoint);
+            socket.SendBufferSize = 1;
+            return socket;
+        }
+
+        await using AdminServer admin = new([new(IPAddress.Loopback, 0)], new(new("127.0.0.1", []), null), NullLoggerFactory.Instance, null!, Narrow);
+        await admin.StartAsync(TestServer.Deadline);
+        Uri address = new(admin.Addresses[0]);
+        Socket socket = new(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp) { ReceiveBufferSize = 1 };
+        await socket.ConnectAsync(address.Host, address.Port, TestServer.Deadline);
+        using RawConnection client = new(socket) { Encoding = Encoding.Latin1 };
+        await client.SendAsync($"GET /dashboard.js HTTP/1.1\r\nHost: {address.Authority}\r\nConnection: close\r\n\r\n");
+        string begun = await client.ReadUntilAsync("\r\n\r\n");
+
+        Task stopped = admin.StopAsync(TestServer.Deadline);
+
+        string answer = begun + await client.ReadToEndAsync();
+        int body = answer.IndexOf("\r\n\r\n", StringComparison.Ordinal) + 4;
+        Assert.Contains($"\r\nContent-Length: {answer.Length - body}\r\n", answer[..body], StringComparison.Ordinal);
+        await stopped;
     }
 
     private static Task<TestServer> StartAsync() => TestServer.StartAsync(new DeploymentRegistry().AddBuiltIn(), new()

@@ -11,6 +11,9 @@ namespace Serve.Embedded.Admin;
 /// <summary>The admin port: a listener of its own, so that it answers however full or far gone the data port is.</summary>
 internal sealed class AdminServer : IAsyncDisposable
 {
+    /// <summary>How long the way out waits for those that are being answered.</summary>
+    private static readonly TimeSpan LastAnswers = TimeSpan.FromSeconds(1);
+
     private readonly KestrelServer _server;
     private readonly AdminListener.Factory _listeners;
     private readonly AdminApplication _application;
@@ -40,11 +43,13 @@ internal sealed class AdminServer : IAsyncDisposable
 
     public Task StartAsync(CancellationToken cancellationToken) => _server.StartAsync(_application, cancellationToken);
 
-    public async Task StopAsync()
+    /// <summary>Closes the port. What it has answered is sent first: the answer to a shutdown has its client for no longer than the server takes to end.</summary>
+    /// <param name="cutOff">Does not wait for it, nor any longer.</param>
+    public async Task StopAsync(CancellationToken cutOff = default)
     {
-        using CancellationTokenSource now = new();
-        await now.CancelAsync();
-        await _server.StopAsync(now.Token);
+        using CancellationTokenSource late = CancellationTokenSource.CreateLinkedTokenSource(cutOff);
+        late.CancelAfter(LastAnswers);
+        await _server.StopAsync(late.Token);
     }
 
     public ValueTask DisposeAsync()

@@ -241,7 +241,7 @@ internal sealed class Server : IAsyncDisposable
 
         if (_admin is not null)
         {
-            await _admin.StopAsync();
+            await _admin.StopAsync(deadline.Token);
         }
     }
 

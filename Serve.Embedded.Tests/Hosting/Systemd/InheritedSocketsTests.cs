@@ -174,7 +174,7 @@ public sealed partial class InheritedSocketsTests : IDisposable
         await early.ReceiveAsync(answer, TestContext.Current.CancellationToken);
         Assert.Equal("HTTP/1.1 200"u8, answer);
         Assert.Equal([$"http://{address}"], admin.Addresses);
-        await admin.StopAsync();
+        await admin.StopAsync(TestContext.Current.CancellationToken);
     }
 
     [Fact]
