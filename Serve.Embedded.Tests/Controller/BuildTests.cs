@@ -125,9 +125,10 @@ public sealed class BuildTests
     public async Task Built_AnotherGoalHasTakenItsPlace_ChangesNothing()
     {
         ControllerHarness harness = new();
-        ApplyRequest first = new([Broken()]);
+        BoxConfig box = new() { Cpus = 2 };
+        ApplyRequest first = new([Broken()], Box: box);
         _ = harness.Apply(first);
-        Task<ApplyOutcome> second = harness.Apply(Broken(Front(2)));
+        Task<ApplyOutcome> second = harness.Apply(new ApplyRequest([Broken(Front(2))], Box: box));
 
         harness.Complete(first, Solo());
 
