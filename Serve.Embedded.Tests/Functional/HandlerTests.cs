@@ -202,7 +202,7 @@ public abstract partial class HandlerTests(ServerForm form)
         ProbeCall running = await probe.NextAsync();
         using RawConnection second = await server.ConnectAsync();
         await second.SendAsync("GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n");
-        await TestServer.UntilAsync(() => server.Server.Status.Applications.Single().Deployments.Single().Served.Gate.Waiting == 1);
+        await TestServer.UntilAsync(() => server.Server.Status.Applications.Single().Deployments.Single().Served.Gate.InOrder == 1);
 
         Task<ApplyOutcome> applied = server.ApplyAsync(config with { Applications = [new() { ImportPath = "test:http" }] });
         string read = await second.ReadUntilAsync("moved");

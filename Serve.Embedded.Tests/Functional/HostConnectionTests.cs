@@ -44,7 +44,7 @@ public sealed class HostConnectionTests
         RawConnection client = await server.ConnectAsync();
         await client.SendAsync($"POST /post HTTP/1.1\r\nHost: a\r\nContent-Length: {Body.Length}\r\n\r\n{Body}");
         running ??= await _probe.NextAsync();
-        await TestServer.UntilAsync(() => server.Server.Status.Applications.Single().Deployments.Single().Served.Gate.Waiting == (waits ? 1 : 0));
+        await TestServer.UntilAsync(() => server.Server.Status.Applications.Single().Deployments.Single().Served.Gate.InOrder == (waits ? 1 : 0));
 
         client.Dispose();
 
@@ -201,7 +201,7 @@ public sealed class HostConnectionTests
             if (what == "waits too long")
             {
                 asked = client.GetAsync("/", TestServer.Deadline);
-                await TestServer.UntilAsync(() => server.Server.Status.Applications.Single().Deployments.Single().Served.Gate.Waiting == 1);
+                await TestServer.UntilAsync(() => server.Server.Status.Applications.Single().Deployments.Single().Served.Gate.InOrder == 1);
             }
 
             await server.PassTimeUntilAsync(asked);

@@ -57,7 +57,7 @@ internal sealed class TestServer : IAsyncDisposable
     public HttpClient Client { get; }
 
     /// <summary>Requests that wait in all deployments.</summary>
-    public int Waiting => Server.Status.Applications.SelectMany(a => a.Deployments).Sum(d => d.Served.Gate.Waiting);
+    public int Waiting => Server.Status.Applications.SelectMany(a => a.Deployments).Sum(d => d.Served.Gate.InOrder);
 
     public static CancellationToken Deadline => TestContext.Current.CancellationToken;
 

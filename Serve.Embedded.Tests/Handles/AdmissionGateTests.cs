@@ -162,6 +162,21 @@ public sealed class AdmissionGateTests
         }
     }
 
+    /// <summary>Between the two, another one can still come before it. Who is shown that it waits sends the next one and counts on its being behind.</summary>
+    [Fact]
+    public void InOrder_APlaceIsTakenAndNotFilledYet_DoesNotCountIt()
+    {
+        Handle handle = Gate.AddHandle(2);
+        _test.AddReplica(1);
+        _test.Run(handle);
+
+        Assert.True(handle.TryReserve(out _));
+
+        Assert.Equal((1, 0, 0), (handle.Queued, handle.InOrder, Gate.InOrder));
+        handle.Publish(new(handle));
+        Assert.Equal((1, 1, 1), (handle.Queued, handle.InOrder, Gate.InOrder));
+    }
+
     [Fact]
     [ContractRow(17)]
     public void TryLeave_WhileItWaits_ThePlaceIsFreeAndTheNextIsServed()

@@ -89,9 +89,10 @@ internal sealed class AdmissionSimulation(int seed)
             return _wrong;
         }
 
-        if ((_test.Gate.Waiting, _test.Gate.Free, _test.Gate.Handles.Length) != (_model.Waiting, _model.Free, _model.Listed))
+        (int, int, int, int) all = (_test.Gate.Waiting, _test.Gate.InOrder, _test.Gate.Free, _test.Gate.Handles.Length);
+        if (all != (_model.Waiting, _model.Waiting, _model.Free, _model.Listed))
         {
-            return $"waiting, free, handles: {(_test.Gate.Waiting, _test.Gate.Free, _test.Gate.Handles.Length)} is not {(_model.Waiting, _model.Free, _model.Listed)}";
+            return $"waiting, in order, free, handles: {all} is not {(_model.Waiting, _model.Waiting, _model.Free, _model.Listed)}";
         }
 
         foreach ((Replica real, ModelReplica model) in _replicas)

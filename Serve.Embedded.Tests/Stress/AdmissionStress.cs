@@ -15,6 +15,9 @@ internal sealed class AdmissionStress
     private const int ArrivalsPerRound = 2000;
     private const int MostReplicas = 512;
 
+    /// <summary>In a round, also where this thread gets a processor only when the workers have ended theirs.</summary>
+    private const int LeastChanges = 20;
+
     /// <summary>After the first violation it goes on for a while: one fault is often seen in several ways.</summary>
     private const int RoundsAfterViolation = 20;
 
@@ -133,7 +136,7 @@ internal sealed class AdmissionStress
         {
             Volatile.Write(ref inRound, _workers.Count);
             barrier.SignalAndWait();
-            while (Volatile.Read(ref inRound) > 0)
+            for (int changes = 0; changes < LeastChanges || Volatile.Read(ref inRound) > 0; changes++)
             {
                 Interlocked.Increment(ref _ceilings);
                 Change();
@@ -272,6 +275,11 @@ internal sealed class AdmissionStress
         if (waiting > 0 && free > 0)
         {
             Violation(2, $"{waiting} wait while {free} permits are free");
+        }
+
+        if (Subject.Shown != waiting)
+        {
+            Violation(4, $"{Subject.Shown} are shown to wait and {waiting} do");
         }
 
         if (Subject.Waiting != waiting)

@@ -10,6 +10,9 @@ internal abstract class AdmissionSubject
 {
     public abstract int Waiting { get; }
 
+    /// <summary>How many it says to wait where somebody looks from outside.</summary>
+    public virtual int Shown => Waiting;
+
     /// <summary>Permits that an arrival could be given now.</summary>
     public abstract int Free { get; }
 

@@ -28,6 +28,8 @@ internal sealed class GateSubject : AdmissionSubject
 
     public override int Waiting => _gate.Waiting;
 
+    public override int Shown => _gate.InOrder;
+
     public override int Free => _gate.Free;
 
     public override void AddHandle(int maxQueued) => Volatile.Write(ref _handles, [.. _handles, _gate.AddHandle(maxQueued)]);

@@ -276,7 +276,7 @@ internal sealed class DetailsJson(Utf8JsonWriter json, bool withOurs)
         RequestTotals totals = gate.Totals;
         json.WriteStartObject("requests");
         json.WriteNumber("ongoing", gate.Replicas.Sum(r => r.Permits.Ongoing));
-        json.WriteNumber("queued", gate.Waiting);
+        json.WriteNumber("queued", gate.InOrder);
         json.WriteNumber("arrived", totals.Arrived);
         json.WriteNumber("started", totals.Started);
         json.WriteNumber("shed", totals.Shed);

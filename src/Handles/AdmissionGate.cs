@@ -32,7 +32,10 @@ internal sealed class AdmissionGate(ServeEnvironment environment)
     private int _unavailable;
     private TaskCompletionSource? _nobodyWaits;
 
-    /// <summary>Requests that wait, in all handles.</summary>
+    /// <summary>Requests that wait, in all handles: what is shown of them, in metrics and in the status.</summary>
+    public int InOrder => Handles.Sum(static handle => handle.InOrder);
+
+    /// <summary>Requests that wait or are about to.</summary>
     public int Waiting => Volatile.Read(ref _waiting);
 
     /// <summary>Permits that may be claimed now.</summary>

@@ -31,12 +31,29 @@ internal sealed class Handle(AdmissionGate gate, int maxQueued)
     private Waiter? _first;
     private Waiter? _last;
 
+    /// <summary>Length of the list. Written by its owner alone.</summary>
+    private int _listed;
+
     public AdmissionGate Gate => gate;
 
     public HandleCounts Counts { get; } = new();
 
-    /// <summary>Requests that wait now.</summary>
+    /// <summary>Requests that have taken a place: what the limit counts.</summary>
     public int Queued => QueuedOf(Volatile.Read(ref _places));
+
+    /// <summary>
+    /// Requests that stand in the queue. Who has taken a place and has not published itself is not one of them yet: whoever is shown a request as waiting may count on
+    /// everything that comes later to be behind it.
+    /// </summary>
+    public int InOrder
+    {
+        get
+        {
+            // Who moves from the channel into the list between these looks is counted twice, never left out.
+            int published = (Volatile.Read(ref _intake)?.Reader.Count ?? 0) + (Volatile.Read(ref _returned)?.Count ?? 0);
+            return Math.Min(Queued, published + Volatile.Read(ref _listed));
+        }
+    }
 
     /// <summary>Waiting requests above which arrivals are refused. A smaller value leaves those who wait alone.</summary>
     public int MaxQueued
@@ -203,6 +220,7 @@ internal sealed class Handle(AdmissionGate gate, int maxQueued)
                 first.Next = _first;
                 _first = first;
                 _last ??= first;
+                Volatile.Write(ref _listed, _listed + 1);
             }
         }
 
@@ -223,6 +241,7 @@ internal sealed class Handle(AdmissionGate gate, int maxQueued)
             }
 
             _last = waiter;
+            Volatile.Write(ref _listed, _listed + 1);
         }
     }
 
@@ -262,12 +281,14 @@ internal sealed class Handle(AdmissionGate gate, int maxQueued)
             kept.Next = null;
         }
 
+        Volatile.Write(ref _listed, _listed - dropped);
         Interlocked.Add(ref _gone, -dropped);
     }
 
     private void DropFirstUnsynchronized()
     {
         Waiter first = _first!;
+        Volatile.Write(ref _listed, _listed - 1);
         _first = first.Next;
         first.Next = null;
         if (_first is null)

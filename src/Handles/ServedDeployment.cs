@@ -59,7 +59,7 @@ internal sealed class ServedDeployment : IMeasuredDeployment, IDisposable
 
     RequestTotals IMeasuredDeployment.Totals => Gate.Totals;
 
-    int IMeasuredDeployment.Queued => Gate.Waiting;
+    int IMeasuredDeployment.Queued => Gate.InOrder;
 
     IEnumerable<(string Replica, int Requests)> IMeasuredDeployment.Ongoing => Gate.Replicas.Select(static r => (r.Id, r.Ongoing));
 

@@ -43,5 +43,5 @@ public sealed record ServeDeploymentStatus(
         report.NumReplicas,
         report.Served.Gate.Replicas.Length,
         report.Replicas.Sum(r => r.Permits.Ongoing),
-        report.Served.Gate.Waiting);
+        report.Served.Gate.InOrder);
 }

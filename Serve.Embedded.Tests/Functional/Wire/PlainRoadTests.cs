@@ -88,7 +88,7 @@ public sealed class PlainRoadTests
 
         second.Dispose();
 
-        await TestServer.UntilAsync(() => site.Gate.Waiting == 0);
+        await TestServer.UntilAsync(() => site.Gate.InOrder == 0);
         await site.LoggedAsync(499);
         await first.EndAsync("fine");
         await site.PermitIsBackAsync();
@@ -127,7 +127,7 @@ public sealed class PlainRoadTests
         Assert.StartsWith("HTTP/1.1 408 ", response, StringComparison.Ordinal);
         await first.EndAsync("fine");
         await site.PermitIsBackAsync();
-        Assert.Equal((0, 1, 1), (site.Gate.Waiting, site.Counts.TimedOut, site.Counts.Started));
+        Assert.Equal((0, 1, 1), (site.Gate.InOrder, site.Counts.TimedOut, site.Counts.Started));
     }
 
     [Theory]

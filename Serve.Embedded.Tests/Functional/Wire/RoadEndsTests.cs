@@ -53,7 +53,7 @@ public sealed class RoadEndsTests
         using RoadCall first = await site.RunAsync(plain: true);
         RawConnection client = await site.Server.ConnectAsync();
         await client.SendAsync(Get(plain: false, method: "POST")[..^2] + framing + "GET /body HTTP/1.1\r\nHost: body\r\n\r\n");
-        await TestServer.UntilAsync(() => site.Gate.Waiting == 1);
+        await TestServer.UntilAsync(() => site.Gate.InOrder == 1);
 
         client.Dispose();
 

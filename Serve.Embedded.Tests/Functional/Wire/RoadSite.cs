@@ -73,10 +73,10 @@ internal sealed class RoadSite : IAsyncDisposable
     /// <summary>A client of its own sends a request, which waits now.</summary>
     public async Task<RawConnection> WaitAsync(bool plain, string headers = "", string method = "GET")
     {
-        int waiting = Gate.Waiting;
+        int waiting = Gate.InOrder;
         RawConnection client = await Server.ConnectAsync();
         await client.SendAsync(Get(plain, headers, method));
-        await TestServer.UntilAsync(() => Gate.Waiting == waiting + 1);
+        await TestServer.UntilAsync(() => Gate.InOrder == waiting + 1);
         return client;
     }
 
