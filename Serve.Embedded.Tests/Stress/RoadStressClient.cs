@@ -18,6 +18,9 @@ internal sealed class RoadStressClient(RoadStress stress, int index, SeededRando
     /// <summary>Requests of the connection.</summary>
     private int _answered;
 
+    /// <summary>The last of the connection whose answer has come. Who leaves after it may do so before the server has noted that it is answered.</summary>
+    private RoadRequest? _before;
+
     private enum Leaves
     {
         No,
@@ -47,6 +50,7 @@ internal sealed class RoadStressClient(RoadStress stress, int index, SeededRando
     {
         _isLong = false;
         _answered = 0;
+        _before = null;
         RoadAnswers answers = new(socket, stress.Ledger, stress.GivesUp);
         for (int batches = random.Next(1, 12); batches > 0; batches--)
         {
@@ -76,7 +80,13 @@ internal sealed class RoadStressClient(RoadStress stress, int index, SeededRando
                     await answers.SomethingAsync();
                     break;
                 case Leaves.No when await ReadAsync(answers, batch, mayBeCut: inPieces || !isSent, isLast: batches == 1):
+                    _before = batch[^1];
                     continue;
+            }
+
+            if (leaves != Leaves.No)
+            {
+                _before?.HasLeft = true;
             }
 
             if (leaves != Leaves.No && random.Next(2) == 0)

@@ -50,10 +50,21 @@ public sealed class RoadStressTests
     [Fact]
     public Task Roads_APostRunsTwice_IsSeen() => AssertCaughtAsync(RoadFault.RunsTwice, 7);
 
+    /// <summary>Whether two requests meet is chance, the more so where others want the processors: one run may miss it, not all of them.</summary>
     private static async Task AssertCaughtAsync(RoadFault fault, int invariant)
     {
-        RoadStress stress = new(1, fault);
-        IReadOnlyList<(int Invariant, string Text)> violations = await stress.RunAsync(1_500);
-        Assert.True(violations.Any(v => v.Invariant == invariant), $"{fault} should break invariant {invariant}. {stress.Describe()}");
+        List<string> missed = [];
+        for (int seed = 1; seed <= 4; seed++)
+        {
+            RoadStress stress = new(seed, fault);
+            if ((await stress.RunAsync(1_500)).Any(v => v.Invariant == invariant))
+            {
+                return;
+            }
+
+            missed.Add(stress.Describe());
+        }
+
+        Assert.Fail($"{fault} should break invariant {invariant}. {string.Join(" ", missed)}");
     }
 }
