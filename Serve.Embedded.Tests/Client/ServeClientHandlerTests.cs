@@ -414,21 +414,24 @@ public sealed class ServeClientHandlerTests
         new(new ServeClientHandler(server, options, _time, new ChosenRandom(draw))) { BaseAddress = new("http://model") };
 
     /// <summary>Moves time from timer to timer, one millisecond at a time, until the call is over.</summary>
-    private async Task<HttpResponseMessage> PassTimeUntilAsync(Task<HttpResponseMessage> call)
-    {
-        while (!call.IsCompleted)
+    /// <summary>Away from the test's synchronization context: with it, what a timer wakes runs on another thread, and time would pass between the start of a try's timer and the try.</summary>
+    private Task<HttpResponseMessage> PassTimeUntilAsync(Task<HttpResponseMessage> call) => Task.Run(
+        async () =>
         {
-            TestEnds.ThrowIfCancellationRequested();
-            if (_time.ArmedTimers > 0)
+            while (!call.IsCompleted)
             {
-                _time.Advance(TimeSpan.FromMilliseconds(1));
+                TestEnds.ThrowIfCancellationRequested();
+                if (_time.ArmedTimers > 0)
+                {
+                    _time.Advance(TimeSpan.FromMilliseconds(1));
+                }
+
+                await Task.Yield();
             }
 
-            await Task.Yield();
-        }
-
-        return await call;
-    }
+            return await call;
+        },
+        TestEnds);
 }
 
 [System.Text.Json.Serialization.JsonSerializable(typeof(string))]
