@@ -542,7 +542,7 @@ internal sealed class Exchange : IHttpRequestLifetimeFeature
         if (_guard.TryTake() || !(_response.HasStarted || _guard.HasBody || HasUnflushedBytes()))
         {
             Unguard();
-            return _answers.FailedAsync(_application.Ingress, exception);
+            return _answers.FailedAsync(_application.Ingress, exception, _repeats.WasSent);
         }
 
         OwnAnswers.LogBrokenOff(_proxy.RequestLog, exception);

@@ -84,7 +84,10 @@ internal sealed class OwnAnswers(ILogger log)
     public void SayNotRun() => _response.Headers[NotRunHeader] = Yes;
 
     /// <summary>What a handler's exception means to a client that has had nothing of a response.</summary>
-    public Task FailedAsync(ServedDeployment deployment, Exception exception)
+    /// <param name="deployment">The handler's.</param>
+    /// <param name="exception">What it threw.</param>
+    /// <param name="wasSent">A worker that failed before may have run it.</param>
+    public Task FailedAsync(ServedDeployment deployment, Exception exception, bool wasSent)
     {
         // Who blocks for a call with Wait or Result finds in such a one what the call threw.
         switch (exception is AggregateException { InnerExceptions: [Exception only] } ? only : exception)
@@ -100,14 +103,22 @@ internal sealed class OwnAnswers(ILogger log)
                 // A chunk whose size no number holds: Kestrel does not call it a bad request.
                 return BadRequestAsync(StatusCodes.Status400BadRequest, bad.Message);
             case WorkerFailedException failed:
-                return ErrorAsync(OfFailure(log, failed));
+                if (WasNotRun(failed, wasSent))
+                {
+                    SayNotRun();
+                }
+
+                return ErrorAsync(OfFailure(log, failed, wasSent));
             default:
                 return BrokenAsync(exception);
         }
     }
 
+    /// <summary>Nothing of the request has ever come to a worker.</summary>
+    public static bool WasNotRun(Exception exception, bool wasSent) => exception is WorkerFailedException { NothingSent: true } && !wasSent;
+
     /// <summary>What is answered when a request, a worker or code is at fault; says it to the log, where the client is not told all.</summary>
-    public static (int StatusCode, string Text) OfFailure(ILogger log, Exception exception)
+    public static (int StatusCode, string Text) OfFailure(ILogger log, Exception exception, bool wasSent)
     {
         switch (exception)
         {
@@ -115,7 +126,7 @@ internal sealed class OwnAnswers(ILogger log)
                 return (bad.StatusCode, bad.Message);
             case WorkerFailedException failed:
                 Log.WorkerFailed(log, failed.Message);
-                return (StatusCodes.Status502BadGateway, failed.Message);
+                return (WasNotRun(failed, wasSent) ? StatusCodes.Status503ServiceUnavailable : StatusCodes.Status502BadGateway, failed.Message);
             default:
                 return OfBroken(log, exception);
         }

@@ -266,6 +266,41 @@ public sealed class PlainRoadTests
     [Theory]
     [InlineData(true)]
     [InlineData(false)]
+    public async Task Worker_CannotBeReached_Is503AndNothingWasRun(bool plain)
+    {
+        await using RoadSite site = await RoadSite.StartAsync();
+        site.HideWorker(0);
+        using RawConnection client = await site.Server.ConnectAsync();
+        await client.SendAsync(Get(plain, method: "POST"));
+
+        string response = await site.PassTimeAsync(client.ReadUntilAsync("\r\n\r\nThe worker could not be reached at "));
+
+        Assert.StartsWith("HTTP/1.1 503 ", response, StringComparison.Ordinal);
+        Assert.Contains("\r\nX-Request-Not-Run: ?1\r\n", response, StringComparison.Ordinal);
+        await site.PermitIsBackAsync();
+        await site.LoggedAsync(503);
+        Assert.Equal(1, site.Counts.Failed);
+    }
+
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task Worker_CannotBeReachedAfterOneHasDiedOfTheRequest_Is502(bool plain)
+    {
+        await using RoadSite site = await RoadSite.StartAsync();
+        using RoadCall call = await site.RunAsync(plain);
+        site.HideWorker(0);
+        call.Close();
+
+        string response = await site.PassTimeAsync(call.Client.ReadUntilAsync("\r\n\r\nThe worker could not be reached at "));
+
+        Assert.StartsWith("HTTP/1.1 502 ", response, StringComparison.Ordinal);
+        Assert.DoesNotContain("X-Request-Not-Run", response, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
     public async Task Worker_DiesUnderARequestThatMayBeRepeated_IsAskedAgain(bool plain)
     {
         await using RoadSite site = await RoadSite.StartAsync();

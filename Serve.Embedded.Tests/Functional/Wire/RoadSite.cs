@@ -80,6 +80,9 @@ internal sealed class RoadSite : IAsyncDisposable
         return client;
     }
 
+    /// <summary>A worker whose process lives, and which nobody can reach any more.</summary>
+    public void HideWorker(int index) => _workers.HideOne(index);
+
     /// <summary>Lets the clock run until this is done.</summary>
     public async Task<T> PassTimeAsync<T>(Task<T> done)
     {

@@ -16,6 +16,9 @@ internal sealed class WorkersInTest : IAsyncDisposable
 
     public string[] Command => ["sh", "-c", TakeOne, "{socket}", .. _workers.Select(w => w.Path)];
 
+    /// <summary>Its process lives, and nobody can reach it.</summary>
+    public void HideOne(int index) => File.Delete(_workers[index].Path);
+
     public async ValueTask DisposeAsync()
     {
         foreach (ScriptedWorker worker in _workers)

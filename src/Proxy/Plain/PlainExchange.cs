@@ -299,9 +299,9 @@ internal sealed class PlainExchange : IPlainClient
                 return;
         }
 
-        (int statusCode, string text) = OwnAnswers.OfFailure(_proxy.RequestLog, trouble);
+        (int statusCode, string text) = OwnAnswers.OfFailure(_proxy.RequestLog, trouble, _repeats.WasSent);
         _closes |= trouble is BadHttpRequestException;
-        Answer(statusCode, text);
+        Answer(statusCode, Encoding.UTF8.GetBytes(text), retryAfter: null, notRun: OwnAnswers.WasNotRun(trouble, _repeats.WasSent));
     }
 
     /// <returns><see langword="null"/>: there is an answer.</returns>
