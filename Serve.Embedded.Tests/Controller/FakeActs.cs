@@ -82,6 +82,9 @@ internal sealed class FakeActs(Action<ControllerMessage> tell) : IReplicaActs
     /// <summary>A replica that is a process ends by itself.</summary>
     public void Die(DeploymentState deployment, Replica replica, bool hasServed) => tell(new ControllerMessage.Died(deployment, replica, new("exit code 3", hasServed)));
 
+    /// <summary>A replica that is a process takes no connection.</summary>
+    public void Doubt(DeploymentState deployment, Replica replica) => tell(new ControllerMessage.Doubted(deployment, replica));
+
     public void WearOut(DeploymentState deployment, Replica replica) => tell(new ControllerMessage.WornOut(deployment, replica, "it is 1 h old"));
 
     /// <summary>The handler will not end.</summary>

@@ -82,6 +82,60 @@ public sealed class ReplicaDeathTests
     }
 
     [Fact]
+    public void Doubted_TakesNoConnections_IsCheckedAtOnceThenEachSecondAndGoesAfterThree()
+    {
+        ControllerHarness harness = Deployed(2);
+        Replica doubted = Front(harness).Replicas[0].Replica;
+
+        harness.Acts.Doubt(Front(harness), doubted);
+        harness.Step();
+        EndCheckOf(harness, doubted, "nobody listens");
+        harness.Advance(TimeSpan.FromSeconds(0.9));
+        Assert.DoesNotContain(harness.Acts.Pending, a => a.Replica == doubted);
+        harness.Advance(TimeSpan.FromSeconds(0.1));
+        EndCheckOf(harness, doubted, "nobody listens");
+        harness.Advance(TimeSpan.FromSeconds(1));
+        Assert.False(doubted.Withdrawn.IsCompleted);
+        EndCheckOf(harness, doubted, "nobody listens");
+
+        Assert.True(doubted.Withdrawn.IsCompleted);
+        Assert.Single(harness.Acts.Pending, a => a.Kind == ActKind.Start);
+    }
+
+    [Fact]
+    public void Doubted_IsFoundWell_IsCheckedWhenThatIsDueAgain()
+    {
+        ControllerHarness harness = Deployed(1);
+        Replica doubted = Front(harness).Replicas[0].Replica;
+        harness.Acts.Doubt(Front(harness), doubted);
+        harness.Step();
+        EndCheckOf(harness, doubted, error: null);
+
+        harness.Advance(TimeSpan.FromSeconds(8.9));
+        Assert.DoesNotContain(harness.Acts.Pending, a => a.Replica == doubted);
+
+        harness.Advance(TimeSpan.FromSeconds(2.1));
+        EndCheckOf(harness, doubted, "slow for once");
+        harness.Advance(TimeSpan.FromSeconds(8.9));
+        Assert.DoesNotContain(harness.Acts.Pending, a => a.Replica == doubted);
+    }
+
+    [Fact]
+    public void Doubted_WhileACheckRuns_WaitsForItsEnd()
+    {
+        ControllerHarness harness = Deployed(1);
+        Replica doubted = Front(harness).Replicas[0].Replica;
+        harness.Advance(TimeSpan.FromSeconds(11));
+
+        harness.Acts.Doubt(Front(harness), doubted);
+        harness.Step();
+
+        EndCheckOf(harness, doubted, "nobody listens");
+        harness.Advance(TimeSpan.FromSeconds(1));
+        EndCheckOf(harness, doubted, "nobody listens");
+    }
+
+    [Fact]
     public void WornOut_Always_TheNewOneIsUpBeforeTheOldOneGoes()
     {
         ControllerHarness harness = Deployed(2);
@@ -135,6 +189,13 @@ public sealed class ReplicaDeathTests
     private static void Die(ControllerHarness harness, Replica replica, bool hasServed)
     {
         harness.Acts.Die(Front(harness), replica, hasServed);
+        harness.Step();
+    }
+
+    /// <summary>It is being checked, once.</summary>
+    private static void EndCheckOf(ControllerHarness harness, Replica replica, string? error)
+    {
+        harness.Acts.End(Assert.Single(harness.Acts.Pending, a => a.Kind == ActKind.CheckHealth && a.Replica == replica), error);
         harness.Step();
     }
 }

@@ -26,6 +26,9 @@ internal abstract record ControllerMessage
     /// <summary>A replica has ended by itself.</summary>
     internal sealed record Died(DeploymentState Deployment, Replica Replica, ReplicaEnd End) : ControllerMessage;
 
+    /// <summary>A replica that has not ended takes no connections.</summary>
+    internal sealed record Doubted(DeploymentState Deployment, Replica Replica) : ControllerMessage;
+
     /// <summary>A replica has lived long enough; another shall take its place.</summary>
     internal sealed record WornOut(DeploymentState Deployment, Replica Replica, string Reason) : ControllerMessage;
 

@@ -11,6 +11,9 @@ internal sealed class Reconciler(ServeEnvironment environment, ILogger logger, I
 {
     private static readonly TimeSpan SlowStart = TimeSpan.FromSeconds(30);
 
+    /// <summary>Between the checks of a replica that took no connection, where its own period is not shorter.</summary>
+    private static readonly TimeSpan DoubtPeriod = TimeSpan.FromSeconds(1);
+
     /// <summary>Takes in what a replica, or whoever acts on it, reports. Returns the deployment that it is about.</summary>
     public DeploymentState Take(ControllerMessage message)
     {
@@ -44,6 +47,9 @@ internal sealed class Reconciler(ServeEnvironment environment, ILogger logger, I
             case ControllerMessage.Checked check:
                 Checked(check);
                 return check.Deployment;
+            case ControllerMessage.Doubted doubted:
+                Doubted(doubted);
+                return doubted.Deployment;
             case ControllerMessage.Died died:
                 Died(died);
                 return died.Deployment;
@@ -291,6 +297,16 @@ internal sealed class Reconciler(ServeEnvironment environment, ILogger logger, I
         }
     }
 
+    /// <summary>It is asked at once how it is: requests wait for it to be there again, or for another.</summary>
+    private void Doubted(ControllerMessage.Doubted doubted)
+    {
+        if (doubted.Deployment.Find(doubted.Replica) is { } entry && doubted.Replica.State.TakesRequests())
+        {
+            entry.IsDoubted = true;
+            entry.CheckAt = entry.CheckAt == 0 ? 0 : environment.Time.GetTimestamp();
+        }
+    }
+
     private void Checked(ControllerMessage.Checked check)
     {
         (DeploymentState deployment, Replica replica, string? error) = check;
@@ -299,7 +315,9 @@ internal sealed class Reconciler(ServeEnvironment environment, ILogger logger, I
             return;
         }
 
-        entry.CheckAt = NextCheck(deployment, entry.CheckedAt);
+        entry.IsDoubted &= error is not null;
+        long next = NextCheck(deployment, entry.CheckedAt);
+        entry.CheckAt = entry.IsDoubted ? Math.Min(next, entry.CheckedAt + Timestamps(DoubtPeriod)) : next;
         entry.Strikes = error is null ? 0 : entry.Strikes + 1;
         if (error is null)
         {

@@ -151,6 +151,7 @@ internal sealed class ReplicaActs(ServeEnvironment environment, ILogger logger, 
     {
         if (replica.Process is { } process)
         {
+            process.OnDoubt = () => tell(new ControllerMessage.Doubted(deployment, replica));
             _ = WhenAsync(process.Ended, end => new ControllerMessage.Died(deployment, replica, end));
             _ = WhenAsync(process.WornOut, reason => new ControllerMessage.WornOut(deployment, replica, reason));
         }

@@ -36,6 +36,9 @@ internal sealed class ReplicaEntry(Replica replica, ReplicaCode code, long start
     /// <summary>When the last check began; a timestamp.</summary>
     public long CheckedAt { get; set; }
 
+    /// <summary>It took no connection of a request, and was not found well since: its checks follow each other quickly.</summary>
+    public bool IsDoubted { get; set; }
+
     /// <summary>Failed checks in a row.</summary>
     public int Strikes { get; set; }
 }

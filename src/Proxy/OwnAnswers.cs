@@ -125,8 +125,9 @@ internal sealed class OwnAnswers(ILogger log)
             case BadHttpRequestException bad:
                 return (bad.StatusCode, bad.Message);
             case WorkerFailedException failed:
-                Log.WorkerFailed(log, failed.Message);
-                return (WasNotRun(failed, wasSent) ? StatusCodes.Status503ServiceUnavailable : StatusCodes.Status502BadGateway, failed.Message);
+                int status = WasNotRun(failed, wasSent) ? StatusCodes.Status503ServiceUnavailable : StatusCodes.Status502BadGateway;
+                Log.WorkerFailed(log, status, failed.Message);
+                return (status, failed.Message);
             default:
                 return OfBroken(log, exception);
         }

@@ -21,8 +21,8 @@ internal static partial class Log
     [LoggerMessage(EventIds.RequestRepeats, LogLevel.Information, "The request goes to another replica. {Reason}")]
     public static partial void RequestRepeats(ILogger logger, string reason);
 
-    [LoggerMessage(EventIds.WorkerFailed, LogLevel.Error, "The request was answered with 502. {Reason}")]
-    public static partial void WorkerFailed(ILogger logger, string reason);
+    [LoggerMessage(EventIds.WorkerFailed, LogLevel.Error, "The request was answered with {Status}. {Reason}")]
+    public static partial void WorkerFailed(ILogger logger, int status, string reason);
 
     [LoggerMessage(EventIds.WorkerBrokeOff, LogLevel.Error, "The request failed after its response had begun, and the connection was broken off. {Reason}")]
     public static partial void WorkerBrokeOff(ILogger logger, string reason);

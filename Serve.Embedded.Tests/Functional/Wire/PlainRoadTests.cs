@@ -266,36 +266,65 @@ public sealed class PlainRoadTests
     [Theory]
     [InlineData(true)]
     [InlineData(false)]
-    public async Task Worker_CannotBeReached_Is503AndNothingWasRun(bool plain)
+    public async Task Worker_TakesNoConnectionForLong_Is503AndNothingWasRun(bool plain)
     {
         await using RoadSite site = await RoadSite.StartAsync();
-        site.HideWorker(0);
+        using IDisposable full = site.Workers.Clog(0);
         using RawConnection client = await site.Server.ConnectAsync();
         await client.SendAsync(Get(plain, method: "POST"));
 
-        string response = await site.PassTimeAsync(client.ReadUntilAsync("\r\n\r\nThe worker could not be reached at "));
+        string response = await site.PassTimeAsync(client.ReadUntilAsync("\r\n\r\nThe worker did not take a new connection within 5 s"));
 
         Assert.StartsWith("HTTP/1.1 503 ", response, StringComparison.Ordinal);
         Assert.Contains("\r\nX-Request-Not-Run: ?1\r\n", response, StringComparison.Ordinal);
         await site.PermitIsBackAsync();
         await site.LoggedAsync(503);
+        Assert.StartsWith("The request was answered with 503. ", Assert.Single(site.Server.LogsOf(EventIds.WorkerFailed)).Message, StringComparison.Ordinal);
         Assert.Equal(1, site.Counts.Failed);
     }
 
     [Theory]
     [InlineData(true)]
     [InlineData(false)]
-    public async Task Worker_CannotBeReachedAfterOneHasDiedOfTheRequest_Is502(bool plain)
+    public async Task Worker_TakesNoConnectionAfterItHasDroppedTheRequest_Is502(bool plain)
     {
         await using RoadSite site = await RoadSite.StartAsync();
         using RoadCall call = await site.RunAsync(plain);
-        site.HideWorker(0);
+        using IDisposable full = site.Workers.Clog(0);
         call.Close();
 
-        string response = await site.PassTimeAsync(call.Client.ReadUntilAsync("\r\n\r\nThe worker could not be reached at "));
+        string response = await site.PassTimeAsync(call.Client.ReadUntilAsync("\r\n\r\nThe worker did not take a new connection within 5 s"));
 
         Assert.StartsWith("HTTP/1.1 502 ", response, StringComparison.Ordinal);
         Assert.DoesNotContain("X-Request-Not-Run", response, StringComparison.Ordinal);
+    }
+
+    /// <summary>Long before its health is due to be checked.</summary>
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task Worker_LivesAndNobodyIsThereToTakeConnections_IsReplacedAndTheRequestIsAnswered(bool plain)
+    {
+        await using RoadSite site = await RoadSite.StartAsync(workers: 2);
+        site.Workers.Hide(0);
+        using RawConnection client = await site.Server.ConnectAsync();
+        await client.SendAsync(Get(plain, method: "POST"));
+
+        for (int failed = 1; failed <= 3; failed++)
+        {
+            await TestServer.UntilAsync(() =>
+            {
+                site.Time.Advance(TimeSpan.Zero);
+                return site.Server.LogsOf(EventIds.HealthCheckFailed).Count() == failed;
+            });
+            site.Time.Advance(TimeSpan.FromSeconds(1));
+        }
+
+        RoadCall call = await site.PassTimeAsync(site.NextAsync());
+        await call.AnswerAsync("here");
+
+        Assert.Equal(1, call.Worker);
+        Assert.StartsWith("HTTP/1.1 200 ", await client.ReadUntilAsync("here"), StringComparison.Ordinal);
     }
 
     [Theory]

@@ -80,8 +80,7 @@ internal sealed class RoadSite : IAsyncDisposable
         return client;
     }
 
-    /// <summary>A worker whose process lives, and which nobody can reach any more.</summary>
-    public void HideWorker(int index) => _workers.HideOne(index);
+    public WorkersInTest Workers => _workers;
 
     /// <summary>Lets the clock run until this is done.</summary>
     public async Task<T> PassTimeAsync<T>(Task<T> done)

@@ -1,3 +1,5 @@
+using System.Net;
+using System.Net.Sockets;
 using Serve.Embedded.Tests.Replicas.Workers.Road;
 
 namespace Serve.Embedded.Tests.Functional.Wire;
@@ -16,8 +18,16 @@ internal sealed class WorkersInTest : IAsyncDisposable
 
     public string[] Command => ["sh", "-c", TakeOne, "{socket}", .. _workers.Select(w => w.Path)];
 
-    /// <summary>Its process lives, and nobody can reach it.</summary>
-    public void HideOne(int index) => File.Delete(_workers[index].Path);
+    /// <summary>Its process lives, and nobody is there to take connections.</summary>
+    public void Hide(int index) => File.Delete(_workers[index].Path);
+
+    /// <summary>Its process lives, and leaves its queue of new connections full.</summary>
+    /// <returns>What it takes for that.</returns>
+    public IDisposable Clog(int index)
+    {
+        Hide(index);
+        return new Backlog(_workers[index].EndPoint);
+    }
 
     public async ValueTask DisposeAsync()
     {
@@ -32,4 +42,44 @@ internal sealed class WorkersInTest : IAsyncDisposable
     }
 
     private static string TakenMark(ScriptedWorker worker) => $"{worker.Path}.taken";
+
+    /// <summary>A full one.</summary>
+    private sealed class Backlog : IDisposable
+    {
+        private readonly List<Socket> _sockets = [];
+
+        public Backlog(EndPoint endPoint)
+        {
+            Socket listener = New();
+            listener.Bind(endPoint);
+            listener.Listen(0);
+            while (TryConnect(endPoint))
+            {
+            }
+        }
+
+        public void Dispose() => _sockets.ForEach(s => s.Dispose());
+
+        private bool TryConnect(EndPoint endPoint)
+        {
+            Socket client = New();
+            client.Blocking = false;
+            try
+            {
+                client.Connect(endPoint);
+                return true;
+            }
+            catch (SocketException)
+            {
+                return false;
+            }
+        }
+
+        private Socket New()
+        {
+            Socket socket = new(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
+            _sockets.Add(socket);
+            return socket;
+        }
+    }
 }

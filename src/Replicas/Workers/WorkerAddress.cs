@@ -35,12 +35,12 @@ internal sealed class WorkerAddress : IDisposable
 
     /// <summary>Connects for the first time, to whichever the worker listens on.</summary>
     /// <exception cref="WorkerFailedException">It listens nowhere yet.</exception>
-    public async Task<WorkerConnections> ConnectAsync(WorkerHost host, string? token, Action onAnswered, CancellationToken cancellationToken)
+    public async Task<WorkerConnections> ConnectAsync(WorkerHost host, string? token, Action onAnswered, Action onRefused, CancellationToken cancellationToken)
     {
         WorkerFailedException? failure = null;
         foreach (EndPoint endPoint in EndPoints())
         {
-            WorkerConnections connections = new(endPoint, host.Time, host.Loops, token) { OnAnswered = onAnswered };
+            WorkerConnections connections = new(endPoint, host.Time, host.Loops, token, onRefused) { OnAnswered = onAnswered };
             try
             {
                 await connections.ConnectAsync(cancellationToken);

@@ -25,6 +25,9 @@ internal sealed class WorkerDeployment : IHttpDeployment, IPlainHandler, IHealth
     private bool _hasServed;
     private bool _isStopping;
 
+    /// <summary>A connection was refused since it was last seen to be well, and that was told.</summary>
+    private int _isDoubted;
+
     public WorkerDeployment(WorkerSettings settings, DeploymentContext context, WorkerHost host)
     {
         _settings = settings;
@@ -41,6 +44,8 @@ internal sealed class WorkerDeployment : IHttpDeployment, IPlainHandler, IHealth
     public Task<ReplicaEnd> Ended => _ended.Task;
 
     public Task<string> WornOut => _wear.IsOut;
+
+    public Action? OnDoubt { get; set; }
 
     public int? ProcessId => _process?.Id;
 
@@ -90,6 +95,14 @@ internal sealed class WorkerDeployment : IHttpDeployment, IPlainHandler, IHealth
 
     public ValueTask HandleAsync(IPlainClient client, CancellationToken cancellationToken) => Connections.SendAsync(client, cancellationToken);
 
+    private void HasRefused()
+    {
+        if (Interlocked.Exchange(ref _isDoubted, 1) == 0)
+        {
+            OnDoubt?.Invoke();
+        }
+    }
+
     private void HasAnswered()
     {
         _hasServed = true;
@@ -108,6 +121,7 @@ internal sealed class WorkerDeployment : IHttpDeployment, IPlainHandler, IHealth
             return;
         }
 
+        Volatile.Write(ref _isDoubted, 0);
         _process!.IsWell();
         _wear.Uses(_process.ResidentBytes);
     }
@@ -163,7 +177,7 @@ internal sealed class WorkerDeployment : IHttpDeployment, IPlainHandler, IHealth
         {
             try
             {
-                _connections ??= await address.ConnectAsync(_host, _settings.IsPython ? _host.ControlToken : null, HasAnswered, cancellationToken);
+                _connections ??= await address.ConnectAsync(_host, _settings.IsPython ? _host.ControlToken : null, HasAnswered, HasRefused, cancellationToken);
                 await AskAsync(_connections, cancellationToken);
                 return;
             }

@@ -9,10 +9,11 @@ namespace Serve.Embedded.Replicas.Workers;
 /// <param name="time">The clock.</param>
 /// <param name="loops">Where what waits for the worker goes on.</param>
 /// <param name="token">What the server shows when it asks on its own behalf; <see langword="null"/> = nothing.</param>
-internal sealed class WorkerConnections(EndPoint endPoint, TimeProvider time, EventLoops loops, string? token = null) : IDisposable
+/// <param name="onRefused">Told of each connection that nobody was there to take.</param>
+internal sealed class WorkerConnections(EndPoint endPoint, TimeProvider time, EventLoops loops, string? token = null, Action? onRefused = null) : IDisposable
 {
     private readonly IdleConnections[] _idle = [.. Enumerable.Range(0, loops.Count).Select(_ => new IdleConnections(time, loops.Count))];
-    private readonly WorkerConnector _connector = new(endPoint, time, loops);
+    private readonly WorkerConnector _connector = new(endPoint, time, loops) { OnRefused = onRefused };
 
     /// <summary>Told of each request that the worker has answered.</summary>
     public Action? OnAnswered { get; init; }

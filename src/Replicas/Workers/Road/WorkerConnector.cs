@@ -17,6 +17,9 @@ internal sealed class WorkerConnector(EndPoint endPoint, TimeProvider time, Even
         ? new(family, SocketType.Stream, ProtocolType.Unspecified)
         : new(family, SocketType.Stream, ProtocolType.Tcp) { NoDelay = true };
 
+    /// <summary>Told of each connection that nobody was there to take.</summary>
+    public Action? OnRefused { get; init; }
+
     /// <exception cref="WorkerFailedException">Nobody listens there, the worker's queue of new connections stays full, or the server has no descriptor for one.</exception>
     public async ValueTask<WorkerConnection> ConnectAsync(CancellationToken cancellationToken)
     {
@@ -46,6 +49,7 @@ internal sealed class WorkerConnector(EndPoint endPoint, TimeProvider time, Even
             catch (SocketException refused)
             {
                 socket?.Dispose();
+                OnRefused?.Invoke();
                 throw Failed($"The worker could not be reached at {endPoint} ({refused.SocketErrorCode}).", refused);
             }
             catch
