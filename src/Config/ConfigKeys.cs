@@ -49,13 +49,13 @@ internal static class ConfigKeys
         .Value("port", Port, r => r.Port, (r, v) => r with { Port = v }, UpdateKind.Restart,
             "Port for status and control.")
         .Value("token_file", OptionalPath, r => r.TokenFile, (r, v) => r with { TokenFile = v }, UpdateKind.Restart,
-            "A file that holds a token. Every request must then show it: Authorization: Bearer TOKEN.", example: "\"/etc/serve/token\"")
+            "A file that holds a token, seen from the folder of the configuration file. Every request must then show it: Authorization: Bearer TOKEN.", example: "\"/etc/serve/token\"")
         .Value("allowed_hosts", new ListType<string>("host names", 100, Host), r => r.AllowedHosts, (r, v) => r with { AllowedHosts = v }, UpdateKind.Restart,
             "Names under which the port answers, beside localhost, its own addresses and host. Under any other name it refuses, so that no web page can reach it.");
 
     private static readonly KeyTable<ControllerOptionsConfig> Controller = new KeyTable<ControllerOptionsConfig>("[controller_options]", () => new())
         .Value("state_dir", OptionalPath, r => r.StateDir, (r, v) => r with { StateDir = v }, UpdateKind.Restart,
-            "The folder below which the goal states that were accepted are kept, for rollback and for the next start. Not set: $STATE_DIRECTORY, which systemd sets, else $XDG_STATE_HOME/serve, else ~/.local/state/serve.",
+            "The folder below which the goal states that were accepted are kept, for rollback and for the next start; seen from the folder of the configuration file. Not set: $STATE_DIRECTORY, which systemd sets, else $XDG_STATE_HOME/serve, else ~/.local/state/serve.",
             example: "\"/var/lib/serve\"");
 
     private static readonly KeyTable<BoxConfig> Box = new KeyTable<BoxConfig>("[box]", () => new())

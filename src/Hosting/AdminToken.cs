@@ -7,8 +7,9 @@ internal static class AdminToken
     public static bool IsSendable(string token) => token.All(static c => c is >= ' ' and <= '~');
 
     /// <param name="file"><see langword="null"/> = no token is asked for.</param>
+    /// <param name="folder">The configuration's, from which a relative path is seen.</param>
     /// <exception cref="ServeException">The file cannot be read, or there is nothing in it: better no server than an open one.</exception>
-    public static string? Read(string? file)
+    public static string? Read(string? file, string folder)
     {
         if (file is null)
         {
@@ -17,7 +18,7 @@ internal static class AdminToken
 
         try
         {
-            string token = File.ReadAllText(file).Trim();
+            string token = File.ReadAllText(Path.GetFullPath(file, folder)).Trim();
             return token.Length == 0 ? throw new ServeException($"admin_options.token_file = \"{file}\" is empty. Write a token into it, or remove the key.")
                 : !IsSendable(token) ? throw new ServeException($"admin_options.token_file = \"{file}\" holds what no request can send: a token is one line of ASCII characters. Write another one into it.")
                 : token;

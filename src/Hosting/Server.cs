@@ -133,7 +133,7 @@ internal sealed class Server : IAsyncDisposable
             logSettings,
             control,
             serving ?? new(),
-            AdminToken.Read(config.Admin.TokenFile),
+            AdminToken.Read(config.Admin.TokenFile, folder),
             sockets,
             !ports.HasFlag(ServerPorts.Data) ? null
                 : sockets is { HttpAddresses.Count: > 0 } ? sockets.HttpAddresses
@@ -283,8 +283,7 @@ internal sealed class Server : IAsyncDisposable
         }
         catch (Exception exception) when (exception is IOException or SocketException or UnauthorizedAccessException)
         {
-            throw new ServeException(
-                $"Cannot listen on {host}:{port} ({section}): {(exception.InnerException ?? exception).Message}. Stop what listens there, or choose another {section}.port.", exception);
+            throw Endpoints.CannotListen(section, host, port, exception);
         }
     }
 }

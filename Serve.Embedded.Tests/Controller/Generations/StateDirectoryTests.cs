@@ -18,6 +18,11 @@ public sealed class StateDirectoryTests
         Assert.Equal(expected, Path.GetDirectoryName(folder));
     }
 
+    /// <summary>Else the same file would have another history with each folder that the server is started in.</summary>
+    [Fact]
+    public void Resolve_RelativeChosen_IsSeenFromTheFolderOfTheFile() =>
+        Assert.Equal("/etc/serve/state", Path.GetDirectoryName(StateDirectory.Resolve("state", "/etc/serve/config.toml", _ => null, null)));
+
     [Fact]
     public void Resolve_NothingSet_IsNowhere() => Assert.Null(StateDirectory.Resolve(null, "/etc/serve/config.toml", _ => null, null));
 

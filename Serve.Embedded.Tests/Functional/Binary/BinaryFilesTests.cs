@@ -70,6 +70,32 @@ public sealed class BinaryFilesTests
     }
 
     [Fact]
+    public async Task Run_AddressThatTheMachineDoesNotHave_SaysWhichKeyToChange()
+    {
+        using TempFolder folder = new();
+
+        Finished run = await ServeBinary.RunAsync("run", folder.Write("config.toml", Toml.Echo()), "--host", "192.0.2.1", "--port", "0", "--admin-port", "0");
+
+        Assert.Equal(1, run.ExitCode);
+        Assert.Contains("Cannot listen on 192.0.2.1:0 (http_options): ", run.Error, StringComparison.Ordinal);
+        Assert.Contains("choose another http_options.host", run.Error, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Run_RelativePathsInTheFile_AreSeenFromItsFolder()
+    {
+        using OperatorSite site = new(string.Empty);
+        site.Write("token", "s3cret\n");
+        site.Write($"[admin_options]\ntoken_file = \"token\"\n[controller_options]\nstate_dir = \"state-of-mine\"\n{Toml.Echo()}");
+        await using ServeProcess server = ServeProcess.Follow(
+            ServeBinary.Start(new() { Arguments = ["run", site.ConfigPath, "--port", "0", "--admin-port", "0"], Directory = "/proc", Environment = site.Environment }), site.ConfigPath);
+        await server.ReadyAsync();
+
+        Assert.DoesNotContain(server.Lines, l => l.Contains("Generations are kept in memory only", StringComparison.Ordinal));
+        Assert.NotEmpty(Directory.GetDirectories(Path.Combine(site.Folder, "state-of-mine")));
+    }
+
+    [Fact]
     public async Task Run_EnvironmentAndFlags_BeatTheFile()
     {
         await using ServeProcess server = await ServeProcess.StartAsync(

@@ -9,18 +9,20 @@ internal static class StateDirectory
 {
     private const int LongestName = 64;
 
-    /// <param name="chosen">The operator's <c>state_dir</c>, or <see langword="null"/>.</param>
+    /// <param name="chosen">The operator's <c>state_dir</c>, seen from the folder of the configuration, so that it is the same wherever the server is started; or <see langword="null"/>.</param>
     /// <param name="configFile">The configuration's path; <see langword="null"/> where applications come from code or REST alone.</param>
     /// <param name="environment">Reads an environment variable.</param>
     /// <param name="home">The user's home, or <see langword="null"/>.</param>
     /// <returns>A full path; <see langword="null"/> where nothing says where state could be.</returns>
     public static string? Resolve(string? chosen, string? configFile, Func<string, string?> environment, string? home)
     {
-        string? parent = Set(chosen)
+        string? parent = (Set(chosen) is { } own ? Path.GetFullPath(own, FolderOf(configFile)) : null)
             ?? Set(environment("STATE_DIRECTORY")?.Split(':', StringSplitOptions.RemoveEmptyEntries).FirstOrDefault())
             ?? XdgState(environment, home);
         return parent is null ? null : Path.Combine(Path.GetFullPath(parent), NameFor(configFile));
     }
+
+    private static string FolderOf(string? configFile) => configFile is null ? Environment.CurrentDirectory : Path.GetDirectoryName(Path.GetFullPath(configFile))!;
 
     /// <summary>
     /// Readable, and unlike that of any other file: the name of the file and a hash of its full path. Links are not followed, because what they lead to changes where they are used to swap files.
