@@ -238,7 +238,7 @@ internal sealed class Deployer(Server server, ConfigSource source, GenerationSto
     /// <summary>Goes to the last good generation, if there is one that is still valid, because the file is valid and did not come up.</summary>
     public async Task FallBackAsync(IReadOnlyList<string> failures)
     {
-        string failed = string.Join(" ", failures);
+        string failed = Joined(failures);
         string why = $"{source.Path} is valid but did not come up. {failed}";
         // The one that has just failed may have been good once: it is not what to go back to.
         if (store.Current is not { } current || store.GoodBefore(current.Number) is not { } good || good.Read(source.Catalog) is not { IsValid: true } read)
@@ -280,10 +280,13 @@ internal sealed class Deployer(Server server, ConfigSource source, GenerationSto
             Log.DeployFailed(logger, failure);
         }
 
-        store.MarkFailed(number, string.Join(" ", outcome.Failures));
+        store.MarkFailed(number, Joined(outcome.Failures));
         await request.Recovered;
         store.MarkGood(number);
     }
+
+    /// <summary>One after the other; where one is a traceback, each begins a line of its own.</summary>
+    private static string Joined(IReadOnlyList<string> failures) => string.Join(failures.Any(f => f.Contains('\n', StringComparison.Ordinal)) ? '\n' : ' ', failures);
 
     private IEnumerable<string> Notices(ServeConfig goal, Generation? current)
     {

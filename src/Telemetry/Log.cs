@@ -87,8 +87,8 @@ internal static partial class Log
     [LoggerMessage(EventIds.BatchesNeverFill, LogLevel.Warning, "Batches of deployment '{Deployment}' never fill: max_ongoing_requests = {MaxOngoingRequests} is less than MaxBatchSize x MaxConcurrentBatches = {MaxBatchSize} x {MaxConcurrentBatches}, and requests that wait in a batch are ongoing. Raise max_ongoing_requests, or lower MaxBatchSize")]
     public static partial void BatchesNeverFill(ILogger logger, string deployment, int maxOngoingRequests, int maxBatchSize, int maxConcurrentBatches);
 
-    [LoggerMessage(EventIds.WorkerSays, LogLevel.Information, "{Line}")]
-    public static partial void WorkerSays(ILogger logger, string line);
+    [LoggerMessage(EventId = EventIds.WorkerSays, Message = "{Line}")]
+    public static partial void WorkerSays(ILogger logger, LogLevel level, string line);
 
     [LoggerMessage(EventIds.ReplicaDied, LogLevel.Error, "Replica {Replica} of deployment '{Deployment}' in application '{Application}' ended by itself: {Reason}. Another takes its place")]
     public static partial void ReplicaDied(ILogger logger, string replica, string deployment, string application, string reason);

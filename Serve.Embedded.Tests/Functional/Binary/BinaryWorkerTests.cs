@@ -245,6 +245,6 @@ public sealed class BinaryWorkerTests
 
         Assert.Equal(HttpStatusCode.InternalServerError, response.StatusCode);
         Assert.DoesNotContain("no luck", await response.Content.ReadAsStringAsync(server.Deadline), StringComparison.Ordinal);
-        await server.LineAsync("[my-id-7] RuntimeError: no luck");
+        Assert.StartsWith("ERROR ", await server.LineAsync("[my-id-7] RuntimeError: no luck"), StringComparison.Ordinal);
     }
 }

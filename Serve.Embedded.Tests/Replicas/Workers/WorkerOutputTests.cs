@@ -1,3 +1,4 @@
+using Microsoft.Extensions.Logging;
 using Serve.Embedded.Replicas;
 using Serve.Embedded.Replicas.Workers;
 
@@ -42,6 +43,18 @@ public sealed class WorkerOutputTests : IAsyncDisposable
 
         Assert.Equal(["the reason"], worker.ErrorTail);
         Assert.Single(_workers.Lines, static l => l.IsError && !l.IsNotice);
+    }
+
+    [Fact]
+    public async Task Drain_LineWithAPriority_HasItsLevelAndNotThePrefix()
+    {
+        WorkerProcess worker = _workers.Start("echo '<3>bad' >&2; echo '<4>careful' >&2; echo '<6>well' >&2; echo '<7>detail' >&2; echo '<8>none' >&2; echo plain >&2");
+        await worker.Exited.WaitAsync(TestContext.Current.CancellationToken);
+
+        Assert.Equal(
+            [("bad", LogLevel.Error), ("careful", LogLevel.Warning), ("well", LogLevel.Information), ("detail", LogLevel.Debug), ("<8>none", LogLevel.Information), ("plain", LogLevel.Information)],
+            _workers.Lines.Select(static l => (l.Text, l.Level)));
+        Assert.Equal(["bad", "careful", "well", "detail", "<8>none", "plain"], worker.ErrorTail);
     }
 
     [Fact]

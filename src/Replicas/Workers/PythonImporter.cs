@@ -139,7 +139,7 @@ internal sealed class PythonImporter(WorkerHost host)
         if (root.TryGetProperty("error", out JsonElement error))
         {
             string traceback = root.GetProperty("traceback").GetString()!;
-            return Failed(source, traceback.Length == 0 ? error.GetString()! : $"{error.GetString()}\n{traceback}");
+            return Failed(source, traceback.Length == 0 ? error.GetString()! : $"{error.GetString()}\n{traceback.TrimEnd()}");
         }
 
         JsonElement declared = root.GetProperty("deployments")[0];

@@ -219,7 +219,7 @@ internal sealed class WorkerDeployment : IHttpDeployment, IPlainHandler, IHealth
         }
     }
 
-    private void Say(WorkerLine line) => Log.WorkerSays(_context.Logger, line.Text);
+    private void Say(WorkerLine line) => Log.WorkerSays(_context.Logger, line.Level, line.Text);
 
     private static string FirstLine(string text) => text.AsSpan().Trim() is { Length: > 0 } trimmed ? trimmed[..(trimmed.IndexOf('\n') is >= 0 and int end ? end : trimmed.Length)].TrimEnd().ToString() : "(no text)";
 

@@ -1,4 +1,5 @@
 using System.IO.Pipes;
+using Microsoft.Extensions.Logging;
 using Microsoft.Win32.SafeHandles;
 
 namespace Serve.Embedded.Replicas.Workers;
@@ -21,8 +22,8 @@ internal sealed class WorkerOutput : IDisposable
     public WorkerOutput(SafePipeHandle output, SafePipeHandle error, TimeProvider time, Action<WorkerLine> onLine)
     {
         _onLine = onLine;
-        _rate = new(time, MostLinesPerSecond, leftOut => Tell(new($"{leftOut} more lines of this worker were left out: at most {MostLinesPerSecond} are taken in a second", IsError: true, IsNotice: true)));
-        Ended = Task.WhenAll(DrainAsync(output, line => Take(line, isError: false)), DrainAsync(error, TakeError));
+        _rate = new(time, MostLinesPerSecond, leftOut => Tell(new($"{leftOut} more lines of this worker were left out: at most {MostLinesPerSecond} are taken in a second", IsError: true, IsNotice: true, LogLevel.Warning)));
+        Ended = Task.WhenAll(DrainAsync(output, line => Take(LinePriority.TakeFrom(ref line), line, isError: false)), DrainAsync(error, TakeError));
     }
 
     /// <summary>Both pipes have been closed by all who held them, or were cut off.</summary>
@@ -54,16 +55,17 @@ internal sealed class WorkerOutput : IDisposable
 
     private void TakeError(string line)
     {
+        LogLevel level = LinePriority.TakeFrom(ref line);
         _errors.Add(line);
-        _errorsLeftOut = Take(line, isError: true) ? 0 : _errorsLeftOut + 1;
+        _errorsLeftOut = Take(level, line, isError: true) ? 0 : _errorsLeftOut + 1;
     }
 
-    private bool Take(string line, bool isError)
+    private bool Take(LogLevel level, string line, bool isError)
     {
         bool passes = _rate.Pass();
         if (passes)
         {
-            Tell(new(line, isError));
+            Tell(new(line, isError, Level: level));
         }
 
         return passes;

@@ -1337,7 +1337,7 @@ class _Worker:
 
     def log_exception(self, request_id, error):
         lines = "".join(_traceback(_inner(error), own=True)).splitlines()
-        _write_error("".join(f"[{request_id}] {line}\n" for line in lines))
+        _write_error("".join(f"{_ERROR}[{request_id}] {line}\n" for line in lines))
 
     def stop(self):
         """No new connection and no new request; what runs goes on."""
@@ -1383,6 +1383,15 @@ def _traceback(error, own=False):
     while frames is not None and frames.tb_frame.f_code.co_filename.startswith(_OWN_FRAMES):
         frames = frames.tb_next
     return traceback.format_exception(type(error), error, error.__traceback__ if frames is None and own else frames)
+
+
+# What the server's log takes for the level of a line, as systemd does.
+_ERROR = "<3>"
+_PRIORITIES = ((logging.CRITICAL, 2), (logging.ERROR, 3), (logging.WARNING, 4), (logging.INFO, 6))
+
+
+def _as_error(text):
+    return "".join(f"{_ERROR}{line}\n" for line in text.splitlines())
 
 
 def _write_error(text):
@@ -1995,11 +2004,17 @@ class _RequestIdFilter(logging.Filter):
         return True
 
 
+class _PriorityFormatter(logging.Formatter):
+    def format(self, record):
+        priority = next((value for level, value in _PRIORITIES if record.levelno >= level), 7)
+        return "\n".join(f"<{priority}>{line}" for line in super().format(record).splitlines())
+
+
 def _set_up_logging():
     """What is logged under these names, as Ray Serve's users do, names its request."""
     handler = logging.StreamHandler(sys.stderr)
     handler.addFilter(_RequestIdFilter())
-    handler.setFormatter(logging.Formatter("%(of_request)s%(levelname)s %(message)s"))
+    handler.setFormatter(_PriorityFormatter("%(of_request)s%(levelname)s %(message)s"))
     for name in ("ray.serve", "serve_embedded"):
         logger = logging.getLogger(name)
         logger.addHandler(handler)
@@ -2055,10 +2070,10 @@ def _main():
     try:
         options.action(options)
     except _Failure as error:
-        _write_error(f"{error}\n")
+        _write_error(_as_error(str(error)))
         _exit(1)
     except BaseException as error:
-        _write_error("".join(_traceback(error)))
+        _write_error(_as_error("".join(_traceback(error))))
         _exit(error.code if isinstance(error, SystemExit) and isinstance(error.code, int) and error.code else 1)
 
 
