@@ -73,6 +73,9 @@ public sealed class ServeCliTests
     [InlineData("Which file? Write: serve check CONFIG. 'serve check --help' says how to use it.\n", "check")]
     [InlineData("'nowhere' is not an address. Write it like http://127.0.0.1:8265. 'serve status --help' says how to use it.\n", "status", "--address", "nowhere")]
     [InlineData("'ftp://x' is not an address. Write it like http://127.0.0.1:8265. 'serve config --help' says how to use it.\n", "config", "--address=ftp://x")]
+    [InlineData("--timeout makes sense only with --wait. 'serve deploy --help' says how to use it.\n", "deploy", "config.toml", "--timeout", "3")]
+    [InlineData("--timeout is 'soon': it must be a number of seconds above 0. 'serve deploy --help' says how to use it.\n", "deploy", "config.toml", "--wait", "--timeout", "soon")]
+    [InlineData("--timeout is 'soon': it must be a number of seconds above 0. 'serve rollback --help' says how to use it.\n", "rollback", "--wait", "--timeout", "soon")]
     [InlineData("No application 'builtin:none' is compiled in. There are: builtin:slow, builtin:echo, builtin:faulty. 'serve build --help' says how to use it.\n", "build", "--app", "builtin:none")]
     public async Task WrongUsage_IsToldOnStandardErrorWithExitCodeTwo(string error, params string[] words)
     {

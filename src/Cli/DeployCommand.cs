@@ -31,6 +31,7 @@ internal sealed class DeployCommand : Command
             throw new UsageException("Which file? Write: serve deploy CONFIG.");
         }
 
+        GenerationWait.Check(arguments);
         string file = arguments.Positional[0];
         byte[] text = await AdminClient.ReadFileAsync(file);
         using AdminClient client = AdminClient.Create(arguments, context);

@@ -11,6 +11,18 @@ internal static class GenerationWait
 
     private static readonly TimeSpan LookAgain = TimeSpan.FromMilliseconds(100);
 
+    /// <summary>What is wrong with the options is told before anything is sent: wrong usage must change nothing.</summary>
+    /// <exception cref="UsageException">They make no sense.</exception>
+    public static void Check(CliArguments arguments)
+    {
+        if (arguments.Has(Timeout.Name) && !arguments.Has(Wait.Name))
+        {
+            throw new UsageException($"{Timeout.Name} makes sense only with {Wait.Name}.");
+        }
+
+        _ = TimeoutOf(arguments);
+    }
+
     public static async Task<int> FinishAsync(AdminClient client, JsonDocument accepted, CliArguments arguments, CliContext context, string sent)
     {
         JsonElement generation = accepted.RootElement;

@@ -20,6 +20,7 @@ internal sealed class RollbackCommand : Command
 
     public override async Task<int> RunAsync(CliArguments arguments, CliContext context)
     {
+        GenerationWait.Check(arguments);
         string query = string.Empty;
         if (arguments.Positional is [string number])
         {

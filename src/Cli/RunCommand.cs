@@ -41,6 +41,6 @@ internal sealed class RunCommand : Command
         string file = arguments.Positional.FirstOrDefault() ?? DefaultFile;
         ConfigSource source = new(file, context.Registry, arguments.Single, context.Environment);
         BootOptions boot = new(arguments.Has(Resume.Name), arguments.Has(Fallback.Name));
-        return new ServeRun(source, context.Registry, boot, context.Environment).RunAsync(context.Error, Console.OpenStandardError(), Environment.Exit);
+        return new ServeRun(source, context.Registry, boot, context.Environment).RunAsync(context.Error, StandardStreams.OpenError(), Environment.Exit);
     }
 }

@@ -24,9 +24,9 @@ public static class ServeCli
         ArgumentNullException.ThrowIfNull(args);
         ArgumentNullException.ThrowIfNull(registry);
         StandardStreams.Occupy();
-        bool colour = !Console.IsOutputRedirected && string.IsNullOrEmpty(Environment.GetEnvironmentVariable("NO_COLOR"));
-        TextWriter error = JournalStream.IsStandardError(Environment.GetEnvironmentVariable) ? new JournalErrors(Console.Error) : Console.Error;
-        return RunAsync(args, new CliContext(registry, Console.Out, error, Environment.GetEnvironmentVariable, colour) { HasNoReader = StandardStreams.OutputHasNoReader });
+        bool colour = !Console.IsOutputRedirected && string.IsNullOrEmpty(Environment.GetEnvironmentVariable("NO_COLOR")) && Environment.GetEnvironmentVariable("TERM") is not "dumb";
+        TextWriter error = JournalStream.IsStandardError(Environment.GetEnvironmentVariable) ? new JournalErrors(StandardStreams.ErrorWriter()) : StandardStreams.ErrorWriter();
+        return RunAsync(args, new CliContext(registry, StandardStreams.OutputWriter(), error, Environment.GetEnvironmentVariable, colour) { HasNoReader = StandardStreams.OutputHasNoReader });
     }
 
     internal static async Task<int> RunAsync(IReadOnlyList<string> words, CliContext context)

@@ -1,4 +1,5 @@
 using System.Runtime.InteropServices;
+using System.Text;
 using Microsoft.Win32.SafeHandles;
 
 namespace Serve.Embedded.Cli;
@@ -15,11 +16,27 @@ internal static partial class StandardStreams
     /// <summary>POLLERR and POLLHUP: the other end of a pipe is closed, a terminal has gone.</summary>
     private const short Gone = 0x18;
 
-    /// <summary>The framework's console goes on writing into a pipe that nobody reads, and says nothing: a command that shows something again and again would never end.</summary>
+    /// <summary>Writing into a pipe that nobody reads is no failure: a command that shows something again and again would never end.</summary>
     public static bool OutputHasNoReader()
     {
         Polled output = new() { Descriptor = StandardOutput };
         return !OperatingSystem.IsWindows() && Poll(ref output, 1, 0) > 0 && (output.Happened & Gone) != 0;
+    }
+
+    /// <summary>Where the log goes. What cannot be written is told, and counted.</summary>
+    public static Stream OpenError() => OperatingSystem.IsWindows() ? Console.OpenStandardError() : new DescriptorStream(StandardError);
+
+    /// <summary>What commands write.</summary>
+    public static TextWriter OutputWriter() => OperatingSystem.IsWindows() ? Console.Out : Writer(new DescriptorStream(StandardOutput, readerMayLeave: true));
+
+    /// <summary>What commands have to complain of.</summary>
+    public static TextWriter ErrorWriter() => OperatingSystem.IsWindows() ? Console.Error : Writer(OpenError());
+
+    /// <summary>Waits until a descriptor is ready, or will never be.</summary>
+    public static void WaitFor(int descriptor, short what)
+    {
+        Polled polled = new() { Descriptor = descriptor, Wanted = what };
+        _ = Poll(ref polled, 1, -1);
     }
 
     public static void Occupy()
@@ -49,6 +66,8 @@ internal static partial class StandardStreams
             // A box without /dev/null has other worries.
         }
     }
+
+    private static TextWriter Writer(Stream stream) => TextWriter.Synchronized(new StreamWriter(stream, new UTF8Encoding(encoderShouldEmitUTF8Identifier: false)) { AutoFlush = true });
 
     [LibraryImport("libc", EntryPoint = "poll")]
     private static partial int Poll(ref Polled descriptors, nuint count, int timeoutMilliseconds);

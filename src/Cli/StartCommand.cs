@@ -19,6 +19,6 @@ internal sealed class StartCommand : Command
     {
         ConfigSource source = new(path: null, context.Registry, arguments.Single, context.Environment);
         return new ServeRun(source, context.Registry, new(Resume: arguments.Has(Resume.Name)), context.Environment)
-            .RunAsync(context.Error, Console.OpenStandardError(), Environment.Exit);
+            .RunAsync(context.Error, StandardStreams.OpenError(), Environment.Exit);
     }
 }

@@ -1,6 +1,6 @@
 namespace Serve.Embedded.Cli;
 
-/// <summary>Rows in columns, the last column as wide as it likes.</summary>
+/// <summary>Rows in columns, the last column as wide as it likes; where it has several lines, those after the first are indented below the row.</summary>
 internal static class Table
 {
     /// <param name="rows">The first is the heading.</param>
@@ -10,7 +10,7 @@ internal static class Table
         int[] widths = [.. Enumerable.Range(0, rows[0].Length - 1).Select(c => rows.Max(r => r[c].Length))];
         return string.Join('\n', rows.Select((row, i) => string.Concat(row.Select((cell, c) =>
         {
-            string padded = c < widths.Length ? cell.PadRight(widths[c] + 2) : cell;
+            string padded = c < widths.Length ? cell.PadRight(widths[c] + 2) : cell.TrimEnd().ReplaceLineEndings("\n    ");
             return colour is not null && i > 0 ? colour(cell, c, padded) : padded;
         })).TrimEnd()));
     }

@@ -17,7 +17,7 @@ internal static class ConfigOverrides
         new("--port", "SERVE_HTTP_PORT", "http_options", "port", IsNumber: true, "Data port; 0 = any free port"),
         new("--admin-host", "SERVE_ADMIN_HOST", "admin_options", "host", IsNumber: false, "Address of the admin port"),
         new("--admin-port", "SERVE_ADMIN_PORT", "admin_options", "port", IsNumber: true, "Admin port; 0 = any free port"),
-        new("--log-level", "SERVE_LOG_LEVEL", "logging_config", "log_level", IsNumber: false, "DEBUG, INFO, WARNING, ERROR or CRITICAL"),
+        new("--log-level", "SERVE_LOG_LEVEL", "logging_config", "log_level", IsNumber: false, "TRACE, DEBUG, INFO, WARNING, ERROR or CRITICAL"),
     ];
 
     /// <summary>

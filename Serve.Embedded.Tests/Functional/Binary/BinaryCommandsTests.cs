@@ -116,6 +116,26 @@ public sealed class BinaryCommandsTests
         Assert.Matches(@"^serve \d+\.\d+\.\d+\n$", version.Out);
     }
 
+    /// <summary>A terminal is left as it was found.</summary>
+    [Theory]
+    [InlineData("NO_COLOR", "1")]
+    [InlineData("TERM", "dumb")]
+    public async Task Output_TerminalThatShallHaveNoColour_HasTheTextAlone(string variable, string value)
+    {
+        await Programs.SkipWithoutAsync("script", "--version");
+        using OperatorSite site = new(Toml.Slow());
+        await using ServeProcess server = await site.StartAsync();
+
+        Finished status = await ServeBinary.RunAsync(new Invocation
+        {
+            Shell = "exec script -qec \"$0 status\" /dev/null",
+            Environment = new Dictionary<string, string>(site.Environment) { ["SERVE_ADDRESS"] = server.AdminAddress.ToString(), ["NO_COLOR"] = "", ["TERM"] = "xterm", [variable] = value },
+        });
+
+        Assert.Contains("HEALTHY", status.Out, StringComparison.Ordinal);
+        Assert.DoesNotContain('\e', status.Out);
+    }
+
     /// <summary>What a program was asked for and could not write is a failure, not a crash and not a success.</summary>
     [Theory]
     [InlineData("\"$0\" build > /dev/full", 1)]

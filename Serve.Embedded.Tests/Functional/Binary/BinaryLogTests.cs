@@ -2,6 +2,7 @@ using System.Net;
 using System.Net.Sockets;
 using System.Text.Json;
 using System.Text.RegularExpressions;
+using Serve.Embedded.Tests.Fakes;
 
 namespace Serve.Embedded.Tests.Functional.Binary;
 
@@ -94,6 +95,28 @@ public sealed partial class BinaryLogTests
 
         server.Signal(ServeBinary.Hangup);
         Assert.Equal("ok", await client.GetStringAsync("/", server.Deadline));
+        server.Signal(ServeBinary.Terminate);
+        Assert.Equal(0, await server.ExitAsync());
+    }
+
+    /// <summary>Whoever read the log has gone: what is lost is counted, since nothing else can tell of it.</summary>
+    [Fact]
+    public async Task Log_NobodyReadsIt_TheMetricCountsWhatIsLost()
+    {
+        int port = FreePort();
+        int adminPort = FreePort();
+        await using ServeProcess server = ServeProcess.Launch(
+            Toml.Echo(), "mkfifo log; head -n 1 log & exec \"$0\" \"$@\" 2>log", environment: null, $"--port={port}", $"--admin-port={adminPort}");
+        using HttpClient client = new() { BaseAddress = new($"http://127.0.0.1:{port}") };
+        await ListeningAsync(client, server.Deadline);
+
+        double lost = 0;
+        while (lost == 0)
+        {
+            await client.GetStringAsync("/", server.Deadline);
+            lost = Exposition.Parse(await client.GetStringAsync(new Uri($"http://127.0.0.1:{adminPort}/metrics"), server.Deadline)).Sum("serve_log_lines_dropped_total");
+        }
+
         server.Signal(ServeBinary.Terminate);
         Assert.Equal(0, await server.ExitAsync());
     }
