@@ -251,6 +251,26 @@ public sealed class EmbeddingTests
         Assert.Equal("hi", await server.Client.GetStringAsync("/ml", TestServer.Deadline));
     }
 
+    /// <summary>The commands are for a server inside a host too.</summary>
+    [Theory]
+    [InlineData("serve-admin")]
+    [InlineData("serve-admin/")]
+    public async Task MapServeAdmin_AddressWithThePrefix_IsWhatCommandsAsk(string prefix)
+    {
+        await using TestServer server = await TestServer.EmbedAsync(
+            new DeploymentRegistry(),
+            new(),
+            build: builder => builder.Services.AddServe(serve => serve.AddApplication("says", app => app.Add<HttpRequest, string>("Says", _ => new Says("hi")))),
+            map: app => app.MapServeAdmin("/serve-admin"));
+
+        Cli.CliRun status = await Cli.CliRun.RunAsync("status", "--address", new Uri(server.Address, prefix).ToString());
+        Cli.CliRun elsewhere = await Cli.CliRun.RunAsync("status", "--address", new Uri(server.Address, "nowhere").ToString());
+
+        Assert.Equal((0, string.Empty), (status.ExitCode, status.Error));
+        Assert.Contains("Says", status.Out, StringComparison.Ordinal);
+        Assert.Equal($"{new Uri(server.Address, "nowhere/api/serve/applications/?view=full")} answered 404. Is it the admin port of a server?\n", elsewhere.Error.ReplaceLineEndings("\n"));
+    }
+
     [Fact]
     public async Task AddHealthChecks_DeploymentFails_IsUnhealthyAndSaysWhy()
     {

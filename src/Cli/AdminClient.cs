@@ -16,10 +16,10 @@ internal sealed class AdminClient : IDisposable
 
     private AdminClient(Uri address)
     {
-        _address = address;
+        // Inside a host the admin API has a prefix.
+        _address = new($"{address.GetLeftPart(UriPartial.Path).TrimEnd('/')}/");
         _client = new(new SocketsHttpHandler { UseProxy = false, AllowAutoRedirect = false, ConnectTimeout = TimeSpan.FromSeconds(5) })
         {
-            BaseAddress = address,
             Timeout = TimeSpan.FromSeconds(10),
             MaxResponseContentBufferSize = 64 << 20,
         };
@@ -89,7 +89,7 @@ internal sealed class AdminClient : IDisposable
     /// <exception cref="AdminException">The server cannot be reached, or says no.</exception>
     public async Task<string> GetAsync(string path)
     {
-        using HttpRequestMessage request = new(HttpMethod.Get, new Uri(path, UriKind.Relative));
+        using HttpRequestMessage request = new(HttpMethod.Get, At(path));
         return await SendAsync(request);
     }
 
@@ -99,7 +99,7 @@ internal sealed class AdminClient : IDisposable
     /// <inheritdoc cref="GetAsync"/>
     public async Task<JsonDocument> SendAsync(HttpMethod method, string path, byte[]? body = null, string? contentType = null)
     {
-        using HttpRequestMessage request = new(method, new Uri(path, UriKind.Relative));
+        using HttpRequestMessage request = new(method, At(path));
         if (body is not null)
         {
             request.Content = new ByteArrayContent(body);
@@ -108,6 +108,8 @@ internal sealed class AdminClient : IDisposable
 
         return Parse(path, await SendAsync(request));
     }
+
+    private Uri At(string path) => new(_address, path.TrimStart('/'));
 
     private async Task<string> SendAsync(HttpRequestMessage request)
     {
@@ -130,7 +132,7 @@ internal sealed class AdminClient : IDisposable
     }
 
     /// <summary>The server's own words where it has some: they are for people.</summary>
-    private string ErrorOf(HttpRequestMessage request, int statusCode, string body)
+    private static string ErrorOf(HttpRequestMessage request, int statusCode, string body)
     {
         try
         {
@@ -145,7 +147,7 @@ internal sealed class AdminClient : IDisposable
             // Not ours: shown as it is.
         }
 
-        return $"{new Uri(_address, request.RequestUri!)} answered {statusCode}: {body}";
+        return $"{request.RequestUri} answered {statusCode}{(body.Length > 0 ? $": {body}" : ". Is it the admin port of a server?")}";
     }
 
     private JsonDocument Parse(string path, string body)
@@ -156,7 +158,7 @@ internal sealed class AdminClient : IDisposable
         }
         catch (JsonException)
         {
-            throw new AdminException($"{new Uri(_address, path)} answered something that is not JSON. Is it the admin port of this server?");
+            throw new AdminException($"{At(path)} answered something that is not JSON. Is it the admin port of this server?");
         }
     }
 

@@ -6,6 +6,8 @@ namespace Serve.Embedded.Cli;
 /// <summary><c>serve status</c>.</summary>
 internal sealed class StatusCommand : Command
 {
+    private const string Unsuccessful = "DEPLOY_FAILED";
+
     private static readonly CliOption Application = new("--name", "APP", "Only this application.");
 
     private static readonly CliOption Watch = new("--watch", null, "Show it again every second, until Ctrl+C.");
@@ -128,6 +130,9 @@ internal sealed class StatusCommand : Command
         List<string> logs = [];
         foreach (JsonProperty application in applications)
         {
+            // What has failed may go by another name than what serves on: a file of Python that cannot be imported does not say what its deployment is called.
+            string whole = application.Value.GetProperty("status").GetString()!;
+            bool failedElsewhere = whole == Unsuccessful && !application.Value.GetProperty("deployments").EnumerateObject().Any(d => StatusOf(d.Value) == Unsuccessful);
             foreach (JsonProperty deployment in application.Value.GetProperty("deployments").EnumerateObject())
             {
                 JsonElement requests = deployment.Value.GetProperty("requests");
@@ -137,7 +142,7 @@ internal sealed class StatusCommand : Command
                     application.Name,
                     application.Value.GetProperty("route_prefix").GetString() ?? "-",
                     deployment.Name,
-                    StatusOf(deployment.Value),
+                    failedElsewhere ? whole : StatusOf(deployment.Value),
                     $"{Running(deployment.Value)}/{deployment.Value.GetProperty("target_num_replicas").GetInt32()}",
                     Number(requests, "ongoing"),
                     Number(requests, "queued"),
@@ -170,7 +175,7 @@ internal sealed class StatusCommand : Command
         int code = status switch
         {
             "HEALTHY" => 32,
-            "DEPLOY_FAILED" or "UNHEALTHY" => 31,
+            Unsuccessful or "UNHEALTHY" => 31,
             _ => 33,
         };
         return $"\e[{code}m{text}\e[0m";

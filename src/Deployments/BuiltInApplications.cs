@@ -15,11 +15,19 @@ internal static class BuiltInApplications
     public static DeploymentRegistry AddBuiltIn(this DeploymentRegistry registry) => registry
         .AddApplication(Slow, app => app.AddBlocking<HttpRequest, string>(
             "SlowDeployment",
-            context => new SlowDeployment(context.Time),
+            context => new SlowDeployment(WithoutArgs(context, Slow).Time),
             new() { MaxOngoingRequests = 2, MaxQueuedRequests = 2, UserConfig = """{"message":"Hello!","delay_s":2.0}""" }))
         .AddApplication(Echo, app => app.AddHttp(
             "Echo",
-            _ => new EchoDeployment(),
+            context =>
+            {
+                _ = WithoutArgs(context, Echo);
+                return new EchoDeployment();
+            },
             new() { MaxOngoingRequests = 100 }))
         .AddApplication(Faulty, app => app.Add<HttpRequest, string>("Faulty", context => new FaultyDeployment(context)));
+
+    /// <summary>What would have no effect is refused, as in every other table.</summary>
+    private static DeploymentContext WithoutArgs(DeploymentContext context, string path) =>
+        context.Args is null ? context : throw new ArgumentException($"{path} takes no args: take them out.");
 }

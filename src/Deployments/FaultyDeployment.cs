@@ -1,4 +1,3 @@
-using System.Text.Json;
 using System.Text.Json.Serialization;
 using Microsoft.AspNetCore.Http;
 using Serve.Embedded.Telemetry;
@@ -14,7 +13,7 @@ internal sealed class FaultyDeployment : IDeployment<HttpRequest, string>, IHeal
 
     public FaultyDeployment(DeploymentContext context)
     {
-        _args = context.Args?.Deserialize(FaultyJson.Default.FaultyArgs) ?? new();
+        _args = context.Args is { } args ? OperatorJson.Read(args, FaultyJson.Default.FaultyArgs, "args") : new();
         if (!(_args.FailHealthAfterS is null or (>= 0 and <= 86_400)))
         {
             throw new ArgumentException($"fail_health_after_s is {_args.FailHealthAfterS}: it must be from 0 to 86400 seconds.");

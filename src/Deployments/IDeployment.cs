@@ -1,6 +1,7 @@
 using System.Text.Json;
 using System.Text.Json.Serialization;
 using System.Text.Json.Serialization.Metadata;
+using Serve.Embedded.Deployments;
 using Microsoft.AspNetCore.Http;
 
 namespace Serve.Embedded;
@@ -79,7 +80,7 @@ public interface IReconfigurable<TConfig> : IReconfigurable
 
     /// <inheritdoc/>
     ValueTask IReconfigurable.ReconfigureAsync(JsonElement userConfig, CancellationToken cancellationToken) =>
-        ReconfigureAsync(userConfig.Deserialize(UserConfigJson) ?? throw new JsonException("user_config is null. Leave it out, or write a value."), cancellationToken);
+        ReconfigureAsync(OperatorJson.Read(userConfig, UserConfigJson, "user_config"), cancellationToken);
 }
 
 /// <summary>A handler that can say how it is. It is asked once before its first request and then every <c>health_check_period_s</c>.</summary>

@@ -18,7 +18,7 @@ internal sealed class SlowDeployment(TimeProvider time) : IBlockingDeployment<Ht
 
     public ValueTask ReconfigureAsync(JsonElement userConfig, CancellationToken cancellationToken)
     {
-        SlowConfig config = userConfig.Deserialize(SlowJson.Default.SlowConfig) ?? new();
+        SlowConfig config = OperatorJson.Read(userConfig, SlowJson.Default.SlowConfig, "user_config");
         if (!(config.DelayS >= 0 && config.DelayS <= 86_400))
         {
             throw new ArgumentException($"delay_s is {config.DelayS}: it must be from 0 to 86400 seconds.");

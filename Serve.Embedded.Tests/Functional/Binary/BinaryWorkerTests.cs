@@ -233,6 +233,26 @@ public sealed class BinaryWorkerTests
         Assert.Contains(reason, deploy.Error, StringComparison.Ordinal);
     }
 
+    /// <summary>The name that the file gave its deployment is not known while it cannot be imported.</summary>
+    [Fact]
+    public async Task Status_FileOfAnotherNameThatCannotBeImportedAnyMore_IsFailedThoughWhatWasGoodServesOn()
+    {
+        const string Code = "from serve_embedded import serve\n@serve.deployment\nclass M:\n    def __call__(self, request): return 'ok'\napp = M.options(name='Other').bind()\n";
+        using OperatorSite site = new("[[applications]]\nimport_path = \"python:m.app\"\n");
+        site.Write("m.py", Code);
+        await using ServeProcess server = await site.StartAsync();
+        site.Write("m.py", Code + "raise ValueError('no model')\n");
+
+        Finished deploy = await site.RunAsync(server, "deploy", site.ConfigPath, "--wait");
+        Finished status = await site.RunAsync(server, "status");
+
+        Assert.Equal(1, deploy.ExitCode);
+        Assert.Contains("ValueError: no model", deploy.Error, StringComparison.Ordinal);
+        Assert.Matches(@"(?m)^default +/ +Other +DEPLOY_FAILED +1/1 .*Importing m\.app from ", status.Out);
+        Assert.Contains("\n    Traceback (most recent call last):\n", status.Out, StringComparison.Ordinal);
+        Assert.Equal("ok", await server.Client.GetStringAsync("/", server.Deadline));
+    }
+
     [Fact]
     public async Task Handler_Throws_500AndTheTracebackIsLoggedUnderTheRequestsId()
     {
