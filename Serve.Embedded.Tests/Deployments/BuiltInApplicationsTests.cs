@@ -36,16 +36,28 @@ public sealed class BuiltInApplicationsTests
     [InlineData("builtin:echo")]
     public async Task Args_OfOneThatTakesNone_AreRefused(string path)
     {
-        using JsonDocument args = JsonDocument.Parse("""{"delay":1}""");
-        await using ServeHost host = ServeHost.Create(serve =>
-        {
-            serve.Registry.AddBuiltIn();
-            serve.Config = new() { Applications = [new() { ImportPath = path, Args = args.RootElement.GetRawText() }] };
-            serve.WaitUntilRunning = true;
-        });
+        await using ServeHost host = Serving(path, """{"delay":1}""");
 
         ServeException exception = await Assert.ThrowsAsync<ServeException>(() => host.StartAsync(TestContext.Current.CancellationToken));
 
         Assert.Contains($"{path} takes no args: take them out.", string.Join(' ', exception.Errors), StringComparison.Ordinal);
     }
+
+    /// <summary>Ray Serve writes an empty table wherever there is nothing to say.</summary>
+    [Theory]
+    [InlineData("builtin:slow")]
+    [InlineData("builtin:echo")]
+    public async Task Args_Empty_AreTakenByOneThatTakesNone(string path)
+    {
+        await using ServeHost host = Serving(path, "{}");
+
+        await host.StartAsync(TestContext.Current.CancellationToken);
+    }
+
+    private static ServeHost Serving(string path, string args) => ServeHost.Create(serve =>
+    {
+        serve.Registry.AddBuiltIn();
+        serve.Config = new() { Applications = [new() { ImportPath = path, Args = args }] };
+        serve.WaitUntilRunning = true;
+    });
 }

@@ -27,7 +27,7 @@ internal static class BuiltInApplications
             new() { MaxOngoingRequests = 100 }))
         .AddApplication(Faulty, app => app.Add<HttpRequest, string>("Faulty", context => new FaultyDeployment(context)));
 
-    /// <summary>What would have no effect is refused, as in every other table.</summary>
+    /// <summary>What would have no effect is refused, as in every other table. An empty one, which Ray Serve writes everywhere, asks for nothing.</summary>
     private static DeploymentContext WithoutArgs(DeploymentContext context, string path) =>
-        context.Args is null ? context : throw new ArgumentException($"{path} takes no args: take them out.");
+        context.Args is null || context.Args.Value.GetPropertyCount() == 0 ? context : throw new ArgumentException($"{path} takes no args: take them out.");
 }
