@@ -14,6 +14,17 @@ internal static class WorkerMark
     /// <summary>A descendant may fork while it is looked for; one that does so each time is a fork bomb, which only a control group ends.</summary>
     private const int MostRounds = 5;
 
+    /// <summary>How often it is waited for processes that are just becoming another program: some have an empty environment for good.</summary>
+    private const int MostWaits = 20;
+
+    private const string Processes = "/proc";
+
+    /// <summary>Of the fields after a program's name.</summary>
+    private const int KernelFlags = 6;
+
+    /// <summary>PF_KTHREAD: such a one has no environment and is nobody's.</summary>
+    private const ulong KernelThread = 0x0020_0000;
+
     private static int _servers;
 
     /// <summary>What begins the marks of one server's workers: no other server's do, in this process or another, now or after a process number has come round again.</summary>
@@ -24,17 +35,34 @@ internal static class WorkerMark
     /// <summary>Kills what is left of a worker whose leader has ended and was not reaped: its session, and all who carry its mark.</summary>
     /// <exception cref="IOException">They cannot all be looked at; when that is for a <see cref="Shortage"/>, they can be later.</exception>
     /// <exception cref="UnauthorizedAccessException">They cannot be looked at.</exception>
-    public static void KillRemains(int leader, string mark)
+    public static void KillRemains(int leader, string mark) => KillRemains(leader, mark, Processes, static () => Thread.Sleep(1));
+
+    /// <param name="leader">The worker's first process.</param>
+    /// <param name="mark">What its descendants carry.</param>
+    /// <param name="processes">Where the system shows them.</param>
+    /// <param name="wait">For an instant, in which a process that becomes another program may have done so.</param>
+    public static void KillRemains(int leader, string mark, string processes, Action wait)
     {
-        for (int round = 0; round < MostRounds; round++)
+        int waits = 0;
+        for (int round = 0; round < MostRounds;)
         {
             bool found = false;
-            foreach (int process in Others(leader, mark))
+            bool isUnsure = false;
+            foreach ((int process, bool isSure) in Candidates(processes, leader, mark))
             {
-                found |= NativeProcess.Signal(process, SignalNames.Kill);
+                found |= isSure && NativeProcess.Signal(process, SignalNames.Kill);
+                isUnsure |= !isSure;
             }
 
-            if (!found)
+            if (found)
+            {
+                round++;
+            }
+            else if (isUnsure && waits++ < MostWaits)
+            {
+                wait();
+            }
+            else
             {
                 return;
             }
@@ -42,20 +70,8 @@ internal static class WorkerMark
     }
 
     /// <summary>A worker's processes beside its leader: who is in its session, and all who carry its mark.</summary>
-    /// <inheritdoc cref="KillRemains"/>
-    public static IEnumerable<int> Others(int leader, string mark)
-    {
-        byte[] variable = Encoding.UTF8.GetBytes($"{Variable}={mark}\0");
-        foreach (string folder in Directory.EnumerateDirectories("/proc"))
-        {
-            if (int.TryParse(Path.GetFileName(folder.AsSpan()), NumberStyles.None, CultureInfo.InvariantCulture, out int process)
-                && process != leader
-                && Belongs(folder, leader, variable))
-            {
-                yield return process;
-            }
-        }
-    }
+    /// <inheritdoc cref="KillRemains(int, string)"/>
+    public static IEnumerable<int> Others(int leader, string mark) => Candidates(Processes, leader, mark).Where(static c => c.IsSure).Select(static c => c.Process);
 
     /// <summary>Whether a process that has one thread yet has started another. Where the kernel does not tell, it may have.</summary>
     public static bool HasChildren(int process)
@@ -83,14 +99,39 @@ internal static class WorkerMark
         }
     }
 
-    private static bool Belongs(string folder, int session, byte[] variable)
+    /// <summary>Those that belong to the worker, and those of which that cannot be seen now.</summary>
+    private static IEnumerable<(int Process, bool IsSure)> Candidates(string processes, int leader, string mark)
+    {
+        byte[] variable = Encoding.UTF8.GetBytes($"{Variable}={mark}\0");
+        foreach (string folder in Directory.EnumerateDirectories(processes))
+        {
+            if (int.TryParse(Path.GetFileName(folder.AsSpan()), NumberStyles.None, CultureInfo.InvariantCulture, out int process)
+                && process != leader
+                && Belongs(folder, leader, variable) is not false and var belongs)
+            {
+                yield return (process, belongs is true);
+            }
+        }
+    }
+
+    /// <summary><see langword="null"/> = it has no environment: it is becoming another program, which takes an instant, or has none.</summary>
+    private static bool? Belongs(string folder, int session, byte[] variable)
     {
         try
         {
             string[] fields = StatFields(folder);
-            return fields.Length > 3
-                && fields[0] is not ("Z" or "X")
-                && (fields[3] == session.ToString(CultureInfo.InvariantCulture) || File.ReadAllBytes($"{folder}/environ").AsSpan().IndexOf(variable) >= 0);
+            if (fields.Length <= KernelFlags || fields[0] is "Z" or "X" || (ulong.TryParse(fields[KernelFlags], CultureInfo.InvariantCulture, out ulong flags) && (flags & KernelThread) != 0))
+            {
+                return false;
+            }
+
+            if (fields[3] == session.ToString(CultureInfo.InvariantCulture))
+            {
+                return true;
+            }
+
+            byte[] environment = File.ReadAllBytes($"{folder}/environ");
+            return environment.Length == 0 ? null : environment.AsSpan().IndexOf(variable) >= 0;
         }
         catch (Exception exception) when (exception is IOException or UnauthorizedAccessException && !Shortage.Is(exception))
         {
