@@ -15,8 +15,8 @@ namespace Serve.Embedded.Replicas.Workers;
 internal sealed class WorkerGuard(TimeProvider time, ILogger log, WorkerGroups groups) : IAsyncDisposable
 {
     /// <summary>
-    /// The mark closes two gaps: a worker that was started but not listed yet when the server died, and descendants with a session of their own. It is looked for until nobody is found,
-    /// in case somebody forks meanwhile. (What grep ends with says nothing: processes that end while it reads are errors to it.)
+    /// The mark closes two gaps: a worker that was started but not listed yet when the server died, and descendants with a session of their own. It is looked for until nobody is found twice,
+    /// in case somebody forks meanwhile, or becomes another program and has no environment in that instant. (What grep ends with says nothing: processes that end while it reads are errors to it.)
     /// </summary>
     private const string Script =
         """
@@ -30,10 +30,12 @@ internal sealed class WorkerGuard(TimeProvider time, ILogger log, WorkerGroups g
         [ -n "$2" ] && echo 1 > "$2/cgroup.kill"
         for group in $groups; do kill -9 "-$group"; done
         round=0
-        while [ $round -lt 20 ]; do
+        quiet=0
+        while [ $round -lt 20 ] && [ $quiet -lt 2 ]; do
+          [ $quiet -eq 0 ] || sleep 0.05
           found=$(grep -lsF "$1" /proc/[0-9]*/environ)
-          [ -n "$found" ] || break
-          for file in $found; do process=${file#/proc/}; kill -9 "${process%/environ}"; done
+          quiet=$((quiet + 1))
+          for file in $found; do quiet=0; process=${file#/proc/}; kill -9 "${process%/environ}"; done
           round=$((round + 1))
         done
         round=0
