@@ -38,7 +38,7 @@ public sealed class WorkerMarkTests : IDisposable
     }
 
     [Theory]
-    [InlineData(UserProcess, "", 20)]
+    [InlineData(UserProcess, "", 40)]
     [InlineData(KernelThread, "", 0)]
     [InlineData(UserProcess, "A=b\0SERVE_WORKER=1-2-34\0", 0)]
     public void KillRemains_OneIsNotTheWorkers_LivesAndIsNotWaitedForWithoutEnd(int flags, string environment, int waits)

@@ -14,8 +14,8 @@ internal static class WorkerMark
     /// <summary>A descendant may fork while it is looked for; one that does so each time is a fork bomb, which only a control group ends.</summary>
     private const int MostRounds = 5;
 
-    /// <summary>How often it is waited for processes that are just becoming another program: some have an empty environment for good.</summary>
-    private const int MostWaits = 20;
+    /// <summary>How often it is waited for processes that are just becoming another program, half of the times for a millisecond: some have an empty environment for good.</summary>
+    private const int MostWaits = 40;
 
     private const string Processes = "/proc";
 
@@ -35,7 +35,11 @@ internal static class WorkerMark
     /// <summary>Kills what is left of a worker whose leader has ended and was not reaped: its session, and all who carry its mark.</summary>
     /// <exception cref="IOException">They cannot all be looked at; when that is for a <see cref="Shortage"/>, they can be later.</exception>
     /// <exception cref="UnauthorizedAccessException">They cannot be looked at.</exception>
-    public static void KillRemains(int leader, string mark) => KillRemains(leader, mark, Processes, static () => Thread.Sleep(1));
+    public static void KillRemains(int leader, string mark)
+    {
+        SpinWait spin = default;
+        KillRemains(leader, mark, Processes, () => spin.SpinOnce());
+    }
 
     /// <param name="leader">The worker's first process.</param>
     /// <param name="mark">What its descendants carry.</param>
