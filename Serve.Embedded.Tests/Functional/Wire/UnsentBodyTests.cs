@@ -49,6 +49,48 @@ public sealed class UnsentBodyTests
         Assert.Equal(Clients, server.Server.Status.Applications[0].Deployments[0].Served.Gate.Handles[0].Counts.Cancelled);
     }
 
+    [Theory]
+    [InlineData(Road.Plain)]
+    [InlineData(Road.Long)]
+    public async Task Refused_BodyComesAfterTheAnswer_IsTakenBeforeTheConnectionCloses(string road)
+    {
+        const int Clients = 20;
+        await using RoadSite site = await RoadSite.StartAsync(d => d with { MaxQueuedRequests = 0 });
+        using RoadCall running = await site.RunAsync(plain: true);
+        for (int i = 0; i < Clients; i++)
+        {
+            using RawConnection client = await site.Server.ConnectAsync();
+            await client.SendAsync($"POST / HTTP/1.1\r\nHost: a\r\n{road}Content-Length: 10\r\n\r\n");
+            string answer = await client.ReadUntilAsync("Retry after");
+            Assert.StartsWith("HTTP/1.1 503 ", answer, StringComparison.Ordinal);
+            Assert.Contains("\r\nConnection: close\r\n", answer, StringComparison.Ordinal);
+
+            // On a connection that has closed the first is answered with a reset, and the next cannot be sent.
+            await client.SendAsync("hello");
+            await client.SendAsync("world");
+
+            await client.ReadToEndAsync();
+        }
+
+        await running.EndAsync("done");
+    }
+
+    [Theory]
+    [InlineData(Road.Plain)]
+    [InlineData(Road.Long)]
+    public async Task Refused_BodyDoesNotCome_ConnectionCloses(string road)
+    {
+        await using RoadSite site = await RoadSite.StartAsync(d => d with { MaxQueuedRequests = 0 });
+        using RoadCall running = await site.RunAsync(plain: true);
+        using RawConnection client = await site.Server.ConnectAsync();
+        await client.SendAsync($"POST / HTTP/1.1\r\nHost: a\r\n{road}Content-Length: 10\r\n\r\nhello");
+
+        string answer = await site.PassTimeAsync(client.ReadToEndAsync());
+
+        Assert.StartsWith("HTTP/1.1 503 ", answer, StringComparison.Ordinal);
+        await running.EndAsync("done");
+    }
+
     private static Task RunsAsync(TestServer server) =>
         TestServer.UntilAsync(() => server.Server.Status.Applications.Single().Deployments.Single().Served.Gate.Replicas is [{ Permits.Ongoing: > 0 }]);
 }

@@ -84,6 +84,19 @@ internal sealed class ClientConnection : ConnectionContext, IDuplexPipe, IMemory
     /// <summary>Forgets what was written and not flushed.</summary>
     public void TakeBack() => _output.TakeBack();
 
+    /// <summary>Nothing more is sent, and the client learns of it; what it sends can still be read. For who has flushed all that he wrote.</summary>
+    public void EndOutput()
+    {
+        try
+        {
+            _socket.Shutdown(SocketShutdown.Send);
+        }
+        catch (Exception exception) when (exception is SocketException or ObjectDisposedException)
+        {
+            // It is gone.
+        }
+    }
+
     /// <param name="abortReason">Why; <see langword="null"/> = Kestrel has seen the client's end, and is done.</param>
     public override void Abort(ConnectionAbortedException? abortReason)
     {

@@ -60,6 +60,11 @@ internal sealed class PlainConnection(ProxyApplication proxy, ClientConnection c
             _exchange ??= new(proxy, connection, _request);
             PlainEnd end = await _exchange.ServeAsync(application, read, length);
             serving.RequestEnds();
+            if (end == PlainEnd.CloseAfterBody)
+            {
+                await _exchange.TakeBodyAsync();
+            }
+
             if (end != PlainEnd.Next || closeRequested.IsCancellationRequested)
             {
                 return end != PlainEnd.IsOther;

@@ -21,6 +21,9 @@ internal enum PlainEnd
     /// <summary>It closes.</summary>
     Close,
 
+    /// <summary>It closes when the rest of the request's body has come: see <see cref="PlainExchange.TakeBodyAsync"/>.</summary>
+    CloseAfterBody,
+
     /// <summary>Nothing was done: a worker is no longer who answers this request.</summary>
     IsOther,
 }
@@ -133,19 +136,47 @@ internal sealed class PlainExchange : IPlainClient
         PlainEnd end = PlainEnd.IsOther;
         if (!_isOther)
         {
-            end = await FlushLastAsync() ? PlainEnd.Next : PlainEnd.Close;
+            end = await FlushLastAsync() ? PlainEnd.Next : _clientLeft || _isBrokenOff || HasBody ? PlainEnd.Close : PlainEnd.CloseAfterBody;
             _record.Answered(_proxy, Request.Method, null, _scope.Route!, _clientLeft ? null : _statusCode, _scope, _application.Ingress);
         }
 
-        if (end != PlainEnd.Close)
+        if (end is PlainEnd.Next or PlainEnd.IsOther)
         {
             _connection.Input.AdvanceTo(end == PlainEnd.Next ? _read.Buffer.GetPosition(_length) : _read.Buffer.Start);
         }
 
-        _read = default;
+        if (end != PlainEnd.CloseAfterBody)
+        {
+            _read = default;
+        }
+
         _scope.Clear();
         _watch.Reset();
         return end;
+    }
+
+    /// <summary>
+    /// After the answer to a request whose body nobody reads: ends the response's side of the connection, and takes what comes of the body, for as long as Kestrel does. A client that still sends when its
+    /// connection closes is reset: many then say that the connection broke, and lose the answer that has come.
+    /// </summary>
+    public async Task TakeBodyAsync()
+    {
+        _connection.EndOutput();
+        using CancellationTokenSource enough = new(SlowClient.UnreadBody, _proxy.Environment.Time);
+        try
+        {
+            while (!HasBody && !_read.IsCompleted && !_read.IsCanceled)
+            {
+                _connection.Input.AdvanceTo(_read.Buffer.Start, _read.Buffer.End);
+                _read = await _connection.Input.ReadAsync(enough.Token);
+            }
+        }
+        catch (Exception exception) when (exception is OperationCanceledException or ConnectionResetException or ConnectionAbortedException)
+        {
+            // It does not come, or the client has gone.
+        }
+
+        _read = default;
     }
 
     bool IPlainClient.ResponseBegins(int statusCode, bool isStreamed)

@@ -7,5 +7,8 @@ internal static class SlowClient
 
     private const double GraceSeconds = 5;
 
+    /// <summary>For the rest of a body that nobody reads.</summary>
+    public static readonly TimeSpan UnreadBody = TimeSpan.FromSeconds(5);
+
     public static TimeSpan Allowed(long bytes) => TimeSpan.FromSeconds(Math.Max(GraceSeconds, bytes / LeastBytesPerSecond));
 }
