@@ -42,6 +42,7 @@ internal sealed class Exchange : IHttpRequestLifetimeFeature
 
     private ServedApplication _application = null!;
     private TimeSpan? _timeout;
+    private bool _hasStreamTimeout;
     private bool _clientLeft;
     private Task? _earlyResponse;
     private Repeats _repeats;
@@ -194,7 +195,9 @@ internal sealed class Exchange : IHttpRequestLifetimeFeature
         CloseConnectionIfDraining();
         if (streamed && _application.StreamTimeout is { } timeout)
         {
-            _watch.RestartTimeout(timeout > TimeSpan.Zero ? timeout : null);
+            _timeout = timeout > TimeSpan.Zero ? timeout : null;
+            _hasStreamTimeout = true;
+            _watch.RestartTimeout(_timeout);
         }
     }
 
@@ -281,6 +284,7 @@ internal sealed class Exchange : IHttpRequestLifetimeFeature
         _scope.Application = application.Name;
         _scope.Route = application.RoutePrefix;
         _timeout = application.RequestTimeout;
+        _hasStreamTimeout = false;
         if (!_hasUsualHeaders)
         {
             _scope.ModelId = RequestHeaders.ModelId(_request.Headers);
@@ -491,6 +495,10 @@ internal sealed class Exchange : IHttpRequestLifetimeFeature
         if (failure is not null)
         {
             await RepeatAsync(lease, failure);
+        }
+        else if (_watch.Cause == EarlyEnd.TimedOut && _guard.HasBegun)
+        {
+            OwnAnswers.LogTimedOut(_proxy.RequestLog, _timeout ?? default, _hasStreamTimeout);
         }
     }
 

@@ -159,6 +159,13 @@ internal sealed class OwnAnswers(ILogger log)
         }
     }
 
+    /// <summary>The time of a request whose response has begun is over: the client is told nothing more, and the access log has the status that was sent.</summary>
+    /// <param name="log">For lines about one request.</param>
+    /// <param name="timeout">What it was.</param>
+    /// <param name="isStreams">It was that of streamed responses.</param>
+    public static void LogTimedOut(ILogger log, TimeSpan timeout, bool isStreams) =>
+        Log.ResponseTimedOut(log, isStreams ? "stream_timeout_s" : "request_timeout_s (or the client's x-request-timeout-seconds)", timeout.TotalSeconds);
+
     private Task ErrorAsync((int StatusCode, string Text) failure) => ErrorAsync(failure.StatusCode, failure.Text);
 
     private Task ErrorAsync(int statusCode, string message) => WriteAsync(statusCode, Encoding.UTF8.GetBytes(message));

@@ -15,6 +15,7 @@ internal static class EventIds
     public const int WorkerFailed = 1005;
     public const int WorkerBrokeOff = 1006;
     public const int ConnectionsWait = 1007;
+    public const int ResponseTimedOut = 1008;
 
     // Handles: 2000
     public const int RequestRefused = 2000;

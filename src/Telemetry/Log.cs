@@ -27,6 +27,9 @@ internal static partial class Log
     [LoggerMessage(EventIds.WorkerBrokeOff, LogLevel.Error, "The request failed after its response had begun, and the connection was broken off. {Reason}")]
     public static partial void WorkerBrokeOff(ILogger logger, string reason);
 
+    [LoggerMessage(EventIds.ResponseTimedOut, LogLevel.Warning, "The request's time was over after its response had begun, and the connection was broken off: {Limit} = {Seconds} s")]
+    public static partial void ResponseTimedOut(ILogger logger, string limit, double seconds);
+
     [LoggerMessage(EventIds.ConnectionsWait, LogLevel.Warning, "New connections wait: {Reason}. Let the process have more (ulimit -n, LimitNOFILE=), or lower http_options.max_connections, beyond which they are refused. This is said at most once a minute")]
     public static partial void ConnectionsWait(ILogger logger, string reason);
 

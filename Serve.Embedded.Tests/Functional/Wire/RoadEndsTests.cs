@@ -41,7 +41,26 @@ public sealed class RoadEndsTests
         await site.PassTimeAsync(call.Client.ReadToEndAsync());
 
         Assert.Contains(" 200 ", (await site.Server.LogAsync(EventIds.RequestHandled)).Message, StringComparison.Ordinal);
+        Assert.Equal(
+            "The request's time was over after its response had begun, and the connection was broken off: request_timeout_s (or the client's x-request-timeout-seconds) = 2 s",
+            Assert.Single(site.Server.LogsOf(EventIds.ResponseTimedOut)).Message);
         Assert.Equal((1, 0), (site.Counts.TimedOut, site.Counts.Cancelled));
+    }
+
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task StreamTimeout_IsOver_IsLoggedWithItsName(bool plain)
+    {
+        await using RoadSite site = await RoadSite.StartAsync(http: new() { RequestTimeout = TimeSpan.FromSeconds(2), StreamTimeout = TimeSpan.FromSeconds(20) });
+        using RoadCall call = await site.RunAsync(plain);
+        await call.Side.SendAsync("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n");
+        await call.Client.ReadUntilAsync("hello");
+
+        await site.PassTimeAsync(call.Client.ReadToEndAsync());
+
+        await site.Server.LogAsync(EventIds.RequestHandled);
+        Assert.EndsWith(": stream_timeout_s = 20 s", Assert.Single(site.Server.LogsOf(EventIds.ResponseTimedOut)).Message, StringComparison.Ordinal);
     }
 
     [Theory]

@@ -46,6 +46,7 @@ internal sealed class PlainExchange : IPlainClient
     private TimeSpan? _timeout;
     private RequestRecord _record;
     private Repeats _repeats;
+    private bool _hasStreamTimeout;
     private bool _hasFlushed;
     private bool _closes;
     private bool _clientLeft;
@@ -184,7 +185,9 @@ internal sealed class PlainExchange : IPlainClient
         _statusCode = statusCode;
         if (isStreamed && _application.StreamTimeout is { } timeout)
         {
-            _watch.RestartTimeout(timeout > TimeSpan.Zero ? timeout : null);
+            _timeout = timeout > TimeSpan.Zero ? timeout : null;
+            _hasStreamTimeout = true;
+            _watch.RestartTimeout(_timeout);
         }
 
         return Closes();
@@ -205,6 +208,7 @@ internal sealed class PlainExchange : IPlainClient
         _read = read;
         _length = headLength + Request.BodyLength;
         _repeats = default;
+        _hasStreamTimeout = false;
         _hasFlushed = false;
         _clientLeft = false;
         _isBrokenOff = false;
@@ -308,9 +312,14 @@ internal sealed class PlainExchange : IPlainClient
         EarlyEnd cause = _watch.Cause;
         if (_hasFlushed)
         {
-            if (cause == EarlyEnd.None)
+            switch (cause)
             {
-                OwnAnswers.LogBrokenOff(_proxy.RequestLog, trouble);
+                case EarlyEnd.None:
+                    OwnAnswers.LogBrokenOff(_proxy.RequestLog, trouble);
+                    break;
+                case EarlyEnd.TimedOut:
+                    OwnAnswers.LogTimedOut(_proxy.RequestLog, _timeout ?? default, _hasStreamTimeout);
+                    break;
             }
 
             _connection.Abort(new ConnectionAbortedException("The response could not be finished."));
