@@ -98,7 +98,7 @@ internal sealed class OwnAnswers(ILogger log)
             case DeploymentUnavailableException unavailable:
                 return UnavailableAsync(unavailable.Message);
             case BadHttpRequestException bad:
-                return BadRequestAsync(bad.StatusCode, bad.Message);
+                return BadRequestAsync(bad.StatusCode, TextOf(bad));
             case IOException { InnerException: OverflowException } bad:
                 // A chunk whose size no number holds: Kestrel does not call it a bad request.
                 return BadRequestAsync(StatusCodes.Status400BadRequest, bad.Message);
@@ -123,7 +123,7 @@ internal sealed class OwnAnswers(ILogger log)
         switch (exception)
         {
             case BadHttpRequestException bad:
-                return (bad.StatusCode, bad.Message);
+                return (bad.StatusCode, TextOf(bad));
             case WorkerFailedException failed:
                 int status = WasNotRun(failed, wasSent) ? StatusCodes.Status503ServiceUnavailable : StatusCodes.Status502BadGateway;
                 Log.WorkerFailed(log, status, failed.Message);
@@ -132,6 +132,10 @@ internal sealed class OwnAnswers(ILogger log)
                 return OfBroken(log, exception);
         }
     }
+
+    /// <summary>Kestrel names an option of its own where a body comes too slowly, which says nothing to who sends it or runs the server.</summary>
+    private static string TextOf(BadHttpRequestException bad) =>
+        bad.Message.Contains("MinRequestBodyDataRate", StringComparison.Ordinal) ? SlowClient.BodyTooSlow : bad.Message;
 
     private static (int StatusCode, string Text) OfBroken(ILogger log, Exception exception)
     {

@@ -18,7 +18,7 @@ internal static partial class Log
     [LoggerMessage(EventIds.RequestBrokenOff, LogLevel.Error, "The request failed after its response had begun: its handler threw. The connection was broken off")]
     public static partial void RequestBrokenOff(ILogger logger, Exception exception);
 
-    [LoggerMessage(EventIds.RequestRepeats, LogLevel.Information, "The request goes to another replica. {Reason}")]
+    [LoggerMessage(EventIds.RequestRepeats, LogLevel.Information, "The request is sent again, to another replica if there is one. {Reason}")]
     public static partial void RequestRepeats(ILogger logger, string reason);
 
     [LoggerMessage(EventIds.WorkerFailed, LogLevel.Error, "The request was answered with {Status}. {Reason}")]

@@ -88,7 +88,7 @@ public sealed class BinaryWorkerTests
 
         await frozen.WaitForExitAsync(server.Deadline);
         Assert.DoesNotContain(answers, a => a.StartsWith($"{frozen.Id} ", StringComparison.Ordinal));
-        await server.LineAsync("The request goes to another replica.");
+        await server.LineAsync("The request is sent again, to another replica if there is one.");
     }
 
     [Fact]

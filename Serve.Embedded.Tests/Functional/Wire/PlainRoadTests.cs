@@ -38,6 +38,7 @@ public sealed class PlainRoadTests
         string response = await site.PassTimeAsync(client.ReadToEndAsync());
 
         Assert.StartsWith("HTTP/1.1 408 ", response, StringComparison.Ordinal);
+        Assert.Contains("240 bytes per second", response, StringComparison.Ordinal);
         Assert.Contains("\r\nConnection: close\r\n", response, StringComparison.Ordinal);
         Assert.True(site.Time.GetUtcNow() - began >= TimeSpan.FromSeconds(5));
         await site.PermitIsBackAsync();

@@ -1,3 +1,4 @@
+using System.Net;
 using Microsoft.AspNetCore.Connections.Features;
 
 namespace Serve.Embedded.Proxy;
@@ -9,6 +10,10 @@ internal sealed class ServingConnection(ClientConnection connection, TimeProvide
 
     private long _idleSince = time.GetTimestamp();
     private bool _isPlain;
+
+    public string Id => connection.ConnectionId;
+
+    public EndPoint? Client => connection.RemoteEndPoint;
 
     /// <summary>It serves a request now.</summary>
     public bool IsBusy => Volatile.Read(ref _idleSince) == Busy;

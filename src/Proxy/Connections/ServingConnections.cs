@@ -1,5 +1,6 @@
 using System.Collections.Concurrent;
 using System.IO.Pipelines;
+using System.Net;
 using System.Text;
 using Microsoft.AspNetCore.Connections;
 using Serve.Embedded.Replicas.Workers;
@@ -43,7 +44,14 @@ internal sealed class ServingConnections : IDisposable
 
     public ConnectionDelegate Bound(ConnectionDelegate next) => connection => ServeAsync(connection, next);
 
-    public void Dispose() => _look.Dispose();
+    public void Dispose()
+    {
+        _look.Dispose();
+        _refusals.Dispose();
+    }
+
+    /// <summary>Whose connection has this id; <see langword="null"/> = none that is open.</summary>
+    public EndPoint? ClientOf(string connectionId) => _open.Keys.FirstOrDefault(c => c.Id == connectionId)?.Client;
 
     /// <summary>Closes connections as they fall idle, until there are none.</summary>
     /// <param name="accepted">How many were accepted: one that nobody has begun to serve yet is not idle.</param>

@@ -469,7 +469,7 @@ internal sealed class PlainExchange : IPlainClient
             }
             catch (OperationCanceledException) when (slow.IsCancellationRequested && _watch.Cause == EarlyEnd.None)
             {
-                throw new BadHttpRequestException("The request's body came too slowly.", StatusCodes.Status408RequestTimeout);
+                throw new BadHttpRequestException(SlowClient.BodyTooSlow, StatusCodes.Status408RequestTimeout);
             }
             catch (Exception gone) when (gone is ConnectionResetException or ConnectionAbortedException)
             {

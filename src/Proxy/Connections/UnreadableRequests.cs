@@ -1,0 +1,56 @@
+using System.Net;
+using Microsoft.AspNetCore.Http;
+using Microsoft.Extensions.Logging;
+using Serve.Embedded.Telemetry;
+
+namespace Serve.Embedded.Proxy;
+
+/// <summary>
+/// Tells of requests that Kestrel cannot read. It answers them by itself, with a status and no word of why, and says the reason to its own log alone, at a level at which nobody listens: who is refused
+/// with 400 or 431 would find nothing about it anywhere.
+/// </summary>
+/// <param name="inner">Where all that Kestrel logs goes.</param>
+/// <param name="time">The clock.</param>
+/// <param name="clientOf">Finds whose connection has an id; <see langword="null"/> = it is gone.</param>
+internal sealed class UnreadableRequests(ILoggerFactory inner, TimeProvider time, Func<string, EndPoint?> clientOf) : ILoggerFactory
+{
+    private const string Category = "Microsoft.AspNetCore.Server.Kestrel.BadRequests";
+
+    private readonly RefusalLog _refusals = new(inner.CreateLogger(LogCategories.Proxy), "-", "requests that cannot be read", time);
+
+    public ILogger CreateLogger(string categoryName) =>
+        categoryName == Category ? new Ear(inner.CreateLogger(categoryName), this) : inner.CreateLogger(categoryName);
+
+    public void AddProvider(ILoggerProvider provider) => inner.AddProvider(provider);
+
+    /// <summary>The log itself is its owner's.</summary>
+    public void Dispose() => _refusals.Dispose();
+
+    private void Tell(BadHttpRequestException fault, string? connectionId) => _refusals.Write(
+        (Owner: this, Fault: fault, ConnectionId: connectionId),
+        static told => $"A request{told.Owner.From(told.ConnectionId)} could not be read, and was refused with {told.Fault.StatusCode}: {told.Fault.Message.TrimEnd('.')}. Its connection closes.");
+
+    private string From(string? connectionId) => connectionId is not null && clientOf(connectionId) is { } client ? $" of {client}" : "";
+
+    /// <summary>What Kestrel says of one request is the exception for which it refuses it.</summary>
+    private sealed class Ear(ILogger log, UnreadableRequests owner) : ILogger
+    {
+        public IDisposable? BeginScope<TState>(TState state)
+            where TState : notnull => log.BeginScope(state);
+
+        public bool IsEnabled(LogLevel logLevel) => true;
+
+        public void Log<TState>(LogLevel logLevel, EventId eventId, TState state, Exception? exception, Func<TState, Exception?, string> formatter)
+        {
+            if (exception is BadHttpRequestException fault)
+            {
+                owner.Tell(fault, (state as IReadOnlyList<KeyValuePair<string, object?>>)?.FirstOrDefault(static value => value.Key == "ConnectionId").Value as string);
+            }
+
+            if (log.IsEnabled(logLevel))
+            {
+                log.Log(logLevel, eventId, state, exception, formatter);
+            }
+        }
+    }
+}
