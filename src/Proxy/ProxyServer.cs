@@ -27,7 +27,7 @@ internal sealed class ProxyServer : IAsyncDisposable
         _application = application;
         _listener = new(application.Environment, handedOver);
         _connections = new(application);
-        _unreadable = new(application.Environment.Loggers, application.Environment.Time, _connections.ClientOf);
+        _unreadable = new(application.Environment.Loggers, application.Environment.Time, _connections.Find);
 
         // A line that ends with a line feed alone ends elsewhere for other servers. Kestrel has no option for it, and reads this when its options are first used.
         AppContext.SetSwitch("Microsoft.AspNetCore.Server.Kestrel.DisableHttp1LineFeedTerminators", true);

@@ -15,6 +15,9 @@ internal sealed class ServingConnection(ClientConnection connection, TimeProvide
 
     public EndPoint? Client => connection.RemoteEndPoint;
 
+    /// <summary>The client has closed it, if only its half.</summary>
+    public bool HasClientLeft => connection.ConnectionClosed.IsCancellationRequested;
+
     /// <summary>It serves a request now.</summary>
     public bool IsBusy => Volatile.Read(ref _idleSince) == Busy;
 

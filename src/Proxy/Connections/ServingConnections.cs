@@ -1,6 +1,5 @@
 using System.Collections.Concurrent;
 using System.IO.Pipelines;
-using System.Net;
 using System.Text;
 using Microsoft.AspNetCore.Connections;
 using Serve.Embedded.Replicas.Workers;
@@ -50,8 +49,8 @@ internal sealed class ServingConnections : IDisposable
         _refusals.Dispose();
     }
 
-    /// <summary>Whose connection has this id; <see langword="null"/> = none that is open.</summary>
-    public EndPoint? ClientOf(string connectionId) => _open.Keys.FirstOrDefault(c => c.Id == connectionId)?.Client;
+    /// <summary>The open connection that has this id.</summary>
+    public ServingConnection? Find(string connectionId) => _open.FirstOrDefault(c => c.Key.Id == connectionId).Key;
 
     /// <summary>Closes connections as they fall idle, until there are none.</summary>
     /// <param name="accepted">How many were accepted: one that nobody has begun to serve yet is not idle.</param>

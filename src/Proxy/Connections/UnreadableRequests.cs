@@ -1,4 +1,3 @@
-using System.Net;
 using Microsoft.AspNetCore.Http;
 using Microsoft.Extensions.Logging;
 using Serve.Embedded.Telemetry;
@@ -11,8 +10,8 @@ namespace Serve.Embedded.Proxy;
 /// </summary>
 /// <param name="inner">Where all that Kestrel logs goes.</param>
 /// <param name="time">The clock.</param>
-/// <param name="clientOf">Finds whose connection has an id; <see langword="null"/> = it is gone.</param>
-internal sealed class UnreadableRequests(ILoggerFactory inner, TimeProvider time, Func<string, EndPoint?> clientOf) : ILoggerFactory
+/// <param name="find">Finds the connection that has an id; <see langword="null"/> = it is gone.</param>
+internal sealed class UnreadableRequests(ILoggerFactory inner, TimeProvider time, Func<string, ServingConnection?> find) : ILoggerFactory
 {
     private const string Category = "Microsoft.AspNetCore.Server.Kestrel.BadRequests";
 
@@ -28,9 +27,15 @@ internal sealed class UnreadableRequests(ILoggerFactory inner, TimeProvider time
 
     private void Tell(BadHttpRequestException fault, string? connectionId) => _refusals.Write(
         (Owner: this, Fault: fault, ConnectionId: connectionId),
-        static told => $"A request{told.Owner.From(told.ConnectionId)} could not be read, and was refused with {told.Fault.StatusCode}: {told.Fault.Message.TrimEnd('.')}. Its connection closes.");
+        static told => told.Owner.Describe(told.Fault, told.ConnectionId));
 
-    private string From(string? connectionId) => connectionId is not null && clientOf(connectionId) is { } client ? $" of {client}" : "";
+    private string Describe(BadHttpRequestException fault, string? connectionId)
+    {
+        ServingConnection? connection = connectionId is null ? null : find(connectionId);
+        string client = connection is null ? "" : $" of {connection.Client}";
+        string end = connection is { HasClientLeft: true } ? "The client has closed its connection; perhaps it had not sent all of it" : "Its connection closes";
+        return $"A request{client} could not be read, and was refused with {fault.StatusCode}: {fault.Message.TrimEnd('.')}. {end}.";
+    }
 
     /// <summary>What Kestrel says of one request is the exception for which it refuses it.</summary>
     private sealed class Ear(ILogger log, UnreadableRequests owner) : ILogger
