@@ -417,6 +417,11 @@ internal sealed class Exchange : IHttpRequestLifetimeFeature
             _scope.Deployment = _application.Ingress.Name;
             _scope.Replica = lease.Replica.Id;
             _record.Runs(lease.Replica);
+            if (_application.Ingress.Definition.PassesOn && !_repeats.MayBeSentAgain(_application.Ingress.Limits.Retry))
+            {
+                _features.Set(SentOnce.Instance);
+            }
+
             ValueTask<HttpResult> work = lease.Replica.InvokeHttpAsync(Context(), _watch.Token);
             bool isWatched = !work.IsCompleted;
             if (isWatched)

@@ -22,6 +22,9 @@ internal struct Repeats
     /// <summary>A worker may have run it.</summary>
     public readonly bool WasSent => _wasSent;
 
+    /// <summary>Whether the request may be sent again over a new connection if its worker closes a kept one under it, and its method allows that: not where nothing is repeated, nor when it was repeated already.</summary>
+    public readonly bool MayBeSentAgain(RetryMode mode) => !_wasSent && mode != RetryMode.Never;
+
     /// <summary>
     /// Waits until the replica is out, before its permit is given back: or the request would be sent to it again at once. One that is dying may still take connections.
     /// </summary>

@@ -264,6 +264,43 @@ public sealed class PlainRoadTests
         Assert.Equal(1, site.Counts.Failed);
     }
 
+    /// <summary>
+    /// The worker reads the request each time, and closes the connection. Where a request may be repeated, the end of a kept connection says nothing of the worker, and is not counted: the last repetition
+    /// goes over one that was kept or a new one, and over no other.
+    /// </summary>
+    [Theory]
+    [InlineData(true, "GET", null, 3)]
+    [InlineData(false, "GET", null, 3)]
+    [InlineData(true, "GET", RetryMode.Never, 1)]
+    [InlineData(false, "GET", RetryMode.Never, 1)]
+    [InlineData(true, "POST", null, 1)]
+    [InlineData(false, "POST", null, 1)]
+    [InlineData(true, "POST", RetryMode.Always, 2)]
+    [InlineData(false, "POST", RetryMode.Always, 2)]
+    public async Task Worker_ClosesAKeptConnectionUnderARequest_GetsItAsOftenAsRetrySays(bool plain, string method, object? retry, int times)
+    {
+        await using RoadSite site = await RoadSite.StartAsync(d => d with { Worker = d.Worker! with { Retry = (RetryMode?)retry } });
+        using RoadCall kept = await site.RunAsync(plain);
+        await kept.EndAsync("kept");
+        await site.PermitIsBackAsync();
+        using RoadCall call = await site.RunAsync(plain, method: method);
+        Assert.Same(kept.Side, call.Side);
+        call.Close();
+        Task<string> response = call.Client.ReadUntilAsync("\r\n\r\n");
+        Task passing = site.PassTimeAsync(response);
+
+        int got = 1;
+        for (Task<RoadCall> again = site.NextAsync(); await Task.WhenAny(again, response) == again; again = site.NextAsync())
+        {
+            (await again).Close();
+            got++;
+        }
+
+        await passing;
+        Assert.StartsWith("HTTP/1.1 502 ", await response, StringComparison.Ordinal);
+        Assert.Equal(times, got);
+    }
+
     [Theory]
     [InlineData(true)]
     [InlineData(false)]

@@ -74,6 +74,8 @@ internal sealed class PlainExchange : IPlainClient
 
     public string RequestId { get; private set; } = "";
 
+    public bool MayBeSentAgain => Request.IsIdempotent && _repeats.MayBeSentAgain(_application.Ingress.Limits.Retry);
+
     public DateTimeOffset Now => _proxy.Environment.Time.GetUtcNow();
 
     public ReadOnlySpan<byte> Address => _address;

@@ -249,6 +249,8 @@ public sealed class PlainRequestTests
 
         public string RequestId => "id";
 
+        public bool MayBeSentAgain => Request.IsIdempotent;
+
         public DateTimeOffset Now => default;
 
         public ReadOnlySpan<byte> Address => "9.8.7.6"u8;

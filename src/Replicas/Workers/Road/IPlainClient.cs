@@ -16,6 +16,9 @@ internal interface IPlainClient
 
     string RequestId { get; }
 
+    /// <inheritdoc cref="IWorkerCall.MayBeSentAgain"/>
+    bool MayBeSentAgain { get; }
+
     DateTimeOffset Now { get; }
 
     /// <summary>Its address, as it is written in headers.</summary>

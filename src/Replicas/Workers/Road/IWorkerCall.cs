@@ -5,7 +5,8 @@ namespace Serve.Embedded.Replicas.Workers;
 /// <summary>One request for a worker, whichever way it came.</summary>
 internal interface IWorkerCall
 {
-    string Method { get; }
+    /// <summary>If a connection that its worker had kept turns out to be closed, it is sent again over a new one, though the worker may have seen it.</summary>
+    bool MayBeSentAgain { get; }
 
     /// <summary>Sends it over a connection, passes the response on, and gives the connection back.</summary>
     ValueTask RunAsync(WorkerConnection connection, WorkerConnections connections, CancellationToken cancellationToken);
@@ -14,7 +15,7 @@ internal interface IWorkerCall
 /// <summary>A request with all that the server knows of it.</summary>
 internal readonly struct ContextCall(IFeatureCollection features) : IWorkerCall
 {
-    public string Method => features.GetRequiredFeature<IHttpRequestFeature>().Method;
+    public bool MayBeSentAgain => features.Get<SentOnce>() is null && IdempotentMethods.Contain(features.GetRequiredFeature<IHttpRequestFeature>().Method);
 
     public ValueTask RunAsync(WorkerConnection connection, WorkerConnections connections, CancellationToken cancellationToken) =>
         connection.Call.RunAsync(features, connections, cancellationToken);
@@ -23,7 +24,7 @@ internal readonly struct ContextCall(IFeatureCollection features) : IWorkerCall
 /// <summary>A plain one, as its client sent it.</summary>
 internal readonly struct PlainClientCall(IPlainClient client) : IWorkerCall
 {
-    public string Method => client.Request.Method;
+    public bool MayBeSentAgain => client.MayBeSentAgain;
 
     public ValueTask RunAsync(WorkerConnection connection, WorkerConnections connections, CancellationToken cancellationToken) =>
         connection.PlainCall.RunAsync(client, connections, isKept: false, cancellationToken);

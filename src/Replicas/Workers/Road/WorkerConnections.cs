@@ -39,13 +39,13 @@ internal sealed class WorkerConnections(EndPoint endPoint, TimeProvider time, Ev
     public async ValueTask SendAsync(IFeatureCollection features, CancellationToken cancellationToken)
     {
         ContextCall call = new(features);
-        if (HttpMethods.IsConnect(call.Method))
+        if (HttpMethods.IsConnect(features.GetRequiredFeature<IHttpRequestFeature>().Method))
         {
             throw new BadHttpRequestException("A worker takes no CONNECT requests.", StatusCodes.Status405MethodNotAllowed);
         }
 
         WorkerFailedException? stale = null;
-        if (TakeIdle(IdempotentMethods.Contain(call.Method), sendsSoon: false, loops.Current) is { } kept)
+        if (TakeIdle(call.MayBeSentAgain, sendsSoon: false, loops.Current) is { } kept)
         {
             try
             {
@@ -63,7 +63,7 @@ internal sealed class WorkerConnections(EndPoint endPoint, TimeProvider time, Ev
 
     /// <summary>Sends a plain request and passes the worker's response on to its client.</summary>
     /// <inheritdoc cref="SendAsync(IFeatureCollection, CancellationToken)"/>
-    public ValueTask SendAsync(IPlainClient client, CancellationToken cancellationToken) => TakeIdle(client.Request.IsIdempotent, sendsSoon: client.Loop == EventLoop.Current, client.Loop) is { } kept
+    public ValueTask SendAsync(IPlainClient client, CancellationToken cancellationToken) => TakeIdle(client.MayBeSentAgain, sendsSoon: client.Loop == EventLoop.Current, client.Loop) is { } kept
         ? kept.PlainCall.RunAsync(client, this, isKept: true, cancellationToken)
         : SendOnNewAsync(new PlainClientCall(client), stale: null, cancellationToken);
 
@@ -77,7 +77,7 @@ internal sealed class WorkerConnections(EndPoint endPoint, TimeProvider time, Ev
         bool wasSent = stale is { NothingSent: false };
         try
         {
-            if (wasSent && !IdempotentMethods.Contain(call.Method))
+            if (wasSent && !call.MayBeSentAgain)
             {
                 throw stale!;
             }
