@@ -46,6 +46,24 @@ public sealed class LogOutputTests
         Assert.Equal("990 log lines were dropped because the output was slower than the log", lines[^1]);
     }
 
+    /// <summary>Under a flood of requests it is the other lines that say what is wrong.</summary>
+    [Fact]
+    public async Task Write_AccessLogFillsAStuckOutput_OthersStillFindRoom()
+    {
+        GatedStream stream = new();
+        LogOutput output = new(stream, capacity: 2048, linger: TimeSpan.Zero);
+        byte[] line = Encoding.UTF8.GetBytes(new string('x', 99) + "\n");
+        output.Write(line);
+        await stream.Stuck.WaitAsync(Ample, Token);
+
+        int access = Enumerable.Range(0, 1000).Count(_ => output.Write(line, isAccess: true));
+        int others = Enumerable.Range(0, 1000).Count(_ => output.Write(line));
+
+        Assert.Equal((8, 2), (access, others));
+        stream.Release();
+        Assert.True(output.Close(Ample));
+    }
+
     [Fact]
     public async Task Close_StuckStream_GivesUpAtTheDeadlineHoweverOftenItIsAsked()
     {

@@ -32,7 +32,9 @@ internal sealed class LogBlock(int capacity)
 
     public bool IsHalfFull => (Volatile.Read(ref _end) & ~Sealed) > _bytes.Length / 2;
 
-    public Outcome TryAppend(ReadOnlySpan<byte> line)
+    /// <param name="line">With its line feed.</param>
+    /// <param name="leaves">So many bytes stay for others.</param>
+    public Outcome TryAppend(ReadOnlySpan<byte> line, int leaves = 0)
     {
         int end = Volatile.Read(ref _end);
         while (true)
@@ -42,7 +44,7 @@ internal sealed class LogBlock(int capacity)
                 return Outcome.Sealed;
             }
 
-            if (line.Length > _bytes.Length - end)
+            if (line.Length > _bytes.Length - leaves - end)
             {
                 return Outcome.Full;
             }

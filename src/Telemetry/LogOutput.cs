@@ -19,6 +19,9 @@ internal sealed class LogOutput : IDisposable
     /// <summary>How long a first line waits for company: batches cost the server a hundredth of what single writes do.</summary>
     public static readonly TimeSpan DefaultLinger = TimeSpan.FromMilliseconds(10);
 
+    /// <summary>The part of a block that lines of the access log leave free: there are so many of them that none of the others would find room, and what went wrong is in the others.</summary>
+    private const int PartForOthers = 8;
+
     private const int Busy = 0;
     private const int Asleep = 1;
     private const int Lingering = 2;
@@ -27,6 +30,7 @@ internal sealed class LogOutput : IDisposable
     private static readonly TimeSpan PauseAfterFailure = TimeSpan.FromSeconds(1);
 
     private readonly Stream _stream;
+    private readonly int _forOthers;
     private readonly TimeSpan _linger;
     private readonly ManualResetEventSlim _wake = new(initialState: false, spinCount: 0);
     private readonly Thread _writer;
@@ -44,6 +48,7 @@ internal sealed class LogOutput : IDisposable
     public LogOutput(Stream stream, int capacity = DefaultCapacity, TimeSpan? linger = null)
     {
         _stream = stream;
+        _forOthers = capacity / 2 / PartForOthers;
         _linger = linger ?? DefaultLinger;
         _active = new LogBlock(capacity / 2);
         _spare = new LogBlock(capacity / 2);
@@ -62,14 +67,16 @@ internal sealed class LogOutput : IDisposable
     }
 
     /// <summary>Takes a copy of <paramref name="line"/>, which ends in a line feed; false = dropped. Never waits.</summary>
-    public bool Write(ReadOnlySpan<byte> line)
+    /// <param name="line">A whole one.</param>
+    /// <param name="isAccess">It is one of the access log, which is dropped before others are.</param>
+    public bool Write(ReadOnlySpan<byte> line, bool isAccess = false)
     {
         LogBlock block;
         LogBlock.Outcome outcome;
         do
         {
             block = Volatile.Read(ref _active);
-            outcome = block.TryAppend(line);
+            outcome = block.TryAppend(line, isAccess ? _forOthers : 0);
         }
         while (outcome == LogBlock.Outcome.Sealed && (block != Volatile.Read(ref _active) || !_closing));
 

@@ -75,7 +75,7 @@ internal sealed class ServeLogger : ILogger
             TextLogLine.Write(line.Buffer, head, entry);
         }
 
-        _provider.Write(line.Buffer);
+        _provider.Write(line.Buffer, isAccess: true);
         line.Return();
     }
 

@@ -57,7 +57,7 @@ internal sealed class ServeLoggerProvider : ILoggerProvider
         return new LogHead(level, _time.GetLocalNow().DateTime, component, id, scope, _settings.ForJournal);
     }
 
-    public void Write(LineBuffer line) => _output.Write(line.Written);
+    public void Write(LineBuffer line, bool isAccess = false) => _output.Write(line.Written, isAccess);
 
     private byte[] FormatNotice(string notice)
     {
