@@ -51,7 +51,9 @@ public sealed class BinaryRolloutTests
         Assert.All(answers.Keys, answer => Assert.True(answer is "OK v1" or "OK v2", answer));
         Assert.Equal("v2", await server.Client.GetStringAsync("/", server.Deadline));
 
-        // Each wave is one replica: the next one starts only when the one before runs.
+        // Each wave is one replica: the next one starts only when the one before runs. The log is read when it is whole: under load it comes later than the answers.
+        server.Signal(ServeBinary.Terminate);
+        Assert.Equal(0, await server.ExitAsync());
         string[] waves = [.. server.Lines.Skip(from).Where(l => l.Contains("Version 'v2' starts", StringComparison.Ordinal) || l.EndsWith(" runs", StringComparison.Ordinal))
             .Select(l => l.EndsWith(" runs", StringComparison.Ordinal) ? "runs" : "starts")];
         Assert.Equal(["starts", "runs", "starts", "runs", "starts", "runs", "starts", "runs"], waves);
@@ -75,6 +77,8 @@ public sealed class BinaryRolloutTests
         Assert.Contains(" 2/2 ", status.Out, StringComparison.Ordinal);
         Assert.Contains("Version 'v2' fails to start", status.Out, StringComparison.Ordinal);
         Assert.Contains("Held back by the box", status.Out, StringComparison.Ordinal);
+        server.Signal(ServeBinary.Terminate);
+        Assert.Equal(0, await server.ExitAsync());
         Assert.Equal(2, server.Lines.Count(l => l.Contains("Version 'v1' starts", StringComparison.Ordinal)));
     }
 

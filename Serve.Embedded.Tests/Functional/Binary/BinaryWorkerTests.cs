@@ -48,6 +48,7 @@ public sealed class BinaryWorkerTests
         using HttpResponseMessage get = await server.Client.GetAsync("/?die", server.Deadline);
         string body = await get.Content.ReadAsStringAsync(server.Deadline);
         await server.Client.GetStringAsync("/", server.Deadline);
+        await server.LineAsync("ended by itself", 1 + server.Lines.ToList().IndexOf(await server.LineAsync("ended by itself")));
         int killedByGet = server.Lines.Count(l => l.Contains("ended by itself", StringComparison.Ordinal));
         int from = server.LineCount;
         using HttpResponseMessage post = await server.Client.PostAsync("/?die", new StringContent("x"), server.Deadline);
