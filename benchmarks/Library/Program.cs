@@ -1,6 +1,7 @@
 // What the library costs those who embed it or compose deployments with it.
 //
-// Usage: Library plain|mapped PORT      one endpoint of a minimal API: by itself, or behind MapServe
+// Usage: Library plain|identified|mapped PORT
+//                                       one endpoint of a minimal API: by itself, with an id in a header of each response, or behind MapServe
 //        Library run CONFIG ...         the server, with these applications compiled in:
 //          bench:alone                  one deployment
 //          bench:composed               a deployment that asks another one for its answer
@@ -14,7 +15,7 @@ using Microsoft.AspNetCore.Http;
 using Microsoft.Extensions.Logging;
 using Serve.Embedded;
 
-if (args is ["plain" or "mapped", string port])
+if (args is ["plain" or "identified" or "mapped", string port])
 {
     WebApplicationBuilder builder = WebApplication.CreateSlimBuilder();
     builder.Logging.ClearProviders();
@@ -33,6 +34,10 @@ if (args is ["plain" or "mapped", string port])
     if (isMapped)
     {
         host.MapServe();
+    }
+    else if (args[0] == "identified")
+    {
+        host.Map("/{**path}", Ok.AnswerWithIdAsync);
     }
     else
     {
@@ -61,6 +66,15 @@ internal sealed class Ok : IHttpDeployment
         context.Response.ContentType = "text/plain; charset=utf-8";
         context.Response.ContentLength = Text.Length;
         await context.Response.BodyWriter.WriteAsync(Text, context.RequestAborted);
+    }
+
+    /// <summary>What the response's id costs by itself: without it no server could tell a client which request was which.</summary>
+    public static Task AnswerWithIdAsync(HttpContext context)
+    {
+        Span<byte> id = stackalloc byte[16];
+        Random.Shared.NextBytes(id);
+        context.Response.Headers["X-Request-ID"] = new Guid(id).ToString();
+        return AnswerAsync(context);
     }
 
     public ValueTask HandleAsync(HttpContext context, CancellationToken cancellationToken) => new(AnswerAsync(context));
