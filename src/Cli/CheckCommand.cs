@@ -13,7 +13,7 @@ internal sealed class CheckCommand : Command
 
     public override string Summary => "Say everything that is wrong with a configuration file.";
 
-    public override string Details => "Nothing is started. Exit code 1 if there is an error; a warning alone is none.";
+    public override string Details => "Nothing is started, and no Python is imported. What workers would not find on this machine is a warning. Exit code 1 if there is an error; a warning alone is none.";
 
     public override int MostArguments => 1;
 
@@ -28,13 +28,14 @@ internal sealed class CheckCommand : Command
 
         string file = arguments.Positional[0];
         ConfigResult result = ConfigSource.ReadFile(file, context.Registry);
+        IReadOnlyList<ConfigError> warnings = result.IsValid ? [.. result.Warnings, .. WorkersHere.Missing(result.Config, context.Registry, file)] : result.Warnings;
         if (arguments.Has(Json.Name))
         {
-            await context.Out.WriteLineAsync(ToJson(result));
+            await context.Out.WriteLineAsync(ToJson(result, warnings));
         }
         else if (result.IsValid)
         {
-            await WriteWarningsAsync(result, context.Error);
+            await WriteWarningsAsync(warnings, context.Error);
             ConfigCatalog catalog = ConfigSource.CatalogOf(context.Registry);
 
             // A file of Python, which is not imported here, has one that need not be written.
@@ -43,22 +44,22 @@ internal sealed class CheckCommand : Command
         }
         else
         {
-            await WriteWarningsAsync(result, context.Error);
+            await WriteWarningsAsync(warnings, context.Error);
             await ConfigSource.WriteErrorsAsync(result, context.Error);
         }
 
         return result.IsValid ? Done : Failed;
     }
 
-    private static async Task WriteWarningsAsync(ConfigResult result, TextWriter writer)
+    private static async Task WriteWarningsAsync(IEnumerable<ConfigError> warnings, TextWriter writer)
     {
-        foreach (ConfigError warning in result.Warnings)
+        foreach (ConfigError warning in warnings)
         {
             await writer.WriteLineAsync(warning.ToString());
         }
     }
 
-    private static string ToJson(ConfigResult result)
+    private static string ToJson(ConfigResult result, IReadOnlyList<ConfigError> warnings)
     {
         using MemoryStream stream = new();
         using (Utf8JsonWriter json = new(stream))
@@ -66,7 +67,7 @@ internal sealed class CheckCommand : Command
             json.WriteStartObject();
             json.WriteBoolean("valid", result.IsValid);
             Write(json, "errors", result.Errors);
-            Write(json, "warnings", result.Warnings);
+            Write(json, "warnings", warnings);
             json.WriteEndObject();
         }
 

@@ -14,6 +14,9 @@ internal sealed record PythonSource(string Name, string Python, string WorkingDi
 {
     /// <summary>What a deployment is called whose file cannot be imported.</summary>
     public string LastName => Name[(Name.LastIndexOfAny(['.', ':']) + 1)..];
+
+    /// <summary>Where its file is looked for first, without the ending: a package is a folder there.</summary>
+    public string ModulePath => Path.Combine(WorkingDirectory, Name[..Name.LastIndexOfAny(['.', ':'])].Replace('.', Path.DirectorySeparatorChar));
 }
 
 /// <summary>What a file of Python declares.</summary>
@@ -160,11 +163,9 @@ internal sealed class PythonImporter(WorkerHost host)
     /// <summary>So that a file that has changed is deployed anew although its name is the same.</summary>
     private static string? Fingerprint(PythonSource source)
     {
-        string module = source.Name[..source.Name.LastIndexOfAny(['.', ':'])];
-        string file = Path.Combine(source.WorkingDirectory, module.Replace('.', Path.DirectorySeparatorChar) + ".py");
         try
         {
-            using FileStream stream = File.OpenRead(file);
+            using FileStream stream = File.OpenRead($"{source.ModulePath}.py");
             return Convert.ToHexString(SHA256.HashData(stream));
         }
         catch (Exception exception) when (exception is IOException or UnauthorizedAccessException or ArgumentException)
