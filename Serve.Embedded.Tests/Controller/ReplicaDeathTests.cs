@@ -135,6 +135,42 @@ public sealed class ReplicaDeathTests
         EndCheckOf(harness, doubted, "nobody listens");
     }
 
+    /// <summary>It is told once only, and may have come after what the check saw: without another check it would be forgotten for a whole period.</summary>
+    [Fact]
+    public void Doubted_WhileACheckRunsThatFindsItWell_IsCheckedOnceMore()
+    {
+        ControllerHarness harness = Deployed(1);
+        Replica doubted = Front(harness).Replicas[0].Replica;
+        harness.Advance(TimeSpan.FromSeconds(11));
+        harness.Advance(TimeSpan.FromSeconds(0.1));
+        harness.Acts.Doubt(Front(harness), doubted);
+        harness.Step();
+        EndCheckOf(harness, doubted, error: null);
+
+        harness.Advance(TimeSpan.FromSeconds(0.9));
+        EndCheckOf(harness, doubted, error: null);
+        harness.Advance(TimeSpan.FromSeconds(8.9));
+        Assert.DoesNotContain(harness.Acts.Pending, a => a.Replica == doubted);
+    }
+
+    [Fact]
+    public void Doubted_EachTimeItWasFoundWell_IsCheckedOnceASecond()
+    {
+        ControllerHarness harness = Deployed(1);
+        Replica doubted = Front(harness).Replicas[0].Replica;
+        harness.Acts.Doubt(Front(harness), doubted);
+        harness.Step();
+        EndCheckOf(harness, doubted, error: null);
+
+        harness.Advance(TimeSpan.FromSeconds(0.1));
+        harness.Acts.Doubt(Front(harness), doubted);
+        harness.Advance(TimeSpan.FromSeconds(0.8));
+        Assert.DoesNotContain(harness.Acts.Pending, a => a.Replica == doubted);
+
+        harness.Advance(TimeSpan.FromSeconds(0.1));
+        EndCheckOf(harness, doubted, error: null);
+    }
+
     [Fact]
     public void WornOut_Always_TheNewOneIsUpBeforeTheOldOneGoes()
     {

@@ -302,8 +302,11 @@ internal sealed class Reconciler(ServeEnvironment environment, ILogger logger, I
     {
         if (doubted.Deployment.Find(doubted.Replica) is { } entry && doubted.Replica.State.TakesRequests())
         {
-            entry.IsDoubted = true;
-            entry.CheckAt = entry.CheckAt == 0 ? 0 : environment.Time.GetTimestamp();
+            long now = environment.Time.GetTimestamp();
+            entry.DoubtedAt = now;
+
+            // Never more often than that: one that is found well and refuses again would be asked without a pause.
+            entry.CheckAt = Math.Min(entry.CheckAt, Math.Max(now, entry.CheckedAt + Timestamps(DoubtPeriod)));
         }
     }
 
@@ -315,9 +318,14 @@ internal sealed class Reconciler(ServeEnvironment environment, ILogger logger, I
             return;
         }
 
-        entry.IsDoubted &= error is not null;
+        if (error is null && entry.DoubtedAt <= entry.CheckedAt)
+        {
+            // What was refused while the check ran may have come after what the check saw, and is not told twice.
+            entry.DoubtedAt = 0;
+        }
+
         long next = NextCheck(deployment, entry.CheckedAt);
-        entry.CheckAt = entry.IsDoubted ? Math.Min(next, entry.CheckedAt + Timestamps(DoubtPeriod)) : next;
+        entry.CheckAt = entry.DoubtedAt != 0 ? Math.Min(next, entry.CheckedAt + Timestamps(DoubtPeriod)) : next;
         entry.Strikes = error is null ? 0 : entry.Strikes + 1;
         if (error is null)
         {

@@ -36,8 +36,8 @@ internal sealed class ReplicaEntry(Replica replica, ReplicaCode code, long start
     /// <summary>When the last check began; a timestamp.</summary>
     public long CheckedAt { get; set; }
 
-    /// <summary>It took no connection of a request, and was not found well since: its checks follow each other quickly.</summary>
-    public bool IsDoubted { get; set; }
+    /// <summary>When it last took no connection, while no later check has found it well: its checks follow each other quickly. A timestamp; 0 = it is not doubted.</summary>
+    public long DoubtedAt { get; set; }
 
     /// <summary>Failed checks in a row.</summary>
     public int Strikes { get; set; }

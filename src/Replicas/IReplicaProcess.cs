@@ -9,7 +9,7 @@ internal interface IReplicaProcess
     /// <summary>Completes when it has lived long enough, with the reason: another shall take its place.</summary>
     Task<string> WornOut { get; }
 
-    /// <summary>Called when nobody was there to take a connection to it, though it has not ended: its health should be checked, and not only when its time has come. Once, until it was found well.</summary>
+    /// <summary>Called when nobody was there to take a connection to it, though it has not ended: its health should be checked, and not only when its time has come. Once between two checks.</summary>
     Action? OnDoubt { get; set; }
 
     /// <summary>Its number in the system; <see langword="null"/> = it was not started yet.</summary>

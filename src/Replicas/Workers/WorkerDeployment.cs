@@ -25,7 +25,7 @@ internal sealed class WorkerDeployment : IHttpDeployment, IPlainHandler, IHealth
     private bool _hasServed;
     private bool _isStopping;
 
-    /// <summary>A connection was refused since it was last seen to be well, and that was told.</summary>
+    /// <summary>A connection was refused since its last check began, and that was told.</summary>
     private int _isDoubted;
 
     public WorkerDeployment(WorkerSettings settings, DeploymentContext context, WorkerHost host)
@@ -111,6 +111,8 @@ internal sealed class WorkerDeployment : IHttpDeployment, IPlainHandler, IHealth
 
     public async ValueTask CheckHealthAsync(CancellationToken cancellationToken)
     {
+        // First: what is refused while the check runs is told, however the check ends.
+        Volatile.Write(ref _isDoubted, 0);
         try
         {
             await AskAsync(_connections!, cancellationToken);
@@ -121,7 +123,6 @@ internal sealed class WorkerDeployment : IHttpDeployment, IPlainHandler, IHealth
             return;
         }
 
-        Volatile.Write(ref _isDoubted, 0);
         _process!.IsWell();
         _wear.Uses(_process.ResidentBytes);
     }
