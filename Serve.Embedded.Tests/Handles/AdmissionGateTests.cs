@@ -177,6 +177,23 @@ public sealed class AdmissionGateTests
         Assert.Equal((1, 1, 1), (handle.Queued, handle.InOrder, Gate.InOrder));
     }
 
+    /// <summary>Its memory is not free yet, but it must not stand for one who is not in order.</summary>
+    [Fact]
+    public void InOrder_OneHasLeftAndAPlaceIsNotFilledYet_CountsNeither()
+    {
+        Handle handle = Gate.AddHandle(2);
+        _test.AddReplica(1);
+        _test.Run(handle);
+        Waiter leaves = _test.Wait(handle);
+        Assert.True(leaves.TryLeave(WaitEnd.Cancelled));
+
+        Assert.True(handle.TryReserve(out _));
+
+        Assert.Equal((1, 0), (handle.Queued, handle.InOrder));
+        handle.Publish(new(handle));
+        Assert.Equal((1, 1), (handle.Queued, handle.InOrder));
+    }
+
     [Fact]
     [ContractRow(17)]
     public void TryLeave_WhileItWaits_ThePlaceIsFreeAndTheNextIsServed()

@@ -49,9 +49,10 @@ internal sealed class Handle(AdmissionGate gate, int maxQueued)
     {
         get
         {
-            // Who moves from the channel into the list between these looks is counted twice, never left out.
-            int published = (Volatile.Read(ref _intake)?.Reader.Count ?? 0) + (Volatile.Read(ref _returned)?.Count ?? 0);
-            return Math.Min(Queued, published + Volatile.Read(ref _listed));
+            // The list first: who moves into it between these looks is left out for that instant. Whoever were counted twice, or had left, would stand for one who is not in order yet.
+            int published = Volatile.Read(ref _listed);
+            published += (Volatile.Read(ref _intake)?.Reader.Count ?? 0) + (Volatile.Read(ref _returned)?.Count ?? 0);
+            return Math.Clamp(published - Volatile.Read(ref _gone), 0, Queued);
         }
     }
 
