@@ -51,6 +51,21 @@ public sealed class WorkerMarkTests : IDisposable
         Assert.Equal(waits, _waits);
     }
 
+    /// <summary>There may be thousands, and the worker is not known to have ended before they have been looked at.</summary>
+    [Fact]
+    public void KillRemains_OneHasNoEnvironmentForGood_TheOthersAreLookedAtOnce()
+    {
+        Show(UserProcess, "A=b\0");
+        Directory.CreateDirectory(Path.Combine(_processes.Path, "999999999"));
+        _processes.Write("999999999/stat", $"999999999 (idle) S 7 8 9 0 -1 {UserProcess} 0 0");
+        _processes.Write("999999999/environ", "");
+
+        Kill(() => Show(UserProcess, $"SERVE_WORKER={Mark}\0"));
+
+        Assert.False(_remains.HasExited);
+        Assert.Equal(40, _waits);
+    }
+
     private void Kill(Action wait) => WorkerMark.KillRemains(leader: 1, Mark, _processes.Path, () =>
     {
         _waits++;

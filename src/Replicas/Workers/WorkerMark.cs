@@ -47,26 +47,39 @@ internal static class WorkerMark
     /// <param name="wait">For an instant, in which a process that becomes another program may have done so.</param>
     public static void KillRemains(int leader, string mark, string processes, Action wait)
     {
+        byte[] variable = VariableOf(mark);
         int waits = 0;
         for (int round = 0; round < MostRounds;)
         {
             bool found = false;
-            bool isUnsure = false;
-            foreach ((int process, bool isSure) in Candidates(processes, leader, mark))
+            List<string> unsure = [];
+            foreach ((int process, string folder, bool isSure) in Candidates(processes, leader, variable))
             {
-                found |= isSure && NativeProcess.Signal(process, SignalNames.Kill);
-                isUnsure |= !isSure;
+                if (isSure)
+                {
+                    found |= NativeProcess.Signal(process, SignalNames.Kill);
+                }
+                else
+                {
+                    unsure.Add(folder);
+                }
             }
 
             if (found)
             {
                 round++;
+                continue;
             }
-            else if (isUnsure && waits++ < MostWaits)
+
+            // Until one of these shows what it is nobody else has to be looked at, of whom there may be thousands.
+            bool isNews = false;
+            while (!isNews && unsure.Count > 0 && waits++ < MostWaits)
             {
                 wait();
+                isNews = unsure.Exists(folder => Belongs(folder, leader, variable) is not null);
             }
-            else
+
+            if (!isNews)
             {
                 return;
             }
@@ -75,7 +88,7 @@ internal static class WorkerMark
 
     /// <summary>A worker's processes beside its leader: who is in its session, and all who carry its mark.</summary>
     /// <inheritdoc cref="KillRemains(int, string)"/>
-    public static IEnumerable<int> Others(int leader, string mark) => Candidates(Processes, leader, mark).Where(static c => c.IsSure).Select(static c => c.Process);
+    public static IEnumerable<int> Others(int leader, string mark) => Candidates(Processes, leader, VariableOf(mark)).Where(static c => c.IsSure).Select(static c => c.Process);
 
     /// <summary>Whether a process that has one thread yet has started another. Where the kernel does not tell, it may have.</summary>
     public static bool HasChildren(int process)
@@ -104,19 +117,20 @@ internal static class WorkerMark
     }
 
     /// <summary>Those that belong to the worker, and those of which that cannot be seen now.</summary>
-    private static IEnumerable<(int Process, bool IsSure)> Candidates(string processes, int leader, string mark)
+    private static IEnumerable<(int Process, string Folder, bool IsSure)> Candidates(string processes, int leader, byte[] variable)
     {
-        byte[] variable = Encoding.UTF8.GetBytes($"{Variable}={mark}\0");
         foreach (string folder in Directory.EnumerateDirectories(processes))
         {
             if (int.TryParse(Path.GetFileName(folder.AsSpan()), NumberStyles.None, CultureInfo.InvariantCulture, out int process)
                 && process != leader
                 && Belongs(folder, leader, variable) is not false and var belongs)
             {
-                yield return (process, belongs is true);
+                yield return (process, folder, belongs is true);
             }
         }
     }
+
+    private static byte[] VariableOf(string mark) => Encoding.UTF8.GetBytes($"{Variable}={mark}\0");
 
     /// <summary><see langword="null"/> = it has no environment: it is becoming another program, which takes an instant, or has none.</summary>
     private static bool? Belongs(string folder, int session, byte[] variable)
