@@ -22,7 +22,7 @@ public sealed class UnreadableRequestsTests
         Assert.StartsWith($"HTTP/1.1 {status} ", await client.ReadToEndAsync(), StringComparison.Ordinal);
         string line = (await server.LogAsync(EventIds.RequestRefused)).Message;
         Assert.StartsWith("A request of 127.0.0.1:", line, StringComparison.Ordinal);
-        Assert.EndsWith($" could not be read, and was refused with {status}: {reason}. Its connection closes.", line, StringComparison.Ordinal);
+        Assert.EndsWith($" could not be read, and was refused with {status} unless it had its answer already: {reason}. Its connection closes.", line, StringComparison.Ordinal);
     }
 
     [Fact]
@@ -34,7 +34,21 @@ public sealed class UnreadableRequestsTests
         await client.SendAsync($"GET / HTTP/1.1\r\nHost: a\r\nCookie: {new string('c', 40_000)}\r\n\r\n");
 
         Assert.StartsWith("HTTP/1.1 431 ", await client.ReadToEndAsync(), StringComparison.Ordinal);
-        Assert.EndsWith(" refused with 431: Request headers too long. Its connection closes.", (await server.LogAsync(EventIds.RequestRefused)).Message, StringComparison.Ordinal);
+        Assert.EndsWith(" refused with 431 unless it had its answer already: Request headers too long. Its connection closes.", (await server.LogAsync(EventIds.RequestRefused)).Message, StringComparison.Ordinal);
+    }
+
+    /// <summary>Kestrel reads the rest of a body after the answer, and would refuse the request if it could.</summary>
+    [Fact]
+    public async Task Request_HasItsAnswerAndTheRestOfItsBodyIsWrong_IsNotSaidToHaveBeenRefused()
+    {
+        await using TestServer server = await TestServer.StartAsync(new(), new());
+        using RawConnection client = await server.ConnectAsync();
+        await client.SendAsync("POST /nowhere HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n");
+        Assert.StartsWith("HTTP/1.1 404 ", await client.ReadUntilAsync("\r\n\r\n"), StringComparison.Ordinal);
+
+        await client.SendAsync("zz\r\n");
+
+        Assert.EndsWith(" refused with 400 unless it had its answer already: Bad chunk size data. Its connection closes.", (await server.LogAsync(EventIds.RequestRefused)).Message, StringComparison.Ordinal);
     }
 
     /// <summary>Whoever knocks with something else than HTTP, a scanner or a client that speaks TLS, does not fill the log.</summary>

@@ -35,6 +35,6 @@ public sealed class UnreadableRequestsTests
         ILogger kestrels = requests.CreateLogger("Microsoft.AspNetCore.Server.Kestrel.BadRequests");
         kestrels.LogDebug(new BadHttpRequestException("Malformed request."), "Connection id {ConnectionId}", serving.Id);
 
-        Assert.Equal($"A request of {client.LocalEndPoint} could not be read, and was refused with 400: Malformed request.{end}", Assert.Single(logs.GetSnapshot(), r => r.Id == EventIds.RequestRefused).Message);
+        Assert.Equal($"A request of {client.LocalEndPoint} could not be read, and was refused with 400 unless it had its answer already: Malformed request.{end}", Assert.Single(logs.GetSnapshot(), r => r.Id == EventIds.RequestRefused).Message);
     }
 }

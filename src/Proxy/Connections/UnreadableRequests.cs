@@ -32,9 +32,11 @@ internal sealed class UnreadableRequests(ILoggerFactory inner, TimeProvider time
     private string Describe(BadHttpRequestException fault, string? connectionId)
     {
         ServingConnection? connection = connectionId is null ? null : find(connectionId);
+
+        // What is wrong may be the rest of a body, which Kestrel reads after the answer.
         string client = connection is null ? "" : $" of {connection.Client}";
         string end = connection is { HasClientLeft: true } ? "The client has closed its connection; perhaps it had not sent all of it" : "Its connection closes";
-        return $"A request{client} could not be read, and was refused with {fault.StatusCode}: {fault.Message.TrimEnd('.')}. {end}.";
+        return $"A request{client} could not be read, and was refused with {fault.StatusCode} unless it had its answer already: {fault.Message.TrimEnd('.')}. {end}.";
     }
 
     /// <summary>What Kestrel says of one request is the exception for which it refuses it.</summary>
