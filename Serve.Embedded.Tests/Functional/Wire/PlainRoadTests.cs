@@ -1,4 +1,5 @@
 using Serve.Embedded.Config;
+using Serve.Embedded.Replicas.Workers;
 using Serve.Embedded.Telemetry;
 using static Serve.Embedded.Tests.Functional.Wire.RoadSite;
 
@@ -363,6 +364,25 @@ public sealed class PlainRoadTests
 
         Assert.Equal(1, call.Worker);
         Assert.StartsWith("HTTP/1.1 200 ", await client.ReadUntilAsync("here"), StringComparison.Ordinal);
+    }
+
+    /// <summary>Somebody who has escaped holds its output, so that its end is not told before time passes.</summary>
+    [Fact]
+    public async Task Worker_HasEndedAndThatIsNotToldYet_IsNotCalledUnhealthy()
+    {
+        await using RoadSite site = await RoadSite.StartAsync(
+            d => d with { Worker = d.Worker with { Command = ["sh", "-c", $"env -i setsid sleep 20 & {d.Worker.Command[2]}", .. d.Worker.Command.Skip(3)] } }, workers: 2);
+        int worker = site.Gate.Replicas[0].Process!.ProcessId!.Value;
+        site.Workers.Hide(0);
+        Assert.True(NativeProcess.Signal(worker, SignalNames.Kill));
+        await TestServer.UntilAsync(() => !Directory.Exists($"/proc/{worker}"));
+        using RawConnection client = await site.Server.ConnectAsync();
+        await client.SendAsync(Get(plain: true));
+        await TestServer.UntilAsync(() => site.Server.LogsOf(EventIds.RequestRepeats).Any());
+
+        await site.PassTimeAsync(TestServer.UntilAsync(() => site.Server.LogsOf(EventIds.ReplicaDied).Any()));
+
+        Assert.Empty(site.Server.LogsOf(EventIds.HealthCheckFailed));
     }
 
     [Theory]

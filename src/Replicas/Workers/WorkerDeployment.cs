@@ -117,9 +117,9 @@ internal sealed class WorkerDeployment : IHttpDeployment, IPlainHandler, IHealth
         {
             await AskAsync(_connections!, cancellationToken);
         }
-        catch (WorkerFailedException failure) when (failure.ServerIsShort)
+        catch (WorkerFailedException failure) when (failure.ServerIsShort || (OnDoubt is not null && _process!.HasEnded))
         {
-            // It is not held against the worker: another could not even be started.
+            // It is not held against the worker: another could not even be started, or its end is told as such when nothing is left of it. (While nobody is told of that yet, it is a start that has failed.)
             return;
         }
 

@@ -45,6 +45,18 @@ internal sealed class WorkerProcess
     /// <summary>Completes when the worker has ended, nothing is left of it, and its last lines are read. It never fails.</summary>
     public Task<WorkerExit> Exited => _exited.Task;
 
+    /// <summary>Its first process has ended; what it has left behind may not have. The system is asked, since its word of it comes later.</summary>
+    public bool HasEnded
+    {
+        get
+        {
+            lock (_gate)
+            {
+                return _reaped || NativeProcess.HasEnded(Id, out _);
+            }
+        }
+    }
+
     /// <summary>What it was to have and the system did not grant, each in words that say what to do.</summary>
     public IReadOnlyList<string> Refused { get; }
 
