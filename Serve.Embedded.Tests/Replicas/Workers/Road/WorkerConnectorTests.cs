@@ -7,7 +7,7 @@ using Serve.Embedded.Tests.Functional;
 
 namespace Serve.Embedded.Tests.Replicas.Workers.Road;
 
-/// <summary>The server has no descriptor for a connection to a worker.</summary>
+/// <summary>The server has no descriptor for a connection to a worker, or nobody is there to take it.</summary>
 public sealed class WorkerConnectorTests : IDisposable
 {
     private readonly ManualTimeProvider _time = new();
@@ -40,6 +40,32 @@ public sealed class WorkerConnectorTests : IDisposable
         Assert.True(failure.ServerIsShort);
         Assert.False(failure.CanRepeat);
         Assert.Equal("The worker could not be reached: the server can have no more files and connections open (ulimit -n, LimitNOFILE=).", failure.Message);
+    }
+
+    /// <summary>Who has no port left for its own end says nothing of who listens at the other.</summary>
+    [Theory]
+    [InlineData(SocketError.ConnectionRefused, 1)]
+    [InlineData(SocketError.AddressNotAvailable, 0)]
+    public async Task ConnectAsync_Port_IsRefusedOnlyByWhoListensThere(SocketError error, int refused)
+    {
+        int told = 0;
+        WorkerConnector connector = new(_worker.LocalEndpoint, _time, EventLoops.For(onEventThreads: false)) { NewSocket = _ => throw new SocketException((int)error), OnRefused = () => told++ };
+
+        await Assert.ThrowsAsync<WorkerFailedException>(async () => await connector.ConnectAsync(TestServer.Deadline));
+
+        Assert.Equal(refused, told);
+    }
+
+    [Fact]
+    public async Task ConnectAsync_UnixSocketIsGone_IsRefused()
+    {
+        int told = 0;
+        UnixDomainSocketEndPoint gone = new(Path.Combine(Path.GetTempPath(), $"serve-gone-{Path.GetRandomFileName()}"));
+        WorkerConnector connector = new(gone, _time, EventLoops.For(onEventThreads: false)) { OnRefused = () => told++ };
+
+        await Assert.ThrowsAsync<WorkerFailedException>(async () => await connector.ConnectAsync(TestServer.Deadline));
+
+        Assert.Equal(1, told);
     }
 
     public void Dispose() => _worker.Dispose();

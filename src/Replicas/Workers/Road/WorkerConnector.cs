@@ -49,7 +49,13 @@ internal sealed class WorkerConnector(EndPoint endPoint, TimeProvider time, Even
             catch (SocketException refused)
             {
                 socket?.Dispose();
-                OnRefused?.Invoke();
+
+                // A Unix socket that is gone is no address to the runtime either; where there is a port, that says that the machine has none left for this end.
+                if (refused.SocketErrorCode == SocketError.ConnectionRefused || endPoint.AddressFamily == AddressFamily.Unix)
+                {
+                    OnRefused?.Invoke();
+                }
+
                 throw Failed($"The worker could not be reached at {endPoint} ({refused.SocketErrorCode}).", refused);
             }
             catch
