@@ -1,3 +1,6 @@
+using System.Diagnostics;
+using System.Runtime.CompilerServices;
+
 namespace Serve.Embedded.Tests.Fakes;
 
 /// <summary>
@@ -15,6 +18,9 @@ internal sealed class ManualTimeProvider(DateTimeOffset start) : TimeProvider
 
     /// <summary>Where timestamps begin: not zero, so that "no timestamp yet" is never mistaken for one.</summary>
     private const long FirstTimestamp = 1_000_003;
+
+    /// <summary>Far more than a busy machine takes.</summary>
+    private static readonly TimeSpan LongestRealWait = TimeSpan.FromMinutes(2);
 
     private readonly Lock _lock = new();
     private readonly SortedSet<ManualTimer> _armed = new(ManualTimer.ByDueTime);
@@ -97,16 +103,27 @@ internal sealed class ManualTimeProvider(DateTimeOffset start) : TimeProvider
     }
 
     /// <summary>Lets time pass, step by step, until this is done.</summary>
-    public async Task PassUntilAsync(Task done, TimeSpan step, CancellationToken cancellationToken = default)
+    public async Task PassUntilAsync(Task done, TimeSpan step, CancellationToken cancellationToken = default, [CallerArgumentExpression(nameof(done))] string what = "")
     {
+        long began = Stopwatch.GetTimestamp();
         while (!done.IsCompleted)
         {
             cancellationToken.ThrowIfCancellationRequested();
+            AssertComes(began, what);
             Advance(step);
             await Task.Yield();
         }
 
         await done;
+    }
+
+    /// <summary>What does not come is a failed test that names it, and not a suite that never ends.</summary>
+    public static void AssertComes(long began, string what)
+    {
+        if (Stopwatch.GetElapsedTime(began) > LongestRealWait)
+        {
+            throw new TimeoutException($"It has not come within {LongestRealWait.TotalMinutes} real minutes: {what}");
+        }
     }
 
     /// <summary>Completes once at least <paramref name="count"/> timers are armed at the same time: the code under test has begun to wait.</summary>

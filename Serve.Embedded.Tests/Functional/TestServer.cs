@@ -1,5 +1,7 @@
+using System.Diagnostics;
 using System.Net;
 using System.Net.Sockets;
+using System.Runtime.CompilerServices;
 using System.Text;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Hosting;
@@ -140,11 +142,13 @@ internal sealed class TestServer : IAsyncDisposable
     }
 
     /// <summary>For what nobody tells: somebody has to look.</summary>
-    public static async Task UntilAsync(Func<bool> condition)
+    public static async Task UntilAsync(Func<bool> condition, [CallerArgumentExpression(nameof(condition))] string what = "")
     {
+        long began = Stopwatch.GetTimestamp();
         while (!condition())
         {
             Deadline.ThrowIfCancellationRequested();
+            ManualTimeProvider.AssertComes(began, what);
             await Task.Yield();
         }
     }

@@ -1,6 +1,7 @@
 using Serve.Embedded.Config;
 using Serve.Embedded.Replicas.Workers;
 using Serve.Embedded.Telemetry;
+using Serve.Embedded.Tests.Functional.Binary;
 using static Serve.Embedded.Tests.Functional.Wire.RoadSite;
 
 namespace Serve.Embedded.Tests.Functional.Wire;
@@ -370,8 +371,11 @@ public sealed class PlainRoadTests
     [Fact]
     public async Task Worker_HasEndedAndThatIsNotToldYet_IsNotCalledUnhealthy()
     {
+        using TempFolder folder = new();
+        string escaped = Path.Combine(folder.Path, "escaped");
         await using RoadSite site = await RoadSite.StartAsync(
-            d => d with { Worker = d.Worker with { Command = ["sh", "-c", $"env -i setsid sleep 20 & {d.Worker.Command[2]}", .. d.Worker.Command.Skip(3)] } }, workers: 2);
+            d => d with { Worker = d.Worker with { Command = ["sh", "-c", $"env -i setsid sh -c ': > {escaped}; exec sleep 20' & {d.Worker.Command[2]}", .. d.Worker.Command.Skip(3)] } }, workers: 2);
+        await TestServer.UntilAsync(() => File.Exists(escaped));
         int worker = site.Gate.Replicas[0].Process!.ProcessId!.Value;
         site.Workers.Hide(0);
         Assert.True(NativeProcess.Signal(worker, SignalNames.Kill));
