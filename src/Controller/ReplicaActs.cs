@@ -37,6 +37,9 @@ internal sealed class ReplicaActs(ServeEnvironment environment, ILogger logger, 
                 await CheckAsync(replica, start.HealthCheckTimeout);
                 replica.OnDisposed(handles);
                 environment.Telemetry.ReplicaStarted(deployment.Served.Measures, environment.Time.GetElapsedTime(began));
+
+                // Before requests can come: one that is refused is told once.
+                replica.Process?.OnDoubt = () => tell(new ControllerMessage.Doubted(deployment, replica));
                 tell(new ControllerMessage.Started(deployment, replica, start.UserConfig));
                 Watch(deployment, replica);
             }
@@ -151,7 +154,6 @@ internal sealed class ReplicaActs(ServeEnvironment environment, ILogger logger, 
     {
         if (replica.Process is { } process)
         {
-            process.OnDoubt = () => tell(new ControllerMessage.Doubted(deployment, replica));
             _ = WhenAsync(process.Ended, end => new ControllerMessage.Died(deployment, replica, end));
             _ = WhenAsync(process.WornOut, reason => new ControllerMessage.WornOut(deployment, replica, reason));
         }
