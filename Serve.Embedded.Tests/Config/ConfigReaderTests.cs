@@ -272,6 +272,21 @@ public sealed class ConfigReaderTests
             result.Warnings.Select(warning => warning.ToString()));
     }
 
+    [Theory]
+    [InlineData("--unix={sockt}", "{sockt} is given to the program as it is; did you mean {socket}?")]
+    [InlineData("{PORT}", "{PORT} is given to the program as it is; did you mean {port}?")]
+    [InlineData("{{port} {prot}", "{prot} is given to the program as it is; did you mean {port}?")]
+    [InlineData("{socket}:{port}")]
+    [InlineData("exec model --port ${PORT}")]
+    [InlineData("{print $1} {host} {} {port")]
+    public void ReadText_CommandWithAMarkThatIsNone_IsWarnedOfWhatWasMeant(string argument, params string[] warnings)
+    {
+        ConfigResult result = TestCatalog.Read($"[[applications]]\n[[applications.deployments]]\nname = \"w\"\ncommand = [\"a\", \"{argument}\"]\n");
+
+        Assert.True(result.IsValid);
+        Assert.Equal(warnings.Select(w => $"config.toml:4:17: warning: {w}"), result.Warnings.Select(w => w.ToString()));
+    }
+
     [Fact]
     public void ReadText_ErrorsAndWarnings_AreToldApart()
     {

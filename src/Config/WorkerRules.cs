@@ -5,6 +5,11 @@ internal static class WorkerRules
 {
     private const string PythonScheme = "python:";
 
+    /// <summary>With its braces; what is longer is no slip of the two.</summary>
+    private const int LongestMark = 16;
+
+    private static readonly string[] Marks = ["socket", "port"];
+
     public static void Check(ConfigNode application, ConfigErrors errors)
     {
         List<ConfigNode> deployments = application.Find("deployments")?.Items ?? [];
@@ -29,6 +34,11 @@ internal static class WorkerRules
         {
             CheckCompiledIn(application, deployments, errors);
         }
+
+        foreach (ConfigNode argument in deployments.SelectMany(d => d.Find("command")?.Items ?? []).Where(i => i.Kind == ConfigNodeKind.String))
+        {
+            CheckMarks(argument, errors);
+        }
     }
 
     /// <summary>What an import path names of a file of Python; <see langword="null"/> = it names none.</summary>
@@ -36,6 +46,21 @@ internal static class WorkerRules
 
     /// <summary>Whether its replicas are processes.</summary>
     public static bool HasWorkers(ApplicationConfig application) => PythonName(application.ImportPath) is not null || application.Deployments.Any(d => d.Worker.Command.Count > 0);
+
+    /// <summary>What looks like a mark and is none stays as it is written: a program may want it so.</summary>
+    private static void CheckMarks(ConfigNode argument, ConfigErrors errors)
+    {
+        string text = argument.Text;
+        for (int close = text.IndexOf('}'); close >= 0; close = text.IndexOf('}', close + 1))
+        {
+            int open = text.LastIndexOf('{', close, Math.Min(LongestMark, close + 1));
+            bool isOfAShell = open > 0 && text[open - 1] == '$';
+            if (open >= 0 && !isOfAShell && text[(open + 1)..close] is var word && !Marks.Contains(word) && ClosestName.Find(word, Marks) is { } meant)
+            {
+                errors.Warn(argument.Place, $"{{{word}}} is given to the program as it is; did you mean {{{meant}}}?");
+            }
+        }
+    }
 
     private static void CheckCompiledIn(ConfigNode application, List<ConfigNode> deployments, ConfigErrors errors)
     {
