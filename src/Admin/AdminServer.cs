@@ -43,9 +43,9 @@ internal sealed class AdminServer : IAsyncDisposable
 
     public Task StartAsync(CancellationToken cancellationToken) => _server.StartAsync(_application, cancellationToken);
 
-    /// <summary>Closes the port. What it has answered is sent first: the answer to a shutdown has its client for no longer than the server takes to end.</summary>
-    /// <param name="cutOff">Does not wait for it, nor any longer.</param>
-    public async Task StopAsync(CancellationToken cutOff = default)
+    /// <summary>Closes the port, after what is being answered: whoever asked for the shutdown must get the answer before the process ends.</summary>
+    /// <param name="cutOff">Ends the wait early.</param>
+    public async Task StopAsync(CancellationToken cutOff)
     {
         using CancellationTokenSource late = CancellationTokenSource.CreateLinkedTokenSource(cutOff);
         late.CancelAfter(LastAnswers);

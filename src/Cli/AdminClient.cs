@@ -1,5 +1,6 @@
 using System.Net.Sockets;
 using System.Text.Json;
+using Serve.Embedded.Config;
 using Serve.Embedded.Hosting;
 
 namespace Serve.Embedded.Cli;
@@ -65,11 +66,8 @@ internal sealed class AdminClient : IDisposable
     }
 
     /// <summary>What a query says of the file that is sent: its name, and its folder where the server may see the same one.</summary>
-    public string OriginOf(string file)
-    {
-        string folder = Path.GetDirectoryName(Path.GetFullPath(file)) ?? "/";
-        return $"source={Uri.EscapeDataString(file)}{(_address.IsLoopback ? $"&folder={Uri.EscapeDataString(folder)}" : "")}";
-    }
+    public string OriginOf(string file) =>
+        $"source={Uri.EscapeDataString(file)}{(_address.IsLoopback ? $"&folder={Uri.EscapeDataString(ConfigFile.FolderOf(file))}" : "")}";
 
     private static string TokenIn(string file)
     {

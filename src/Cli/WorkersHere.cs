@@ -18,7 +18,7 @@ internal static class WorkersHere
             yield break;
         }
 
-        GoalBuilder goals = new(registry, Path.GetDirectoryName(Path.GetFullPath(file)) ?? "/");
+        GoalBuilder goals = new(registry, ConfigFile.FolderOf(file));
         foreach (ApplicationGoal application in goals.Build(config, new Dictionary<PythonSource, PythonCode>()))
         {
             foreach (DeploymentGoal deployment in application.Deployments)

@@ -8,6 +8,9 @@ internal static class ConfigFile
 {
     public const int MaxBytes = 16 * 1024 * 1024;
 
+    /// <summary>The folder from which what the file names is seen; the current one where there is no file.</summary>
+    public static string FolderOf(string? path) => path is null ? Environment.CurrentDirectory : Path.GetDirectoryName(Path.GetFullPath(path)) ?? "/";
+
     /// <summary>The text, or <see langword="null"/> and an error.</summary>
     public static string? ReadText(string path, ConfigErrors errors)
     {

@@ -20,7 +20,7 @@ internal sealed class ConfigSource(
     public string? Path => path;
 
     /// <summary>That of the file; the current one where there is none.</summary>
-    public string Folder { get; } = System.IO.Path.GetDirectoryName(System.IO.Path.GetFullPath(path ?? "config.toml"))!;
+    public string Folder { get; } = ConfigFile.FolderOf(path);
 
     /// <summary>What a configuration may refer to.</summary>
     public ConfigCatalog Catalog { get; } = CatalogOf(registry) with { Own = own ?? [] };

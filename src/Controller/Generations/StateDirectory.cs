@@ -1,6 +1,7 @@
 using System.Globalization;
 using System.Numerics;
 using System.Text;
+using Serve.Embedded.Config;
 
 namespace Serve.Embedded.Controller.Generations;
 
@@ -16,13 +17,11 @@ internal static class StateDirectory
     /// <returns>A full path; <see langword="null"/> where nothing says where state could be.</returns>
     public static string? Resolve(string? chosen, string? configFile, Func<string, string?> environment, string? home)
     {
-        string? parent = (Set(chosen) is { } own ? Path.GetFullPath(own, FolderOf(configFile)) : null)
+        string? parent = (Set(chosen) is { } own ? Path.GetFullPath(own, ConfigFile.FolderOf(configFile)) : null)
             ?? Set(environment("STATE_DIRECTORY")?.Split(':', StringSplitOptions.RemoveEmptyEntries).FirstOrDefault())
             ?? XdgState(environment, home);
         return parent is null ? null : Path.Combine(Path.GetFullPath(parent), NameFor(configFile));
     }
-
-    private static string FolderOf(string? configFile) => configFile is null ? Environment.CurrentDirectory : Path.GetDirectoryName(Path.GetFullPath(configFile))!;
 
     /// <summary>
     /// Readable, and unlike that of any other file: the name of the file and a hash of its full path. Links are not followed, because what they lead to changes where they are used to swap files.
