@@ -1,6 +1,7 @@
-using System.Security.Cryptography;
+using System.Globalization;
 using Microsoft.AspNetCore.Http;
 using Microsoft.Net.Http.Headers;
+using Serve.Embedded.Config;
 
 namespace Serve.Embedded.Admin.Dashboard;
 
@@ -88,6 +89,6 @@ internal sealed class DashboardFile
         using Stream stream = typeof(DashboardFile).Assembly.GetManifestResourceStream(resource)!;
         byte[] bytes = new byte[stream.Length];
         stream.ReadExactly(bytes);
-        return (bytes, new($"\"{Convert.ToHexStringLower(SHA256.HashData(bytes).AsSpan(0, 16))}\""));
+        return (bytes, new(string.Create(CultureInfo.InvariantCulture, $"\"{bytes.Length:x}-{Checksum.Of(bytes)}\"")));
     }
 }

@@ -1,9 +1,8 @@
 using System.Buffers;
 using System.Diagnostics.CodeAnalysis;
-using System.Globalization;
-using System.Numerics;
 using System.Text.Encodings.Web;
 using System.Text.Json;
+using Serve.Embedded.Config;
 
 namespace Serve.Embedded.Controller.Generations;
 
@@ -50,7 +49,7 @@ internal static class GenerationText
         {
             json.WriteStartObject();
             json.WriteNumber("format", Format);
-            json.WriteString("checksum", Checksum(inner.WrittenSpan));
+            json.WriteString("checksum", Checksum.Of(inner.WrittenSpan));
             json.WritePropertyName("generation");
             json.WriteRawValue(inner.WrittenSpan);
             json.WriteEndObject();
@@ -77,7 +76,7 @@ internal static class GenerationText
             }
 
             JsonElement inner = root.GetProperty("generation");
-            string checksum = Checksum(System.Text.Encoding.UTF8.GetBytes(inner.GetRawText()));
+            string checksum = Checksum.Of(System.Text.Encoding.UTF8.GetBytes(inner.GetRawText()));
             if (root.GetProperty("checksum").GetString() != checksum)
             {
                 wrong = "its checksum does not match: it was damaged or edited";
@@ -154,17 +153,5 @@ internal static class GenerationText
         {
             json.WriteString(name, value);
         }
-    }
-
-    /// <summary>CRC-32C: against accidents, not against an attacker, who could write the file anew.</summary>
-    private static string Checksum(ReadOnlySpan<byte> bytes)
-    {
-        uint crc = uint.MaxValue;
-        foreach (byte value in bytes)
-        {
-            crc = BitOperations.Crc32C(crc, value);
-        }
-
-        return (~crc).ToString("x8", CultureInfo.InvariantCulture);
     }
 }

@@ -1,5 +1,3 @@
-using System.Globalization;
-using System.Numerics;
 using System.Text;
 using Serve.Embedded.Config;
 
@@ -45,13 +43,7 @@ internal static class StateDirectory
             name.Append(char.IsAsciiLetterOrDigit(c) || c is '.' or '-' or '_' ? c : '_');
         }
 
-        uint hash = uint.MaxValue;
-        foreach (byte value in Encoding.UTF8.GetBytes(full))
-        {
-            hash = BitOperations.Crc32C(hash, value);
-        }
-
-        return string.Create(CultureInfo.InvariantCulture, $"{name}-{~hash:x8}");
+        return $"{name}-{Checksum.Of(Encoding.UTF8.GetBytes(full))}";
     }
 
     /// <summary>The XDG rules: a relative path in the variable counts as not set.</summary>

@@ -1,4 +1,4 @@
-using System.Security.Cryptography;
+using System.Globalization;
 using System.Text.Json;
 using Serve.Embedded.Config;
 
@@ -165,8 +165,8 @@ internal sealed class PythonImporter(WorkerHost host)
     {
         try
         {
-            using FileStream stream = File.OpenRead($"{source.ModulePath}.py");
-            return Convert.ToHexString(SHA256.HashData(stream));
+            byte[] code = File.ReadAllBytes($"{source.ModulePath}.py");
+            return string.Create(CultureInfo.InvariantCulture, $"{code.Length:x}-{Checksum.Of(code)}");
         }
         catch (Exception exception) when (exception is IOException or UnauthorizedAccessException or ArgumentException)
         {

@@ -1,4 +1,3 @@
-using System.Security.Cryptography;
 using Microsoft.Extensions.Logging;
 using Serve.Embedded.Deployments;
 using Serve.Embedded.Telemetry;
@@ -9,7 +8,6 @@ namespace Serve.Embedded.Replicas.Workers;
 internal sealed class WorkerHost : IAsyncDisposable
 {
     private readonly WorkerGroups _groups = WorkerGroups.OfThisProcess();
-    private readonly Lazy<string> _controlToken = new(() => Convert.ToHexString(RandomNumberGenerator.GetBytes(16)));
     private readonly bool _onEventThreads;
 
     public WorkerHost(ServeEnvironment environment, Func<string, string?> variables)
@@ -39,8 +37,8 @@ internal sealed class WorkerHost : IAsyncDisposable
 
     public PythonImporter Importer { get; }
 
-    /// <summary>What the server shows when it asks a host of Python something that no client may.</summary>
-    public string ControlToken => _controlToken.Value;
+    /// <summary>What the server shows when it asks a host of Python something that no client may: 122 bits that the kernel has drawn.</summary>
+    public string ControlToken { get; } = Guid.NewGuid().ToString("N");
 
     public async ValueTask DisposeAsync()
     {
