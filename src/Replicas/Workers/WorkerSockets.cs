@@ -75,7 +75,7 @@ internal sealed class WorkerSockets(Func<string, string?> environment) : IDispos
         }
         catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
         {
-            throw new WorkerStartException($"The folder for workers' sockets, {folder}, cannot be made: {exception.Message} Set RUNTIME_DIRECTORY to a folder that the server may write to.");
+            throw new WorkerStartException($"The folder for workers' sockets, {folder}, cannot be made: {exception.Message.TrimEnd('.')}. Set RUNTIME_DIRECTORY to a folder that the server may write to.");
         }
     }
 
