@@ -9,13 +9,13 @@ internal sealed class WorkerAddress : IDisposable
     public const string SocketMark = "{socket}";
     public const string PortMark = "{port}";
 
-    private readonly WorkerSockets _sockets;
+    private readonly WorkerHost _host;
 
-    private WorkerAddress(string? socket, int? port, WorkerSockets sockets)
+    private WorkerAddress(string? socket, int? port, WorkerHost host)
     {
         Socket = socket;
         Port = port;
-        _sockets = sockets;
+        _host = host;
     }
 
     /// <summary>A path; <see langword="null"/> = it listens on a port.</summary>
@@ -25,22 +25,22 @@ internal sealed class WorkerAddress : IDisposable
 
     /// <summary>What the command and its environment ask for; where they ask for nothing, both are offered.</summary>
     /// <exception cref="WorkerStartException">There is no place for a socket, or no port.</exception>
-    public static WorkerAddress For(WorkerSettings settings, WorkerSockets sockets)
+    public static WorkerAddress For(WorkerSettings settings, WorkerHost host)
     {
         List<string> texts = [.. settings.Command, .. settings.Variables.Select(v => v.Value)];
         bool usesPort = texts.Any(t => t.Contains(PortMark, StringComparison.Ordinal));
         bool usesSocket = settings.IsPython || texts.Any(t => t.Contains(SocketMark, StringComparison.Ordinal));
-        return new(usesSocket || !usesPort ? sockets.Next() : null, usesPort || !usesSocket ? FreePort() : null, sockets);
+        return new(usesSocket || !usesPort ? host.Sockets.Next() : null, usesPort || !usesSocket ? host.Ports.Next() : null, host);
     }
 
     /// <summary>Connects for the first time, to whichever the worker listens on.</summary>
     /// <exception cref="WorkerFailedException">It listens nowhere yet.</exception>
-    public async Task<WorkerConnections> ConnectAsync(WorkerHost host, string? token, Action onAnswered, Action onRefused, CancellationToken cancellationToken)
+    public async Task<WorkerConnections> ConnectAsync(string? token, Action onAnswered, Action onRefused, CancellationToken cancellationToken)
     {
         WorkerFailedException? failure = null;
         foreach (EndPoint endPoint in EndPoints())
         {
-            WorkerConnections connections = new(endPoint, host.Time, host.Loops, token, onRefused) { OnAnswered = onAnswered };
+            WorkerConnections connections = new(endPoint, _host.Time, _host.Loops, token, onRefused) { OnAnswered = onAnswered };
             try
             {
                 await connections.ConnectAsync(cancellationToken);
@@ -56,12 +56,17 @@ internal sealed class WorkerAddress : IDisposable
         throw failure!;
     }
 
-    /// <summary>Takes the socket's file away, which the worker may have left behind.</summary>
+    /// <summary>Takes the socket's file away, which the worker may have left behind, and gives the port back.</summary>
     public void Dispose()
     {
         if (Socket is { } path)
         {
-            _sockets.Remove(path);
+            _host.Sockets.Remove(path);
+        }
+
+        if (Port is { } port)
+        {
+            _host.Ports.GiveBack(port);
         }
     }
 
@@ -82,21 +87,6 @@ internal sealed class WorkerAddress : IDisposable
         if (Port is { } port)
         {
             yield return new IPEndPoint(IPAddress.Loopback, port);
-        }
-    }
-
-    /// <summary>The system gives each port once before it gives it again, so that until the worker listens it is hardly anybody else's.</summary>
-    private static int FreePort()
-    {
-        try
-        {
-            using Socket probe = new(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
-            probe.Bind(new IPEndPoint(IPAddress.Loopback, 0));
-            return ((IPEndPoint)probe.LocalEndPoint!).Port;
-        }
-        catch (SocketException exception)
-        {
-            throw new WorkerStartException($"The worker can be given no port: {Shortage.Of(exception) ?? exception.Message}");
         }
     }
 }

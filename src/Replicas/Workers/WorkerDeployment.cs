@@ -63,8 +63,8 @@ internal sealed class WorkerDeployment : IHttpDeployment, IPlainHandler, IHealth
             throw new BuildFailedException(now.Error ?? error);
         }
 
-        _address = WorkerAddress.For(_settings, _host.Sockets);
-        _process = WorkerProcess.Start(WorkerSurroundings.StartInfo(_settings, _context, _address, _host, userConfig), _host.Guard, Say);
+        WorkerAddress address = _address = WorkerAddress.For(_settings, _host);
+        _process = WorkerProcess.Start(WorkerSurroundings.StartInfo(_settings, _context, address, _host, userConfig), _host.Guard, Say);
         foreach (string refused in _process.Refused)
         {
             Log.WorkerRunsWithout(_context.Logger, refused);
@@ -72,7 +72,7 @@ internal sealed class WorkerDeployment : IHttpDeployment, IPlainHandler, IHealth
 
         _ = WatchAsync(_process);
         using CancellationTokenSource end = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
-        Task ready = UntilReadyAsync(_address, end.Token);
+        Task ready = UntilReadyAsync(address, end.Token);
         Task first = await Task.WhenAny(ready, _process.Exited, Task.Delay(_settings.StartupTimeout, _host.Time, end.Token));
         await end.CancelAsync();
         await ready.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
@@ -84,7 +84,7 @@ internal sealed class WorkerDeployment : IHttpDeployment, IPlainHandler, IHealth
 
         if (first != ready)
         {
-            throw new WorkerStartException($"The worker was not ready within startup_timeout_s = {_settings.StartupTimeout.TotalSeconds}: {_trouble.TrimEnd('.')}. It must speak HTTP/1.1 on {_address}.");
+            throw new WorkerStartException($"The worker was not ready within startup_timeout_s = {_settings.StartupTimeout.TotalSeconds}: {_trouble.TrimEnd('.')}. It must speak HTTP/1.1 on {address}.");
         }
 
         await ready;
@@ -159,7 +159,9 @@ internal sealed class WorkerDeployment : IHttpDeployment, IPlainHandler, IHealth
 
         _connections?.Dispose();
         _wear.Dispose();
-        _address?.Dispose();
+
+        // Once: a port that is given back is soon another worker's.
+        Interlocked.Exchange(ref _address, null)?.Dispose();
     }
 
     private async Task WatchAsync(WorkerProcess process)
@@ -178,7 +180,7 @@ internal sealed class WorkerDeployment : IHttpDeployment, IPlainHandler, IHealth
         {
             try
             {
-                _connections ??= await address.ConnectAsync(_host, _settings.IsPython ? _host.ControlToken : null, HasAnswered, HasRefused, cancellationToken);
+                _connections ??= await address.ConnectAsync(_settings.IsPython ? _host.ControlToken : null, HasAnswered, HasRefused, cancellationToken);
                 await AskAsync(_connections, cancellationToken);
                 return;
             }

@@ -33,6 +33,8 @@ internal sealed class WorkerHost : IAsyncDisposable
 
     public WorkerSockets Sockets { get; }
 
+    public WorkerPorts Ports { get; } = new();
+
     public PythonHost PythonHost { get; }
 
     public PythonImporter Importer { get; }
