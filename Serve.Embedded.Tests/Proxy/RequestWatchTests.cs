@@ -19,4 +19,42 @@ public sealed class RequestWatchTests
         Assert.Equal(EarlyEnd.ReplicaStops, watch.Cause);
         Assert.True(watch.Token.IsCancellationRequested);
     }
+
+    /// <summary>A handler that goes on elsewhere may begin a stream, or take the connection over, in the instant in which its request begins to be watched.</summary>
+    [Fact]
+    public void RestartTimeout_FromAnotherThreadInTheMiddleOfWatchRun_TheResponsesTimeHolds()
+    {
+        ManualTimeProvider time = new();
+        InterruptedTime interrupted = new(time);
+        RequestWatch watch = new(interrupted, static _ => { });
+        Thread handler = new(() => watch.RestartTimeout(timeout: null)) { IsBackground = true };
+        interrupted.OnTimer = () =>
+        {
+            handler.Start();
+            SpinWait.SpinUntil(() => !handler.IsAlive || handler.ThreadState.HasFlag(ThreadState.WaitSleepJoin));
+        };
+        watch.SetTimeout(time.GetTimestamp(), TimeSpan.FromSeconds(1));
+
+        watch.WatchRun(leaves: CancellationToken.None, replicaStops: CancellationToken.None);
+        handler.Join();
+        time.Advance(TimeSpan.FromSeconds(2));
+
+        Assert.Equal(EarlyEnd.None, watch.Cause);
+    }
+
+    /// <summary>Something happens just before a timer is made.</summary>
+    private sealed class InterruptedTime(TimeProvider time) : TimeProvider
+    {
+        public Action? OnTimer { get; set; }
+
+        public override long TimestampFrequency => time.TimestampFrequency;
+
+        public override long GetTimestamp() => time.GetTimestamp();
+
+        public override ITimer CreateTimer(TimerCallback callback, object? state, TimeSpan dueTime, TimeSpan period)
+        {
+            OnTimer?.Invoke();
+            return time.CreateTimer(callback, state, dueTime, period);
+        }
+    }
 }

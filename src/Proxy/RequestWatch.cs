@@ -12,6 +12,13 @@ namespace Serve.Embedded.Proxy;
 internal sealed class RequestWatch(TimeProvider time, Action<EarlyEnd> endsEarly)
 {
     private readonly Action<EarlyEnd> _endsEarly = endsEarly;
+
+    /// <summary>
+    /// A handler that goes on elsewhere may begin its response in the instant in which its request begins to be watched. What each of the two writes is what the other one reads, and without this
+    /// both may read what was there before; then a stream, or an upgraded connection, would end with the request's time.
+    /// </summary>
+    private readonly Lock _timing = new();
+
     private RequestDeadline? _deadline;
     private CancellationTokenSource _cancellation = new();
     private CancellationTokenRegistration _clientLeaves;
@@ -35,14 +42,17 @@ internal sealed class RequestWatch(TimeProvider time, Action<EarlyEnd> endsEarly
     /// <summary>The time of a response that has begun: replaces what is left of the request's.</summary>
     public void RestartTimeout(TimeSpan? timeout)
     {
-        SetTimeout(time.GetTimestamp(), timeout);
-        if (!_runs)
+        lock (_timing)
         {
-            return;
-        }
+            SetTimeout(time.GetTimestamp(), timeout);
+            if (!_runs)
+            {
+                return;
+            }
 
-        _deadline?.Clear();
-        SetDeadline(_due, EarlyEnd.TimedOut);
+            _deadline?.Clear();
+            SetDeadline(_due, EarlyEnd.TimedOut);
+        }
     }
 
     /// <summary>Watches a request that waits in the queue.</summary>
@@ -68,8 +78,12 @@ internal sealed class RequestWatch(TimeProvider time, Action<EarlyEnd> endsEarly
     /// <summary>Watches a request whose handler did not complete at once.</summary>
     public void WatchRun(CancellationToken leaves, CancellationToken replicaStops)
     {
-        _runs = true;
-        SetDeadline(_due, EarlyEnd.TimedOut);
+        lock (_timing)
+        {
+            _runs = true;
+            SetDeadline(_due, EarlyEnd.TimedOut);
+        }
+
         WatchClient(leaves);
         _replicaStops = replicaStops.UnsafeRegister(static watch => ((RequestWatch)watch!).End(EarlyEnd.ReplicaStops)?.CancelWhateverThrows(), this);
     }
