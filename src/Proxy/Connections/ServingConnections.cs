@@ -62,7 +62,9 @@ internal sealed class ServingConnections : IDisposable
     public async Task CloseIdleAsync(int accepted, TimeSpan idleTime, CancellationToken cancellationToken)
     {
         TimeSpan lookAgain = TimeSpan.FromMilliseconds(10);
-        while (Count > 0 || Volatile.Read(ref _begun) < accepted)
+
+        // In this order: each is counted as open before it is as begun, so that who has begun by the first look, and is open, is seen by the second.
+        while (Volatile.Read(ref _begun) < accepted || Count > 0)
         {
             CloseIdle(idleTime);
             await Task.Delay(lookAgain, _proxy.Environment.Time, cancellationToken);
