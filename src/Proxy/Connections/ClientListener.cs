@@ -43,7 +43,8 @@ internal sealed class ClientListener(Socket socket, ServeEnvironment environment
 
     public async ValueTask<ConnectionContext?> AcceptAsync(CancellationToken cancellationToken = default)
     {
-        Volatile.Write(ref _accepts, true);
+        // A full fence, which a volatile write is not: else the look whether to stop could come before this is seen, and who stops at that moment would close the socket during the wait.
+        Interlocked.Exchange(ref _accepts, true);
         ConnectionContext? connection = null;
         try
         {
