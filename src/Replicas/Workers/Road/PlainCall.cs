@@ -85,7 +85,8 @@ internal sealed class PlainCall(WorkerConnection connection)
                 throw;
             }
 
-            WorkerFailedException failure = new(trouble, exception) { NothingSent = connection.Sent == 0 && connection.HasSent, CanRepeat = connection.Received == 0 };
+            // In this order: what is still being sent on another thread is counted before it is said to have been sent.
+            WorkerFailedException failure = new(trouble, exception) { NothingSent = connection.HasSent && connection.Sent == 0, CanRepeat = connection.Received == 0 };
             if (!isKept || !failure.CanRepeat)
             {
                 throw failure;
