@@ -70,7 +70,8 @@ internal sealed class IdleConnections : IDisposable
 
     public void Dispose()
     {
-        Volatile.Write(ref _disposed, true);
+        // A full fence, as whoever puts one back has: of the two at least one sees the other, and nobody's connection is left open.
+        Interlocked.Exchange(ref _disposed, true);
         _timer.Dispose();
         Close(all: true);
     }
