@@ -15,6 +15,9 @@ namespace Serve.Embedded.Tests.Controller;
 /// <summary>The real controller on one thread, with a clock and acts that the test owns. Applications <c>test:v1</c> to <c>test:v3</c> have a front and a back.</summary>
 internal sealed class ControllerHarness
 {
+    /// <summary>Its front is a process.</summary>
+    public const string Workers = "test:workers";
+
     private readonly Serve.Embedded.Controller.Controller _controller;
 
     public ControllerHarness(ulong seed = 1, ServeTelemetry? telemetry = null)
@@ -34,6 +37,9 @@ internal sealed class ControllerHarness
             .Add<int, string>("Back", _ => new Handler<int>()));
         registry.AddApplication("test:guess", app => app.Add<HttpRequest, string>("Guess", _ => new Handler<HttpRequest>()));
         registry.AddApplication("test:solo", app => app.Add<HttpRequest, string>("Front", _ => new Handler<HttpRequest>()));
+        registry.AddApplication(Workers, app => app
+            .Add<HttpRequest, string>("Front", _ => new FakeProcess())
+            .Add<string, string>("Back", _ => new Handler<string>()));
         FakeActs? acts = null;
         _controller = new(registry, Serving, environment, tell => acts = new(tell));
         Acts = acts!;

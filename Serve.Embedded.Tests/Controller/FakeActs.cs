@@ -80,7 +80,7 @@ internal sealed class FakeActs(Action<ControllerMessage> tell) : IReplicaActs
     }
 
     /// <summary>A replica that is a process ends by itself.</summary>
-    public void Die(DeploymentState deployment, Replica replica, bool hasServed) => tell(new ControllerMessage.Died(deployment, replica, new("exit code 3", hasServed)));
+    public void Die(DeploymentState deployment, Replica replica) => tell(new ControllerMessage.Died(deployment, replica, "exit code 3"));
 
     /// <summary>A replica that is a process takes no connection.</summary>
     public void Doubt(DeploymentState deployment, Replica replica) => tell(new ControllerMessage.Doubted(deployment, replica));

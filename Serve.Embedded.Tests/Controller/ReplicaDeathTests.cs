@@ -23,46 +23,119 @@ public sealed class ReplicaDeathTests
         Assert.Equal("A replica ended by itself: exit code 3. Another takes its place.", harness.Deployment("Front").Message);
         Assert.Equal(1, harness.Deployment("Front").Restarts);
         harness.Run();
-        Assert.Equal(2, harness.Running("Front", "test:v1"));
+        Assert.Equal(2, harness.Running("Front", Workers));
         Assert.Equal(DeploymentStatus.Healthy, harness.Deployment("Front").Status);
         Assert.Single(harness.Logs.GetSnapshot(), r => r.Id.Id == EventIds.ReplicaDied);
     }
 
     /// <summary>A replica that ends as soon as it is up is at its goal again and again: the time between starts must grow all the same.</summary>
     [Fact]
-    public void Died_AgainAndAgainWithoutHavingServed_StartsFurtherAndFurtherApartAndSaysCrashLoop()
+    public void Died_AgainAndAgainWithoutHavingServed_StartsFurtherAndFurtherApartAndSaysCrashLoop() =>
+        CrashLoops(static (harness, replica) => Die(harness, replica, hasServed: false), "exit code 3");
+
+    /// <summary>It comes up, and takes no connection as soon as a request comes: the seconds that its checks take are no pause between starts.</summary>
+    [Fact]
+    public void Unhealthy_AgainAndAgainWithoutHavingServed_StartsFurtherAndFurtherApartAndSaysCrashLoop() =>
+        CrashLoops(Fail, "its health check failed 3 times in a row, the last time with: nobody listens");
+
+    [Fact]
+    public void Unhealthy_HadServed_AnotherStartsAtOnceEachTime()
     {
         ControllerHarness harness = Deployed(1);
-        List<double> waits = [];
-        for (int i = 0; i < 8; i++)
+        for (int i = 0; i < 5; i++)
         {
-            Die(harness, Front(harness).Replicas[0].Replica, hasServed: false);
-            harness.Acts.End(harness.Acts.Pending.Single(a => a.Kind == ActKind.Stop));
-            harness.Step();
-            TimeSpan waited = TimeSpan.Zero;
-            while (!harness.Acts.Pending.Any(a => a.Kind == ActKind.Start))
-            {
-                harness.Advance(TimeSpan.FromMilliseconds(10));
-                waited += TimeSpan.FromMilliseconds(10);
-                Assert.InRange(waited, TimeSpan.Zero, TimeSpan.FromSeconds(90));
-            }
-
-            waits.Add(waited.TotalSeconds);
-            harness.Acts.End(harness.Acts.Pending.Single(a => a.Kind == ActKind.Start));
-            harness.Step();
-            Assert.Equal(1, harness.Running("Front", "test:v1"));
+            ((FakeProcess)Front(harness).Replicas[^1].Replica.Process!).HasServed = true;
+            Fail(harness, Front(harness).Replicas[^1].Replica);
+            Assert.Equal(TimeSpan.Zero, NextStart(harness));
         }
 
-        Assert.InRange(waits[0], 0.07, 0.14);
-        Assert.InRange(waits[7], 8, 16);
-        Die(harness, Front(harness).Replicas[0].Replica, hasServed: false);
-        Assert.StartsWith("Crash loop: 9 replicas in a row ended without having served a request. The last one: exit code 3.", harness.Deployment("Front").Message, StringComparison.Ordinal);
-        Assert.True(Front(harness).Served.Gate.Admit(Front(harness).Served.OpenHandle()).Kind == Serve.Embedded.Handles.AdmissionKind.Unavailable);
+        Fail(harness, Front(harness).Replicas[^1].Replica);
+        Assert.StartsWith("A replica's health check failed.", harness.Deployment("Front").Message, StringComparison.Ordinal);
+    }
 
-        // One that serves ends it.
-        harness.Run(TimeSpan.FromSeconds(90));
-        Die(harness, Front(harness).Replicas[0].Replica, hasServed: true);
+    /// <summary>What counts is how long it was known to be well, not how long its failing checks took.</summary>
+    [Theory]
+    [InlineData(50, true)]
+    [InlineData(70, false)]
+    public void Unhealthy_NeverServed_IsACrashUnlessItWasWellForAMinute(double wellForS, bool isCrash)
+    {
+        ControllerHarness harness = Deployed(1);
+        for (int i = 0; i < 2; i++)
+        {
+            Replica replica = Front(harness).Replicas[^1].Replica;
+            StayWell(harness, replica, TimeSpan.FromSeconds(wellForS));
+            for (int strike = 0; strike < ReplicaEntry.MostStrikes; strike++)
+            {
+                harness.Advance(TimeSpan.FromSeconds(11));
+                harness.Advance(TimeSpan.FromSeconds(30));
+                EndCheckOf(harness, replica, "it does not answer");
+            }
+
+            Assert.Equal(i == 1 && isCrash, harness.Deployment("Front").Message.StartsWith("Crash loop", StringComparison.Ordinal));
+            NextStart(harness);
+        }
+    }
+
+    /// <summary>Its start takes longer than what it must live: that it was started long ago shows nothing.</summary>
+    [Fact]
+    public void Died_StartTookLong_IsACrash()
+    {
+        ControllerHarness harness = Deployed(1);
+        for (int i = 0; i < 2; i++)
+        {
+            Die(harness, Front(harness).Replicas[^1].Replica, hasServed: false);
+            if (i == 0)
+            {
+                Act start = harness.Acts.Pending.Single(a => a.Kind == ActKind.Start);
+                harness.Advance(TimeSpan.FromSeconds(90));
+                harness.Acts.End(start);
+                harness.Step();
+            }
+        }
+
+        Assert.StartsWith("Crash loop: 2 replicas", harness.Deployment("Front").Message, StringComparison.Ordinal);
+    }
+
+    /// <summary>Else a deployment that its load brings to zero later would refuse everybody instead of waking.</summary>
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public void CrashLoop_TheNextServesOrStaysWell_IsOverBeforeThatOneEnds(bool serves)
+    {
+        ControllerHarness harness = Deployed(1);
+        for (int i = 0; i < 4; i++)
+        {
+            Die(harness, Front(harness).Replicas[^1].Replica, hasServed: false);
+            NextStart(harness);
+        }
+
+        Assert.True(Front(harness).HasFailed);
+        Replica replica = Front(harness).Replicas[^1].Replica;
+        ((FakeProcess)replica.Process!).HasServed = serves;
+        StayWell(harness, replica, TimeSpan.FromSeconds(serves ? 1 : 61));
+
+        Assert.False(Front(harness).HasFailed);
+        Die(harness, replica, hasServed: false);
         Assert.Single(harness.Acts.Pending, a => a.Kind == ActKind.Start);
+    }
+
+    /// <summary>That one of two serves says nothing of the other, which crashes again and again.</summary>
+    [Fact]
+    public void CrashLoop_AnotherServesOn_IsNotOver()
+    {
+        ControllerHarness harness = Deployed(2);
+        Replica good = Front(harness).Replicas[0].Replica;
+        ((FakeProcess)good.Process!).HasServed = true;
+        TimeSpan waited = TimeSpan.Zero;
+        for (int i = 0; i < 9; i++)
+        {
+            Die(harness, Front(harness).Replicas[^1].Replica, hasServed: false);
+            StayWell(harness, good, TimeSpan.FromSeconds(1));
+            waited = NextStart(harness);
+        }
+
+        Assert.InRange(waited.TotalSeconds, 8 - 2.2, 16);
+        Assert.True(Front(harness).HasFailed);
     }
 
     [Fact]
@@ -71,10 +144,10 @@ public sealed class ReplicaDeathTests
         ControllerHarness harness = Deployed(2);
         Replica going = Front(harness).Replicas[1].Replica;
         DeploymentState front = Front(harness);
-        _ = harness.Apply(App("app", "test:v1", ControllerHarness.Front(1), Back()));
+        _ = harness.Apply(App("app", Workers, ControllerHarness.Front(1), Back()));
         Assert.Equal(ReplicaState.Draining, going.State);
 
-        harness.Acts.Die(front, going, hasServed: false);
+        harness.Acts.Die(front, going);
         harness.Step();
 
         Assert.Single(harness.Acts.Pending);
@@ -187,7 +260,7 @@ public sealed class ReplicaDeathTests
         harness.Acts.End(start);
         harness.Step();
         Assert.Equal(ReplicaState.Draining, old.State);
-        Assert.Equal(2, harness.Running("Front", "test:v1"));
+        Assert.Equal(2, harness.Running("Front", Workers));
         harness.Run();
         Assert.Equal(DeploymentStatus.Healthy, harness.Deployment("Front").Status);
         Assert.Single(harness.Logs.GetSnapshot(), r => r.Id.Id == EventIds.ReplicaWornOut);
@@ -215,16 +288,94 @@ public sealed class ReplicaDeathTests
     private static ControllerHarness Deployed(int replicas)
     {
         ControllerHarness harness = new();
-        _ = harness.Apply(App("app", "test:v1", ControllerHarness.Front(replicas), Back()));
+        _ = harness.Apply(App("app", Workers, ControllerHarness.Front(replicas), Back()));
         harness.Run();
         return harness;
     }
 
     private static DeploymentState Front(ControllerHarness harness) => harness.Acts.All.Last(a => a.Deployment.Name == "Front").Deployment;
 
+    /// <summary>Each of nine replicas in a row is lost as soon as it is up.</summary>
+    private static void CrashLoops(Action<ControllerHarness, Replica> lose, string reason)
+    {
+        ControllerHarness harness = Deployed(1);
+        List<double> waits = [];
+        for (int i = 0; i < 9; i++)
+        {
+            lose(harness, Front(harness).Replicas[^1].Replica);
+            waits.Add(NextStart(harness).TotalSeconds);
+            Assert.Equal(1, harness.Running("Front", Workers));
+        }
+
+        Assert.Equal(0, waits[0]);
+        Assert.InRange(waits[1], 0.07, 0.14);
+        Assert.InRange(waits[8], 8, 16);
+        lose(harness, Front(harness).Replicas[^1].Replica);
+        Assert.StartsWith($"Crash loop: 10 replicas in a row ended without having served a request. The last one: {reason}. The next start", harness.Deployment("Front").Message, StringComparison.Ordinal);
+        Assert.Equal(["the disk is missing"], harness.Deployment("Front").LogTail);
+        Assert.True(Front(harness).Served.Gate.Admit(Front(harness).Served.OpenHandle()).Kind == Serve.Embedded.Handles.AdmissionKind.Unavailable);
+
+        // One that serves ends it.
+        harness.Run(TimeSpan.FromSeconds(90));
+        Die(harness, Front(harness).Replicas[^1].Replica, hasServed: true);
+        Assert.Single(harness.Acts.Pending, a => a.Kind == ActKind.Start);
+    }
+
+    /// <summary>Ends what stops, waits for the next start and lets it succeed. Returns how long that start had to wait.</summary>
+    private static TimeSpan NextStart(ControllerHarness harness)
+    {
+        TimeSpan waited = TimeSpan.Zero;
+        foreach (Act stop in harness.Acts.Pending.Where(a => a.Kind == ActKind.Stop).ToList())
+        {
+            harness.Acts.End(stop);
+        }
+
+        harness.Step();
+        while (!harness.Acts.Pending.Any(a => a.Kind == ActKind.Start))
+        {
+            harness.Advance(TimeSpan.FromMilliseconds(10));
+            waited += TimeSpan.FromMilliseconds(10);
+            Assert.InRange(waited, TimeSpan.Zero, TimeSpan.FromSeconds(90));
+        }
+
+        harness.Acts.End(harness.Acts.Pending.Single(a => a.Kind == ActKind.Start));
+        harness.Step();
+        return waited;
+    }
+
+    /// <summary>It takes no connection, and fails the checks that follow from that.</summary>
+    private static void Fail(ControllerHarness harness, Replica replica)
+    {
+        harness.Acts.Doubt(Front(harness), replica);
+        harness.Step();
+        EndCheckOf(harness, replica, "nobody listens");
+        harness.Advance(TimeSpan.FromSeconds(1));
+        EndCheckOf(harness, replica, "nobody listens");
+        harness.Advance(TimeSpan.FromSeconds(1));
+        EndCheckOf(harness, replica, "nobody listens.");
+    }
+
+    /// <summary>Lets time pass in which every check of it goes well, and one at the end of it.</summary>
+    private static void StayWell(ControllerHarness harness, Replica replica, TimeSpan time)
+    {
+        for (TimeSpan passed = TimeSpan.Zero; passed < time; passed += TimeSpan.FromSeconds(1))
+        {
+            harness.Advance(TimeSpan.FromSeconds(1));
+            if (harness.Acts.Pending.Any(a => a.Kind == ActKind.CheckHealth && a.Replica == replica))
+            {
+                EndCheckOf(harness, replica, error: null);
+            }
+        }
+
+        harness.Acts.Doubt(Front(harness), replica);
+        harness.Advance(TimeSpan.FromSeconds(1));
+        EndCheckOf(harness, replica, error: null);
+    }
+
     private static void Die(ControllerHarness harness, Replica replica, bool hasServed)
     {
-        harness.Acts.Die(Front(harness), replica, hasServed);
+        ((FakeProcess)replica.Process!).HasServed = hasServed;
+        harness.Acts.Die(Front(harness), replica);
         harness.Step();
     }
 

@@ -272,7 +272,7 @@ public sealed class InstrumentTests : IDisposable
         harness.Run();
         DeploymentState front = harness.Acts.All.Last(a => a.Deployment.Name == "Front").Deployment;
 
-        harness.Acts.Die(front, front.Replicas[0].Replica, hasServed: true);
+        harness.Acts.Die(front, front.Replicas[0].Replica);
         harness.Step();
 
         Assert.Equal("died 1, unhealthy 0, worn_out 0", _test.Read(InstrumentNames.ReplicaRestarts));

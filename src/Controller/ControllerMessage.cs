@@ -24,7 +24,7 @@ internal abstract record ControllerMessage
     internal sealed record Checked(DeploymentState Deployment, Replica Replica, string? Error) : ControllerMessage;
 
     /// <summary>A replica has ended by itself.</summary>
-    internal sealed record Died(DeploymentState Deployment, Replica Replica, ReplicaEnd End) : ControllerMessage;
+    internal sealed record Died(DeploymentState Deployment, Replica Replica, string Reason) : ControllerMessage;
 
     /// <summary>A replica that has not ended takes no connections.</summary>
     internal sealed record Doubted(DeploymentState Deployment, Replica Replica) : ControllerMessage;

@@ -16,15 +16,9 @@ internal sealed class DeploymentState
     private const int Hopeless = 1_000_000;
 
     private readonly List<ReplicaEntry> _replicas = [];
-    /// <summary>A replica that has lived so long can work: its end is no crash at the start.</summary>
-    public static readonly TimeSpan Proven = TimeSpan.FromSeconds(60);
-
     private readonly BackOff _backOff = new();
-
-    /// <summary>Outlives being at the goal, which a replica that ends as soon as it is up reaches again and again.</summary>
-    private readonly BackOff _crashBackOff = new();
+    private readonly CrashLoop _crashLoop = new();
     private int _failures;
-    private int _crashes;
     private string? _goodUserConfig;
 
     /// <summary>A goal was taken whose number of replicas is not decided yet: that is the goal's doing, and no scaling.</summary>
@@ -115,7 +109,7 @@ internal sealed class DeploymentState
     public bool IsHeldUp => Abandoned > 0 && Alive < NumReplicas && Planner.MostStarts(NumReplicas, Abandoned, Alive) <= 0;
 
     /// <summary>So much has failed that the attempt counts as failed. Starts go on, further and further apart.</summary>
-    public bool HasFailed => IsHeldUp || _failures >= MostFailures || _crashes >= MostFailures || (RefusedUserConfig is not null && RefusedUserConfig == Goal.UserConfig);
+    public bool HasFailed => IsHeldUp || _failures >= MostFailures || _crashLoop.Count >= MostFailures || (RefusedUserConfig is not null && RefusedUserConfig == Goal.UserConfig);
 
     private int Alive => _replicas.Count(r => IsCurrent(r) && Planner.IsAlive(r.Replica.State));
 
@@ -161,7 +155,7 @@ internal sealed class DeploymentState
         Replaces = Replaces,
         MostSurge = Room.MostSurge,
         MayAdmit = mayAdmit,
-        StartNotBefore = Math.Max(_backOff.NotBefore, _crashBackOff.NotBefore),
+        StartNotBefore = Math.Max(_backOff.NotBefore, _crashLoop.NotBefore),
     };
 
     public ObservedDeployment Observe() => new(
@@ -233,9 +227,8 @@ internal sealed class DeploymentState
     public void RetryNow()
     {
         _failures = 0;
-        _crashes = 0;
         _backOff.Reset();
-        _crashBackOff.Reset();
+        _crashLoop.End();
         RefusedUserConfig = null;
     }
 
@@ -297,34 +290,23 @@ internal sealed class DeploymentState
     }
 
     /// <summary>A replica of the wanted code failed its health check too often and is replaced.</summary>
-    public void HealthFailed(string error, IReadOnlyList<string> logTail)
+    public void HealthFailed(string error, bool isCrash, IReadOnlyList<string> logTail, TimeProvider time, Random random)
     {
-        LogTail = logTail;
         _failures++;
-        Happened(DeploymentEvent.HealthCheckFails);
-        Message = $"A replica's health check failed. This deployment will be UNHEALTHY until the replica recovers or a new deploy happens. Error: {error}";
+        Lost(isCrash, logTail, time, random);
+        Message = _crashLoop.Verdict($"its health check failed {ReplicaEntry.MostStrikes} times in a row, the last time with: {error.TrimEnd('.')}")
+            ?? $"A replica's health check failed. This deployment will be UNHEALTHY until the replica recovers or a new deploy happens. Error: {error}";
     }
 
     /// <summary>A replica of the wanted code has ended by itself.</summary>
-    /// <remarks>One that has neither served nor lived long is a crash: the next one may do the same.</remarks>
     public void ReplicaDied(string reason, bool isCrash, IReadOnlyList<string> logTail, TimeProvider time, Random random)
     {
-        LogTail = logTail;
-        _crashes = isCrash ? _crashes + 1 : 0;
-        if (isCrash)
-        {
-            _crashBackOff.Failed(_crashes >= MostFailures, time, random);
-        }
-        else
-        {
-            _crashBackOff.Reset();
-        }
-
-        Happened(DeploymentEvent.HealthCheckFails);
-        Message = _crashes > 1
-            ? $"Crash loop: {_crashes} replicas in a row ended without having served a request. The last one: {reason}. The next start waits longer each time, up to {BackOff.Longest.TotalSeconds:0} s."
-            : $"A replica ended by itself: {reason}. Another takes its place.";
+        Lost(isCrash, logTail, time, random);
+        Message = _crashLoop.Verdict(reason) ?? $"A replica ended by itself: {reason}. Another takes its place.";
     }
+
+    /// <summary>A replica of the wanted code can work.</summary>
+    public void HasProven(ReplicaEntry entry) => _crashLoop.Proven(entry);
 
     /// <summary>
     /// A running replica refused the goal's <c>user_config</c>: the one before stays. A value that was good already is not to blame, but the replica is: another takes its place.
@@ -408,6 +390,21 @@ internal sealed class DeploymentState
 
         _begins = true;
         _restarts |= restarts;
+    }
+
+    /// <summary>A replica that was up is gone.</summary>
+    private void Lost(bool isCrash, IReadOnlyList<string> logTail, TimeProvider time, Random random)
+    {
+        LogTail = logTail;
+        Happened(DeploymentEvent.HealthCheckFails);
+        if (isCrash)
+        {
+            _crashLoop.Crashed(MostFailures, time, random);
+        }
+        else
+        {
+            _crashLoop.End();
+        }
     }
 
     private bool IsCurrent(ReplicaEntry entry) => entry.Code == Code && !entry.MustGo;

@@ -252,11 +252,11 @@ internal sealed class Reconciler(ServeEnvironment environment, ILogger logger, I
         acts.Stop(deployment, entry.Replica, deployment.Goal.GracefulShutdownTimeout);
     }
 
-    private static void Started(ControllerMessage.Started started)
+    private void Started(ControllerMessage.Started started)
     {
         if (started.Deployment.Find(started.Replica) is { } entry)
         {
-            entry.IsReady = true;
+            entry.IsUp(environment.Time.GetTimestamp());
             entry.UserConfig = started.UserConfig;
         }
     }
@@ -329,6 +329,12 @@ internal sealed class Reconciler(ServeEnvironment environment, ILogger logger, I
         entry.Strikes = error is null ? 0 : entry.Strikes + 1;
         if (error is null)
         {
+            entry.WasWell(entry.CheckedAt);
+            if (entry.Code == deployment.Code && entry.IsProven(environment.Time))
+            {
+                deployment.HasProven(entry);
+            }
+
             return;
         }
 
@@ -343,7 +349,7 @@ internal sealed class Reconciler(ServeEnvironment environment, ILogger logger, I
         Log.ReplicaUnhealthy(logger, replica.Id, deployment.Name, deployment.Served.Application);
         if (entry.Code == deployment.Code)
         {
-            deployment.HealthFailed(error, replica.LastLines);
+            deployment.HealthFailed(error, isCrash: !entry.IsProven(environment.Time), replica.LastLines, environment.Time, environment.Random);
         }
 
         if (replica.State == ReplicaState.Updating)
@@ -355,21 +361,22 @@ internal sealed class Reconciler(ServeEnvironment environment, ILogger logger, I
         Stop(deployment, entry);
     }
 
-    /// <summary>It is taken out at once; another starts at once too, unless such replicas end as soon as they are up.</summary>
+    /// <summary>It is taken out at once; another starts at once too, unless it is one of several in a row that could not work.</summary>
     private void Died(ControllerMessage.Died died)
     {
-        (DeploymentState deployment, Replica replica, ReplicaEnd end) = died;
+        (DeploymentState deployment, Replica replica, string reason) = died;
         if (deployment.Find(replica) is not { } entry || !(entry.IsReady || replica.State.TakesRequests()))
         {
             return;
         }
 
         CountRestart(deployment, "died");
-        Log.ReplicaDied(logger, replica.Id, deployment.Name, deployment.Served.Application, end.Reason);
+        Log.ReplicaDied(logger, replica.Id, deployment.Name, deployment.Served.Application, reason);
         if (entry.Code == deployment.Code)
         {
-            bool isCrash = !end.HasServed && environment.Time.GetElapsedTime(entry.StartedAt) < DeploymentState.Proven;
-            deployment.ReplicaDied(end.Reason, isCrash, replica.LastLines, environment.Time, environment.Random);
+            // It was there until now, whatever its checks would have said.
+            entry.WasWell(environment.Time.GetTimestamp());
+            deployment.ReplicaDied(reason, isCrash: !entry.IsProven(environment.Time), replica.LastLines, environment.Time, environment.Random);
         }
 
         Stop(deployment, entry);

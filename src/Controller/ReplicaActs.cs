@@ -154,7 +154,7 @@ internal sealed class ReplicaActs(ServeEnvironment environment, ILogger logger, 
     {
         if (replica.Process is { } process)
         {
-            _ = WhenAsync(process.Ended, end => new ControllerMessage.Died(deployment, replica, end));
+            _ = WhenAsync(process.Ended, reason => new ControllerMessage.Died(deployment, replica, reason));
             _ = WhenAsync(process.WornOut, reason => new ControllerMessage.WornOut(deployment, replica, reason));
         }
     }

@@ -8,6 +8,9 @@ internal sealed class ReplicaEntry(Replica replica, ReplicaCode code, long start
     /// <summary>Failed checks in a row that make a replica unhealthy.</summary>
     public const int MostStrikes = 3;
 
+    /// <summary>What was well for so long after it was up can work: what becomes of it later is no crash. It is the longest back-off, so that what is not held against a deployment comes no more often than what is.</summary>
+    public static readonly TimeSpan Proven = BackOff.Longest;
+
     public Replica Replica => replica;
 
     /// <summary>What it is made from.</summary>
@@ -17,6 +20,12 @@ internal sealed class ReplicaEntry(Replica replica, ReplicaCode code, long start
 
     /// <summary>When to say that it still starts; a timestamp.</summary>
     public long WarnAt { get; set; }
+
+    /// <summary>When it was up; a timestamp.</summary>
+    public long UpAt { get; private set; }
+
+    /// <summary>When it was last known to be well: what has gone wrong since may have done so at once.</summary>
+    public long WellAt { get; private set; }
 
     /// <summary>It is up and waits to be admitted.</summary>
     public bool IsReady { get; set; }
@@ -41,4 +50,16 @@ internal sealed class ReplicaEntry(Replica replica, ReplicaCode code, long start
 
     /// <summary>Failed checks in a row.</summary>
     public int Strikes { get; set; }
+
+    public void IsUp(long now)
+    {
+        IsReady = true;
+        UpAt = now;
+        WellAt = now;
+    }
+
+    public void WasWell(long at) => WellAt = at;
+
+    /// <summary>Whether it has shown that it can work: it has answered a request, or was well for long enough. (Only a process can be up and unable to work.)</summary>
+    public bool IsProven(TimeProvider time) => replica.Process is not { HasServed: false } || time.GetElapsedTime(UpAt, WellAt) >= Proven;
 }

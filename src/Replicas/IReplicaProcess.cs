@@ -3,8 +3,11 @@ namespace Serve.Embedded.Replicas;
 /// <summary>A handler that is more than an object: a process, which takes time to start and to stop, and may end by itself.</summary>
 internal interface IReplicaProcess
 {
-    /// <summary>Completes when it has ended although nobody has stopped it.</summary>
-    Task<ReplicaEnd> Ended { get; }
+    /// <summary>Completes when it has ended although nobody has stopped it, with how: words that complete "it ended: ...".</summary>
+    Task<string> Ended { get; }
+
+    /// <summary>It has answered a request: it is no replica that cannot work.</summary>
+    bool HasServed { get; }
 
     /// <summary>Completes when it has lived long enough, with the reason: another shall take its place.</summary>
     Task<string> WornOut { get; }
@@ -33,8 +36,3 @@ internal interface IReplicaProcess
     /// <summary>Asks it to end, and ends it after the grace.</summary>
     Task StopAsync(TimeSpan grace);
 }
-
-/// <summary>How a replica has ended by itself.</summary>
-/// <param name="Reason">In words that complete "it ended: ...".</param>
-/// <param name="HasServed">It has answered a request: it is no replica that cannot work.</param>
-internal sealed record ReplicaEnd(string Reason, bool HasServed);

@@ -15,7 +15,7 @@ internal sealed class WorkerDeployment : IHttpDeployment, IPlainHandler, IHealth
     private readonly DeploymentContext _context;
     private readonly WorkerHost _host;
     private readonly WorkerWear _wear;
-    private readonly TaskCompletionSource<ReplicaEnd> _ended = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private readonly TaskCompletionSource<string> _ended = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private WorkerAddress? _address;
     private WorkerProcess? _process;
     private WorkerConnections? _connections;
@@ -41,7 +41,9 @@ internal sealed class WorkerDeployment : IHttpDeployment, IPlainHandler, IHealth
         ? throw new WorkerFailedException("The worker has ended.") { NothingSent = true, CanRepeat = true, WorkerIsGone = true }
         : _connections!;
 
-    public Task<ReplicaEnd> Ended => _ended.Task;
+    public Task<string> Ended => _ended.Task;
+
+    public bool HasServed => Volatile.Read(ref _hasServed);
 
     public Task<string> WornOut => _wear.IsOut;
 
@@ -169,7 +171,7 @@ internal sealed class WorkerDeployment : IHttpDeployment, IPlainHandler, IHealth
         WorkerExit exit = await process.Exited;
         if (!Volatile.Read(ref _isStopping))
         {
-            _ended.TrySetResult(new(exit.ToString(), _hasServed));
+            _ended.TrySetResult(exit.ToString());
         }
     }
 
