@@ -1,5 +1,6 @@
 using Serve.Embedded.Controller;
 using Serve.Embedded.Replicas;
+using Serve.Embedded.Telemetry;
 using Serve.Embedded.Tests.Guards;
 using static Serve.Embedded.Tests.Controller.ControllerHarness;
 
@@ -290,6 +291,22 @@ public sealed class RolloutTests
 
         Assert.True(done.IsCompleted);
         await done;
+    }
+
+    /// <summary>Whoever reads that in a log looks for the operator who did it.</summary>
+    [Fact]
+    public async Task Shutdown_Always_CallsNoApplicationRemovedButTheOneThatWas()
+    {
+        ControllerHarness harness = new();
+        _ = harness.Apply(App("kept"), App("gone"));
+        harness.Run();
+        _ = harness.Apply(App("kept"));
+
+        Task done = harness.Shutdown();
+        harness.Run();
+
+        await done;
+        Assert.Equal(["gone"], harness.Logs.GetSnapshot().Where(r => r.Id.Id == EventIds.ApplicationRemoved).Select(r => r.GetStructuredStateValue("Application")));
     }
 
     /// <summary>Nothing runs beside the test, so what has not settled by now never will.</summary>

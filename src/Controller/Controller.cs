@@ -146,6 +146,7 @@ internal sealed class Controller
                 break;
             case ControllerMessage.Shutdown shutdown:
                 _shutdown = shutdown.Done;
+                _applications.TakeOutAll();
                 _goals.Take(new([]));
                 break;
             case ControllerMessage.Woken:

@@ -108,12 +108,12 @@ internal sealed class RunningApplications(Func<ApplicationGoal, ApplicationDefin
 
     public void Remove(ApplicationState application)
     {
-        _byName.Remove(application.Name);
-        Depart(application.Serving.Deployments);
-        Depart(application.Coming?.Deployments);
-        Depart(application.Leaving);
+        TakeOut(application);
         Log.ApplicationRemoved(logger, application.Name);
     }
+
+    /// <summary>The server ends, and has said so: nobody has removed anything.</summary>
+    public void TakeOutAll() => All.ToList().ForEach(TakeOut);
 
     /// <summary>Carries what is on its way out on, and forgets what has left.</summary>
     public void CarryOut(Predicate<Departure> hasLeft) => _departures.RemoveAll(hasLeft);
@@ -140,6 +140,14 @@ internal sealed class RunningApplications(Func<ApplicationGoal, ApplicationDefin
             Depart(application.Coming?.Deployments);
             application.Coming = new(goal, definition, environment);
         }
+    }
+
+    private void TakeOut(ApplicationState application)
+    {
+        _byName.Remove(application.Name);
+        Depart(application.Serving.Deployments);
+        Depart(application.Coming?.Deployments);
+        Depart(application.Leaving);
     }
 
     /// <summary>The operator asks again: perhaps what was missing is there now.</summary>
