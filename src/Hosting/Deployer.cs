@@ -241,15 +241,18 @@ internal sealed class Deployer(Server server, ConfigSource source, GenerationSto
         string failed = Joined(failures);
         string why = $"{source.Path} is valid but did not come up. {failed}";
         // The one that has just failed may have been good once: it is not what to go back to.
-        if (store.Current is not { } current || store.GoodBefore(current.Number) is not { } good || good.Read(source.Catalog) is not { IsValid: true } read)
+        Generation current = store.Current!;
+        Generation? good = store.GoodBefore(current.Number);
+        (ServeConfig? config, string? whyNone) = BootGoal.Read(good, store, source.Catalog);
+        if (config is null)
         {
-            Log.NoFallback(logger, why);
+            Log.NoFallback(logger, why, whyNone!);
             return;
         }
 
         // What takes its place would supersede it, if it were still open how it went.
         store.MarkFailed(current.Number, failed);
-        (_, ApplyRequest request) = await DeployAsync(read.Config, GenerationSource.File, restoredFrom: good.Number);
+        (_, ApplyRequest request) = await DeployAsync(config, GenerationSource.File, restoredFrom: good!.Number);
         NoteFallback(why);
         await request.Settled;
     }

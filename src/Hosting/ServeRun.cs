@@ -55,17 +55,19 @@ internal sealed class ServeRun
         using LoggerFactory loggers = new([provider], new LoggerFilterOptions { MinLevel = LogLevel.Trace });
         _logger = loggers.CreateLogger(LogCategories.Server);
         using GenerationStore store = OpenStore(file.StateDir, loggers.CreateLogger(LogCategories.Controller));
-        (ServeConfig? config, bool isGeneration) = Choose(file, store);
-        if (config is null)
+        BootGoal goal = BootGoal.Choose(file, store, _boot, _source.Catalog);
+        if (goal.Config is not { } config)
         {
             await ConfigSource.WriteErrorsAsync(file, error);
-            if (_boot.Fallback || _boot.Resume)
+            if (goal.WhyNoGeneration is { } why)
             {
-                await error.WriteLineAsync($"There is no good generation in {store.Folder ?? "memory"} to start instead.");
+                await error.WriteLineAsync(why);
             }
 
             return 1;
         }
+
+        Tell(goal);
 
         ConfigSource.TellWarnings(file, _logger);
 
@@ -83,7 +85,7 @@ internal sealed class ServeRun
             using InheritedSockets sockets = InheritedSockets.FromEnvironment(_environment, Unset, Environment.ProcessId, _logger);
             _server = await Server.CreateAsync(
                 config, _registry, environment, settings, server => _deployer = new(server, _source, store, _logger, () => _stop.TrySetResult("The admin port's shutdown")), sockets, _source.Folder);
-            first = await _deployer!.StartAsync(config, GenerationSource.File, isGeneration ? store.LastGood?.Number : null);
+            first = await _deployer!.StartAsync(config, GenerationSource.File, goal.Generation?.Number);
         }
         catch (ServeException exception)
         {
@@ -94,7 +96,7 @@ internal sealed class ServeRun
         await using Server server = _server;
         provider.ProxyId = string.Join(",", server.Addresses.Select(a => new Uri(a).Authority));
         Log.Listening(_logger, string.Join(", ", server.Addresses), string.Join(", ", server.AdminAddresses));
-        Task ready = BootAsync(first, file, isGeneration);
+        Task ready = BootAsync(first, file, isGeneration: goal.Generation is not null);
         if (await Task.WhenAny(ready, _stop.Task) == ready)
         {
             await ready;
@@ -122,26 +124,16 @@ internal sealed class ServeRun
         return GenerationStore.OpenOrInMemory(StateDirectory.Resolve(stateDir, _source.Path, _environment, home), TimeProvider.System, logger);
     }
 
-    /// <summary>What to start with: the file, or the last good generation; <see langword="null"/> = neither can be had.</summary>
-    private (ServeConfig? Config, bool IsGeneration) Choose(ConfigResult file, GenerationStore store)
+    private void Tell(BootGoal goal)
     {
-        bool wanted = _boot.Resume || (_boot.Fallback && !file.IsValid);
-        if (wanted && store.LastGood is { } good && good.Read(_source.Catalog) is { IsValid: true } read)
+        if (goal.WhyNoGeneration is { } why)
         {
-            if (_boot.Resume)
-            {
-                Log.Resumes(_logger!, good.Number);
-            }
-
-            return (read.Config, true);
+            Log.DoesNotResume(_logger!, why, _source.Path is { } path ? $"{path} is served instead" : "The server starts with no applications");
         }
-
-        if (_boot.Resume)
+        else if (_boot.Resume)
         {
-            Log.FileNotUsed(_logger!);
+            Log.Resumes(_logger!, goal.Generation!.Number);
         }
-
-        return (file.Config, false);
     }
 
     private async Task BootAsync(Task<ApplyRequest> first, ConfigResult file, bool isGeneration)

@@ -73,7 +73,7 @@ internal static class EventIds
     public const int ShutdownDeadline = 6006;
     public const int FallsBack = 6007;
     public const int Resumes = 6009;
-    public const int FileNotUsed = 6010;
+    public const int DoesNotResume = 6010;
     public const int ReloadFailed = 6011;
     public const int NoFallback = 6012;
     public const int Listening = 6020;

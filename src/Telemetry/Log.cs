@@ -190,8 +190,8 @@ internal static partial class Log
     [LoggerMessage(EventIds.SocketIgnored, LogLevel.Warning, "The socket that systemd handed over as descriptor {Descriptor} ('{Name}') is not used and closed: {Reason}. Name it http or admin with FileDescriptorName= in its .socket unit")]
     public static partial void SocketIgnored(ILogger logger, int descriptor, string name, string reason);
 
-    [LoggerMessage(EventIds.NoFallback, LogLevel.Error, "--fallback: there is no other good generation to fall back to. {Reason}")]
-    public static partial void NoFallback(ILogger logger, string reason);
+    [LoggerMessage(EventIds.NoFallback, LogLevel.Error, "{Reason} --fallback finds nothing to fall back to. {Why}")]
+    public static partial void NoFallback(ILogger logger, string reason, string why);
 
     [LoggerMessage(EventIds.ReloadFailed, LogLevel.Critical, "The reload failed; what runs goes on, and the next SIGHUP tries again. This is a fault of the server: please report it")]
     public static partial void ReloadFailed(ILogger logger, Exception exception);
@@ -202,8 +202,8 @@ internal static partial class Log
     [LoggerMessage(EventIds.Resumes, LogLevel.Information, "Resumes generation {Generation}, the last that was good, and not the file")]
     public static partial void Resumes(ILogger logger, int generation);
 
-    [LoggerMessage(EventIds.FileNotUsed, LogLevel.Warning, "--resume: there is no good generation yet, so the file is served")]
-    public static partial void FileNotUsed(ILogger logger);
+    [LoggerMessage(EventIds.DoesNotResume, LogLevel.Warning, "--resume finds nothing to resume. {Why} {Instead}")]
+    public static partial void DoesNotResume(ILogger logger, string why, string instead);
 
     [LoggerMessage(EventIds.AdminRequestFailed, LogLevel.Error, "The admin request {Method} {Path} failed")]
     public static partial void AdminRequestFailed(ILogger logger, string method, string path, Exception exception);

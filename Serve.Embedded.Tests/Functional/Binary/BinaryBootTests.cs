@@ -61,7 +61,7 @@ public sealed class BinaryBootTests
         await using ServeProcess server = await site.StartAsync("--resume");
 
         Assert.Equal("Hello!", await server.Client.GetStringAsync("/", server.Deadline));
-        Assert.Contains(server.Lines, l => l.StartsWith("WARNING ", StringComparison.Ordinal) && l.Contains("there is no good generation yet", StringComparison.Ordinal));
+        Assert.Contains(server.Lines, l => l.StartsWith("WARNING ", StringComparison.Ordinal) && l.Contains("No earlier run has left a good generation in ", StringComparison.Ordinal));
     }
 
     [Theory]

@@ -53,6 +53,9 @@ internal sealed class GenerationStore : IDisposable
     /// <summary>Why generations are in memory only, and what to do; <see langword="null"/> when all of them are on the disk.</summary>
     public string? Trouble => Volatile.Read(ref _trouble);
 
+    /// <summary>Why nothing is known of the generations of earlier runs, and what to do; <see langword="null"/> when all of them were read.</summary>
+    public string? Unread { get; private set; }
+
     /// <summary>Where they are kept; <see langword="null"/> for nowhere.</summary>
     public string? Folder => _files?.Path;
 
@@ -82,7 +85,7 @@ internal sealed class GenerationStore : IDisposable
     /// <summary>For a server that nobody has told to keep anything on disk.</summary>
     /// <param name="time">Dates generations.</param>
     /// <param name="logger">Told nothing.</param>
-    public static GenerationStore InMemory(TimeProvider time, ILogger logger) => new(null, time, logger);
+    public static GenerationStore InMemory(TimeProvider time, ILogger logger) => new(null, time, logger) { Unread = "this server keeps none on disk. Set state_dir" };
 
     /// <summary>For a server whose folder is another's: nothing is kept on disk.</summary>
     /// <param name="time">Dates generations.</param>
@@ -90,7 +93,7 @@ internal sealed class GenerationStore : IDisposable
     /// <param name="why">In a sentence, for the log and the status.</param>
     public static GenerationStore InMemory(TimeProvider time, ILogger logger, string why)
     {
-        GenerationStore store = new(null, time, logger);
+        GenerationStore store = new(null, time, logger) { Unread = why };
         lock (store._lock)
         {
             store.SetTrouble_NeedsLock(why);
@@ -248,7 +251,8 @@ internal sealed class GenerationStore : IDisposable
     {
         if (_files is null)
         {
-            SetTrouble_NeedsLock("no folder for state is known. Set state_dir, STATE_DIRECTORY, XDG_STATE_HOME or HOME");
+            Unread = "no folder for state is known. Set state_dir, STATE_DIRECTORY, XDG_STATE_HOME or HOME";
+            SetTrouble_NeedsLock(Unread);
             return;
         }
 
@@ -257,6 +261,7 @@ internal sealed class GenerationStore : IDisposable
         // A disk that cannot be written can still be read, and then there is something to roll back to.
         string? unreadable = GenerationFiles.Try(() => Keep_NeedsLock([.. _files.Load().Select(Ended)]));
         _last = _files.Last;
+        Unread = unreadable is null ? null : unwritable ?? unreadable;
         if ((unwritable ?? unreadable) is string reason)
         {
             SetTrouble_NeedsLock(reason);
