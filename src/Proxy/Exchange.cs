@@ -79,7 +79,7 @@ internal sealed class Exchange : IHttpRequestLifetimeFeature
         set => throw new NotSupportedException("The token of a request cannot be replaced; link another to it.");
     }
 
-    void IHttpRequestLifetimeFeature.Abort() => _lifetime.Abort();
+    void IHttpRequestLifetimeFeature.Abort() => Abort();
 
     /// <summary>Takes the next request of the connection.</summary>
     public void Begin(IFeatureCollection features)
@@ -102,6 +102,7 @@ internal sealed class Exchange : IHttpRequestLifetimeFeature
 
         // The host's middleware may have put its own objects in their places, another time for each request; mostly it has not.
         Take(features);
+        HostConnection.Guard(features, _request, _response);
         _host!.Enter(context, route, _request, _proxy.Settings.MaxRequestBodyBytes);
         _record.Begin(_proxy.Environment.Time);
         Task work = ProcessAsync();
@@ -207,6 +208,16 @@ internal sealed class Exchange : IHttpRequestLifetimeFeature
     /// <summary>The connection is the handler's now.</summary>
     public void HasUpgraded() => _upgrade.Upgraded();
 
+    private void Abort()
+    {
+        if (_host is not null)
+        {
+            HostConnection.TakeNoMore(_features, _request);
+        }
+
+        _lifetime.Abort();
+    }
+
     private async Task LeaveHostAfterAsync(Task work)
     {
         CancellationToken cancelled = default;
@@ -216,13 +227,7 @@ internal sealed class Exchange : IHttpRequestLifetimeFeature
         }
         finally
         {
-            if (_features.Get<IConnectionLifetimeFeature>() is { ConnectionClosed.IsCancellationRequested: true })
-            {
-                // Kestrel does not read the body of a request to its end whose client has left, and goes on to the next one: what has come of a body would be a request.
-                // Where it is the host's, its connection is not ours to empty; but it can be told to take no more from it.
-                _features.Get<IConnectionLifetimeNotificationFeature>()?.RequestClose();
-            }
-            else if (HasClientLeft)
+            if (HasClientLeft && _features.Get<IConnectionLifetimeFeature>() is not { ConnectionClosed.IsCancellationRequested: true })
             {
                 cancelled = _lifetime.RequestAborted;
             }
@@ -471,7 +476,7 @@ internal sealed class Exchange : IHttpRequestLifetimeFeature
                 _watch.ClientHasLeft();
 
                 // Where it has closed only its half, it must not take silence for an empty answer.
-                _lifetime.Abort();
+                Abort();
             }
 
             end = EndOf(RequestEnd.Failed);
@@ -568,7 +573,7 @@ internal sealed class Exchange : IHttpRequestLifetimeFeature
 
         // First, or it would look as if the client had left.
         _watch.Stop();
-        _lifetime.Abort();
+        Abort();
         return Task.CompletedTask;
     }
 
@@ -589,7 +594,7 @@ internal sealed class Exchange : IHttpRequestLifetimeFeature
         }
         else
         {
-            _lifetime.Abort();
+            Abort();
         }
     }
 
