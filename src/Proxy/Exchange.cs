@@ -127,7 +127,9 @@ internal sealed class Exchange : IHttpRequestLifetimeFeature
         }
 
         IHeaderDictionary headers = _request.Headers;
-        _hasUsualHeaders = RequestHeaders.AreUsual(headers);
+
+        // A WebSocket over HTTP/2 begins with CONNECT, and needs no header that says so.
+        _hasUsualHeaders = RequestHeaders.AreUsual(headers) && !HttpMethods.IsConnect(_request.Method);
         string id = RequestIds.For(_hasUsualHeaders ? default : headers[RequestIds.Header], _proxy.Environment.Random);
         _scope.RequestId = id;
         _response.Headers[RequestIds.Header] = id;

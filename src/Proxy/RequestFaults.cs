@@ -1,6 +1,7 @@
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Http.Features;
 using Microsoft.Extensions.Primitives;
+using Serve.Embedded.Replicas.Workers;
 
 namespace Serve.Embedded.Proxy;
 
@@ -46,8 +47,8 @@ internal static class RequestFaults
             return "The request's target holds a control character. Percent-encode it.";
         }
 
-        // In HTTP/2 a WebSocket begins with this method, as it does with GET and an upgrade before; a host's middleware knows it.
-        if (HttpMethods.IsConnect(request.Method) && features.Get<IHttpWebSocketFeature>() is not { IsWebSocketRequest: true })
+        // In HTTP/2 a WebSocket begins with this method, as it does with GET and an upgrade before.
+        if (HttpMethods.IsConnect(request.Method) && (request.Headers.ContentLength is not null || !UpgradeOffer.IsIn(features, request.Headers)))
         {
             // What follows a CONNECT may be meant for the other end of a tunnel: it must not be read as requests.
             statusCode = StatusCodes.Status405MethodNotAllowed;

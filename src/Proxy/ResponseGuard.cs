@@ -10,7 +10,7 @@ namespace Serve.Embedded.Proxy;
 /// proxy, owns the response. Until it begins, what the handler sets is kept here; when the proxy has taken it, the handler's writes throw.
 /// One per connection, refilled for each request.
 /// </summary>
-internal sealed class ResponseGuard(Exchange exchange) : PipeWriter, IHttpResponseFeature, IHttpResponseBodyFeature, IHttpUpgradeFeature, IHttpWebSocketFeature
+internal sealed class ResponseGuard(Exchange exchange) : PipeWriter, IHttpResponseFeature, IHttpResponseBodyFeature, IHttpUpgradeFeature, IHttpWebSocketFeature, IHttpExtendedConnectFeature
 {
     private const int Nobody = 0;
     private const int Handler = 1;
@@ -23,6 +23,9 @@ internal sealed class ResponseGuard(Exchange exchange) : PipeWriter, IHttpRespon
 
     /// <summary>That of the host's middleware, which keeps the server's own features to upgrade with; there if the request asks for a WebSocket.</summary>
     private IHttpWebSocketFeature? _webSocket;
+
+    /// <summary>There if the request asks for a WebSocket over HTTP/2.</summary>
+    private IHttpExtendedConnectFeature? _connect;
     private Stream? _stream;
     private int _statusCode;
     private string? _reasonPhrase;
@@ -90,6 +93,10 @@ internal sealed class ResponseGuard(Exchange exchange) : PipeWriter, IHttpRespon
 
     bool IHttpWebSocketFeature.IsWebSocketRequest => _webSocket is not null;
 
+    bool IHttpExtendedConnectFeature.IsExtendedConnect => _connect is not null;
+
+    string? IHttpExtendedConnectFeature.Protocol => _connect?.Protocol;
+
     bool IHttpUpgradeFeature.IsUpgradableRequest => _upgrade?.IsUpgradableRequest ?? false;
 
     public override bool CanGetUnflushedBytes => _body.Writer.CanGetUnflushedBytes;
@@ -132,6 +139,12 @@ internal sealed class ResponseGuard(Exchange exchange) : PipeWriter, IHttpRespon
             _webSocket = webSocket;
             features[typeof(IHttpWebSocketFeature)] = this;
         }
+
+        if (mayUpgrade && features[typeof(IHttpExtendedConnectFeature)] is IHttpExtendedConnectFeature { IsExtendedConnect: true } connect && connect != this)
+        {
+            _connect = connect;
+            features[typeof(IHttpExtendedConnectFeature)] = this;
+        }
     }
 
     /// <summary>Puts the server's own response back, where somebody goes on with the request after the handler.</summary>
@@ -148,6 +161,12 @@ internal sealed class ResponseGuard(Exchange exchange) : PipeWriter, IHttpRespon
         {
             features[typeof(IHttpWebSocketFeature)] = _webSocket;
             _webSocket = null;
+        }
+
+        if (_connect is not null)
+        {
+            features[typeof(IHttpExtendedConnectFeature)] = _connect;
+            _connect = null;
         }
     }
 
@@ -237,6 +256,15 @@ internal sealed class ResponseGuard(Exchange exchange) : PipeWriter, IHttpRespon
         WebSocket socket = await _webSocket!.AcceptAsync(context);
         exchange.HasUpgraded();
         return socket;
+    }
+
+    async ValueTask<Stream> IHttpExtendedConnectFeature.AcceptAsync()
+    {
+        Begin();
+        exchange.Upgrades();
+        Stream stream = await _connect!.AcceptAsync();
+        exchange.HasUpgraded();
+        return stream;
     }
 
     public override Memory<byte> GetMemory(int sizeHint = 0)

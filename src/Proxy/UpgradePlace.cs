@@ -15,7 +15,7 @@ internal struct UpgradePlace
 
     /// <summary>How many upgraded connections each replica may have, if the request asks for one and they are bounded.</summary>
     public static int? LimitOf(ServedDeployment deployment, IFeatureCollection features, IHeaderDictionary headers) =>
-        deployment.Limits.MaxWebsockets is { } limit && !deployment.Definition.Blocks && Upgrades.Offered(features, headers) is not null ? limit : null;
+        deployment.Limits.MaxWebsockets is { } limit && !deployment.Definition.Blocks && UpgradeOffer.IsIn(features, headers) ? limit : null;
 
     /// <summary>Takes a place beside the permit, which may become another replica's.</summary>
     public bool TryTake(ref RequestLease lease, int limit)

@@ -129,7 +129,7 @@ public sealed class RequestHeadTests
         request.Headers["Traceparent"] = TraceParent;
         request.Headers["TraceState"] = "theirs=1";
         WireBuffer buffer = new(512);
-        RequestHead.Write(new FeatureCollection(), request, BodyFraming.Of(request.Headers), upgrades: false, buffer);
+        RequestHead.Write(new FeatureCollection(), request, BodyFraming.Of(request.Headers), upgrade: null, buffer);
         return Encoding.ASCII.GetString(buffer.Written.Span);
     }
 

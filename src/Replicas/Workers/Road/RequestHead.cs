@@ -15,16 +15,17 @@ internal static class RequestHead
     private const string RequestId = "X-Request-ID";
     private const string TraceParent = "traceparent";
     private const string TraceState = "tracestate";
+    private const string WebSocketKey = "Sec-WebSocket-Key";
 
     /// <param name="features">The request.</param>
     /// <param name="request">The same one's line and headers.</param>
     /// <param name="framing">How its body is sent.</param>
-    /// <param name="upgrades">Whether the worker is offered to take the connection over.</param>
+    /// <param name="upgrade">What the worker is offered to take over; <see langword="null"/> = nothing.</param>
     /// <param name="buffer">Where it is written.</param>
     /// <exception cref="BadHttpRequestException">A header is none that another server must understand in the same way.</exception>
-    public static void Write(IFeatureCollection features, IHttpRequestFeature request, BodyFraming framing, bool upgrades, WireBuffer buffer)
+    public static void Write(IFeatureCollection features, IHttpRequestFeature request, BodyFraming framing, UpgradeOffer? upgrade, WireBuffer buffer)
     {
-        buffer.Write(request.Method);
+        buffer.Write(upgrade?.Key is null ? request.Method : HttpMethods.Get);
         buffer.Write(" "u8);
         RequestTarget.Write(request, buffer);
         buffer.Write(" HTTP/1.1\r\n"u8);
@@ -43,7 +44,7 @@ internal static class RequestHead
         bool namesOthers = HopByHop.NamesOthers(connection);
         foreach (KeyValuePair<string, StringValues> header in headers)
         {
-            if (IsWrittenApart(header.Key, requestId, span) || HopByHop.Is(header.Key) || (namesOthers && HopByHop.IsNamed(connection, header.Key)))
+            if (IsWrittenApart(header.Key, requestId, span) || (upgrade?.Key is not null && Same(header.Key, WebSocketKey)) || HopByHop.Is(header.Key) || (namesOthers && HopByHop.IsNamed(connection, header.Key)))
             {
                 continue;
             }
@@ -65,7 +66,7 @@ internal static class RequestHead
         }
 
         WriteForwarded(features, request, headers, buffer);
-        WriteConnection(headers, framing, upgrades, buffer);
+        WriteConnection(headers, framing, upgrade, buffer);
         buffer.Write("\r\n"u8);
     }
 
@@ -142,7 +143,7 @@ internal static class RequestHead
         }
     }
 
-    private static void WriteConnection(IHeaderDictionary headers, BodyFraming framing, bool upgrades, WireBuffer buffer)
+    private static void WriteConnection(IHeaderDictionary headers, BodyFraming framing, UpgradeOffer? upgrade, WireBuffer buffer)
     {
         if (framing.IsChunked)
         {
@@ -156,10 +157,14 @@ internal static class RequestHead
             buffer.Write("\r\n"u8);
         }
 
-        if (upgrades)
+        if (upgrade is not null)
         {
             buffer.Write("Connection: Upgrade\r\n"u8);
-            WriteHeader("Upgrade", headers.Upgrade, buffer);
+            WriteHeader("Upgrade", upgrade.Protocols, buffer);
+            if (upgrade.Key is { } key)
+            {
+                WriteHeader(WebSocketKey, key, buffer);
+            }
         }
         else if (HopByHop.IsNamed(headers.TE, "trailers"))
         {

@@ -41,8 +41,8 @@ internal sealed class WorkerCall(WorkerConnection connection)
         {
             IHttpRequestFeature request = features.GetRequiredFeature<IHttpRequestFeature>();
             BodyFraming framing = BodyFraming.Of(request.Headers);
-            IHttpUpgradeFeature? upgrade = framing.HasBody ? null : Upgrades.Offered(features, request.Headers);
-            RequestHead.Write(features, request, framing, upgrade is not null, connection.Out);
+            UpgradeOffer? upgrade = framing.HasBody ? null : UpgradeOffer.Of(features, request.Headers);
+            RequestHead.Write(features, request, framing, upgrade, connection.Out);
             if (framing.HasBody && !AddBody(features, framing))
             {
                 await connection.SendAsync();
@@ -55,13 +55,15 @@ internal sealed class WorkerCall(WorkerConnection connection)
             }
 
             await _reader.ReadHeadAsync(HttpMethods.IsHead(request.Method), upgrade is not null);
+            upgrade?.ThrowIfNotAnswered(_reader);
             bool hasBody = HasBody(_reader.Head.StatusCode);
             bool withTrailers = Trailers.ArePassedOn(request, _reader.Head, hasBody);
-            ResponseHeadWriter.Write(features, _reader, features.GetRequiredFeature<IHttpResponseFeature>(), _upload is { HasEnded: false }, withTrailers);
+            IHttpResponseFeature response = features.GetRequiredFeature<IHttpResponseFeature>();
+            ResponseHeadWriter.Write(features, _reader, response, _upload is { HasEnded: false }, withTrailers);
             if (_reader.Head.StatusCode == StatusCodes.Status101SwitchingProtocols)
             {
                 _responseBegun = true;
-                await Tunnel.RunAsync(await upgrade!.UpgradeAsync(), connection, cancellationToken);
+                await Tunnel.RunAsync(await upgrade!.AcceptAsync(response), connection, cancellationToken);
                 connections.GiveBack(connection, canCarryAnother: false);
                 return;
             }
