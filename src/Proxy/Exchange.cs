@@ -3,6 +3,7 @@ using Microsoft.AspNetCore.Connections.Features;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Http.Features;
 using Microsoft.AspNetCore.Http.Timeouts;
+using Microsoft.AspNetCore.Server.Kestrel.Core.Features;
 using Serve.Embedded.Deployments;
 using Serve.Embedded.Handles;
 using Serve.Embedded.Replicas.Workers;
@@ -65,7 +66,7 @@ internal sealed class Exchange : IHttpRequestLifetimeFeature
     public bool ServesHost => _host is { IsTaken: true };
 
     /// <summary>The client was gone before its request was done.</summary>
-    private bool HasClientLeft => _clientLeft || (_watch.Cause == EarlyEnd.ClientLeft && !_upgrade.IsUpgraded);
+    private bool HasClientLeft => _clientLeft || (_watch.Cause == EarlyEnd.ClientLeft && !_upgrade.IsUpgraded && _connection is not { IsTooSlow: true });
 
     /// <summary>Set when the client leaves or the host ends the request; where the client's leaving does not matter, when the host's time limit is over, which is not the client's to lift.</summary>
     private CancellationToken Leaves => _hasUsualHeaders || !RequestHeaders.OutlivesClient(_request.Headers)
@@ -182,6 +183,12 @@ internal sealed class Exchange : IHttpRequestLifetimeFeature
     /// <summary>The request is over and its response is with the client, or lost.</summary>
     public void End()
     {
+        if (_connection is { IsTooSlow: true })
+        {
+            // Here, since Kestrel may still have sent the end of the response when nothing else was left to do.
+            _scope.Run(static of => ((Exchange)of!).LogTooSlow(), this);
+        }
+
         _context?.Uninitialize();
         _connection?.RequestEnds();
         _scope.Clear();
@@ -219,6 +226,8 @@ internal sealed class Exchange : IHttpRequestLifetimeFeature
 
         _lifetime.Abort();
     }
+
+    private void LogTooSlow() => SlowClient.LogTooSlow(_proxy.RequestLog, _features.Get<IHttpMinResponseDataRateFeature>()?.MinDataRate);
 
     private async Task LeaveHostAfterAsync(Task work)
     {

@@ -16,7 +16,7 @@ internal sealed class ProxyServer : IAsyncDisposable
     private readonly ProxyApplication _application;
     private readonly ServingListener _listener;
     private readonly ServingConnections _connections;
-    private readonly UnreadableRequests _unreadable;
+    private readonly KestrelLog _log;
     private readonly KestrelServer _server;
 
     /// <param name="application">What answers.</param>
@@ -27,7 +27,7 @@ internal sealed class ProxyServer : IAsyncDisposable
         _application = application;
         _listener = new(application.Environment, handedOver);
         _connections = new(application);
-        _unreadable = new(application.Environment.Loggers, application.Environment.Time, _connections.Find);
+        _log = new(application.Environment.Loggers, application.Environment.Time, _connections.Find);
 
         // A line that ends with a line feed alone ends elsewhere for other servers. Kestrel has no option for it, and reads this when its options are first used.
         AppContext.SetSwitch("Microsoft.AspNetCore.Server.Kestrel.DisableHttp1LineFeedTerminators", true);
@@ -46,7 +46,7 @@ internal sealed class ProxyServer : IAsyncDisposable
             });
         }
 
-        _server = new(Options.Create(options), _listener, _unreadable);
+        _server = new(Options.Create(options), _listener, _log);
         Limit(application.Settings);
     }
 
@@ -92,7 +92,7 @@ internal sealed class ProxyServer : IAsyncDisposable
     {
         _server.Dispose();
         _connections.Dispose();
-        _unreadable.Dispose();
+        _log.Dispose();
         return ValueTask.CompletedTask;
     }
 

@@ -16,6 +16,7 @@ internal static class EventIds
     public const int WorkerBrokeOff = 1006;
     public const int ConnectionsWait = 1007;
     public const int ResponseTimedOut = 1008;
+    public const int ClientTooSlow = 1009;
 
     // Handles: 2000
     public const int RequestRefused = 2000;

@@ -30,6 +30,9 @@ internal static partial class Log
     [LoggerMessage(EventIds.ResponseTimedOut, LogLevel.Warning, "The request's time was over after its response had begun, and the connection was broken off: {Limit} = {Seconds} s")]
     public static partial void ResponseTimedOut(ILogger logger, string limit, double seconds);
 
+    [LoggerMessage(EventIds.ClientTooSlow, LogLevel.Warning, "The client took its response too slowly, and the server broke the connection off: it is to take {Rate} bytes per second or more, after {Seconds} s of grace. No key of the configuration changes this")]
+    public static partial void ClientTooSlow(ILogger logger, double rate, double seconds);
+
     [LoggerMessage(EventIds.ConnectionsWait, LogLevel.Warning, "New connections wait: {Reason}. Let the process have more (ulimit -n, LimitNOFILE=), or lower http_options.max_connections, beyond which they are refused. This is said at most once a minute")]
     public static partial void ConnectionsWait(ILogger logger, string reason);
 

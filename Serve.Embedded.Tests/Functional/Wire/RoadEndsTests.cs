@@ -1,3 +1,10 @@
+using System.Net.Sockets;
+using Microsoft.AspNetCore.Http;
+using Microsoft.AspNetCore.Http.Features;
+using Microsoft.AspNetCore.Server.Kestrel.Core.Features;
+using Microsoft.Extensions.Logging.Testing;
+using Serve.Embedded.Deployments;
+using Serve.Embedded.Handles;
 using Serve.Embedded.Telemetry;
 using static Serve.Embedded.Tests.Functional.Wire.RoadSite;
 
@@ -6,6 +13,9 @@ namespace Serve.Embedded.Tests.Functional.Wire;
 /// <summary>What is said of requests that do not end well, and what comes after them on their connections.</summary>
 public sealed class RoadEndsTests
 {
+    /// <summary>More than all buffers between the worker and the client hold.</summary>
+    private const int TooMuch = 64_000_000;
+
     [Theory]
     [InlineData(true)]
     [InlineData(false)]
@@ -63,6 +73,32 @@ public sealed class RoadEndsTests
         Assert.EndsWith(": stream_timeout_s = 20 s", Assert.Single(site.Server.LogsOf(EventIds.ResponseTimedOut)).Message, StringComparison.Ordinal);
     }
 
+    [Fact]
+    public async Task Client_TakesItsPlainResponseTooSlowly_IsLoggedWithTheReasonAndWhatItWasTold()
+    {
+        await using RoadSite site = await RoadSite.StartAsync();
+        using RoadCall call = await site.RunAsync(plain: true);
+        Task sending = call.Side.SendAsync($"HTTP/1.1 200 OK\r\nContent-Length: {TooMuch}\r\n\r\n{new string('x', TooMuch)}");
+
+        await site.PassTimeAsync(site.Server.LogAsync(EventIds.ClientTooSlow));
+
+        await Assert.ThrowsAsync<SocketException>(() => sending);
+        await SaysWhyAsync(site.Server, site.Counts, "240 bytes per second or more, after 5 s");
+    }
+
+    /// <summary>Kestrel's clock is the system's: this takes as long as it says.</summary>
+    [Fact]
+    public async Task Client_TakesAHandlersResponseTooSlowly_IsLoggedWithTheReasonAndWhatItWasTold()
+    {
+        await using TestServer server = await TestServer.StartAsync(new DeploymentRegistry().AddApplication("test:probe", app => app.AddHttp("Probe", _ => new Pours())), Probe.Config());
+        using RawConnection client = await server.ConnectAsync();
+        await client.SendAsync("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+
+        await server.LogAsync(EventIds.ClientTooSlow);
+
+        await SaysWhyAsync(server, server.Server.Status.Applications[0].Deployments[0].Served.Gate.Handles[0].Counts, "1000000000 bytes per second or more, after 1.5 s");
+    }
+
     [Theory]
     [InlineData("Content-Length: 32\r\n\r\n")]
     [InlineData("Transfer-Encoding: chunked\r\n\r\n20\r\n")]
@@ -79,5 +115,33 @@ public sealed class RoadEndsTests
         await TestServer.UntilAsync(() => site.Server.Server.ConnectionCount == 1);
         Assert.Equal(2, site.Counts.Arrived);
         Assert.Contains("POST / 499 ", Assert.Single(site.Server.LogsOf(EventIds.RequestHandled)).Message, StringComparison.Ordinal);
+    }
+
+    private static async Task SaysWhyAsync(TestServer server, HandleCounts counts, string rate)
+    {
+        await TestServer.UntilAsync(() => server.LogsOf(EventIds.RequestHandled).Any());
+        FakeLogRecord answered = Assert.Single(server.LogsOf(EventIds.RequestHandled));
+        FakeLogRecord why = Assert.Single(server.LogsOf(EventIds.ClientTooSlow));
+        Assert.Contains(" 200 ", answered.Message, StringComparison.Ordinal);
+        Assert.Equal(
+            $"The client took its response too slowly, and the server broke the connection off: it is to take {rate} of grace. No key of the configuration changes this",
+            why.Message);
+        Assert.Equal((0, 1, 0), (counts.Completed, counts.Cancelled, counts.Failed));
+    }
+
+    /// <summary>Sends for as long as it is let, at a rate of its own: Kestrel's is of all that was sent, and all buffers between here and the client would be hours of it.</summary>
+    private sealed class Pours : IHttpDeployment
+    {
+        public async ValueTask HandleAsync(HttpContext context, CancellationToken cancellationToken)
+        {
+            context.Features.GetRequiredFeature<IHttpMinResponseDataRateFeature>().MinDataRate = new(bytesPerSecond: 1_000_000_000, TimeSpan.FromSeconds(1.5));
+            byte[] piece = new byte[64_000];
+            while (true)
+            {
+                cancellationToken.ThrowIfCancellationRequested();
+                await context.Response.Body.WriteAsync(piece, cancellationToken);
+                await context.Response.Body.FlushAsync(cancellationToken);
+            }
+        }
     }
 }

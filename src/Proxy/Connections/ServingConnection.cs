@@ -10,6 +10,7 @@ internal sealed class ServingConnection(ClientConnection connection, TimeProvide
 
     private long _idleSince = time.GetTimestamp();
     private bool _isPlain;
+    private bool _isTooSlow;
 
     public string Id => connection.ConnectionId;
 
@@ -17,6 +18,13 @@ internal sealed class ServingConnection(ClientConnection connection, TimeProvide
 
     /// <summary>The client has closed it, if only its half.</summary>
     public bool HasClientLeft => connection.ConnectionClosed.IsCancellationRequested;
+
+    /// <summary>Kestrel breaks it off, because its client takes a response too slowly.</summary>
+    public bool IsTooSlow
+    {
+        get => Volatile.Read(ref _isTooSlow);
+        set => Volatile.Write(ref _isTooSlow, value);
+    }
 
     /// <summary>It serves a request now.</summary>
     public bool IsBusy => Volatile.Read(ref _idleSince) == Busy;

@@ -280,14 +280,14 @@ internal sealed class PlainExchange : IPlainClient
             return false;
         }
 
-        _clientLeft |= trouble is not null && _watch.Cause == EarlyEnd.ClientLeft;
+        _clientLeft |= trouble is not null && !_isBrokenOff && _watch.Cause == EarlyEnd.ClientLeft;
         RequestEnd end = trouble is null ? RequestEnd.Completed
-            : _clientLeft || _watch.Cause == EarlyEnd.ReplicaStops ? RequestEnd.Cancelled
+            : _clientLeft || _isBrokenOff || _watch.Cause == EarlyEnd.ReplicaStops ? RequestEnd.Cancelled
             : _watch.Cause == EarlyEnd.TimedOut ? RequestEnd.TimedOut
             : RequestEnd.Failed;
         _record.Worked(trouble is null ? null : end.ToString());
         lease.End(end);
-        if (trouble is not null && !_clientLeft)
+        if (trouble is not null && !_clientLeft && !_isBrokenOff)
         {
             Fail(trouble);
         }
@@ -445,7 +445,10 @@ internal sealed class PlainExchange : IPlainClient
         }
         catch (TimeoutException)
         {
+            SlowClient.LogTooSlow(_proxy.RequestLog);
+            _isBrokenOff = true;
             _connection.Abort(new ConnectionAbortedException("The client takes its response too slowly."));
+            throw new OperationCanceledException("The client took its response too slowly.");
         }
 
         throw HasLeft();

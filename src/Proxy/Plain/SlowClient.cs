@@ -1,3 +1,7 @@
+using Microsoft.AspNetCore.Server.Kestrel.Core;
+using Microsoft.Extensions.Logging;
+using Serve.Embedded.Telemetry;
+
 namespace Serve.Embedded.Proxy;
 
 /// <summary>How long a client may take for what it sends and for what it is sent: what Kestrel allows too.</summary>
@@ -12,6 +16,12 @@ internal static class SlowClient
 
     /// <summary>For the rest of a body that nobody reads.</summary>
     public static readonly TimeSpan UnreadBody = TimeSpan.FromSeconds(5);
+
+    /// <summary>A client took its response more slowly, and its connection was broken off.</summary>
+    /// <param name="log">For lines about one request.</param>
+    /// <param name="rate">What Kestrel has asked for, which a handler may have changed for its response.</param>
+    public static void LogTooSlow(ILogger log, MinDataRate? rate = null) =>
+        Log.ClientTooSlow(log, rate?.BytesPerSecond ?? LeastBytesPerSecond, rate?.GracePeriod.TotalSeconds ?? GraceSeconds);
 
     public static TimeSpan Allowed(long bytes) => TimeSpan.FromSeconds(Math.Max(GraceSeconds, bytes / LeastBytesPerSecond));
 }

@@ -5,15 +5,18 @@ using Serve.Embedded.Telemetry;
 namespace Serve.Embedded.Proxy;
 
 /// <summary>
-/// Tells of requests that Kestrel cannot read. It answers them by itself, with a status and no word of why, and says the reason to its own log alone, at a level at which nobody listens: who is refused
-/// with 400 or 431 would find nothing about it anywhere.
+/// Hears what Kestrel says to its own log alone, at a level at which nobody listens. It answers requests that it cannot read by itself, with a status and no word of why: who is refused with 400 or 431 would
+/// find nothing about it anywhere. And it breaks off connections whose clients take a response too slowly, which looks as if they had left.
 /// </summary>
 /// <param name="inner">Where all that Kestrel logs goes.</param>
 /// <param name="time">The clock.</param>
 /// <param name="find">Finds the connection that has an id; <see langword="null"/> = it is gone.</param>
-internal sealed class UnreadableRequests(ILoggerFactory inner, TimeProvider time, Func<string, ServingConnection?> find) : ILoggerFactory
+internal sealed class KestrelLog(ILoggerFactory inner, TimeProvider time, Func<string, ServingConnection?> find) : ILoggerFactory
 {
     private const string Category = "Microsoft.AspNetCore.Server.Kestrel.BadRequests";
+
+    /// <summary>What it says before it breaks such a connection off.</summary>
+    private const string TooSlow = "ResponseMinimumDataRateNotSatisfied";
 
     private readonly RefusalLog _refusals = new(inner.CreateLogger(LogCategories.Proxy), "-", "requests that cannot be read", time);
 
@@ -24,6 +27,8 @@ internal sealed class UnreadableRequests(ILoggerFactory inner, TimeProvider time
 
     /// <summary>The log itself is its owner's.</summary>
     public void Dispose() => _refusals.Dispose();
+
+    private ServingConnection? Find(string connectionId) => find(connectionId);
 
     private void Tell(BadHttpRequestException fault, string? connectionId) => _refusals.Write(
         (Owner: this, Fault: fault, ConnectionId: connectionId),
@@ -40,7 +45,7 @@ internal sealed class UnreadableRequests(ILoggerFactory inner, TimeProvider time
     }
 
     /// <summary>What Kestrel says of one request is the exception for which it refuses it.</summary>
-    private sealed class Ear(ILogger log, UnreadableRequests owner) : ILogger
+    private sealed class Ear(ILogger log, KestrelLog owner) : ILogger
     {
         public IDisposable? BeginScope<TState>(TState state)
             where TState : notnull => log.BeginScope(state);
@@ -51,7 +56,11 @@ internal sealed class UnreadableRequests(ILoggerFactory inner, TimeProvider time
         {
             if (exception is BadHttpRequestException fault)
             {
-                owner.Tell(fault, (state as IReadOnlyList<KeyValuePair<string, object?>>)?.FirstOrDefault(static value => value.Key == "ConnectionId").Value as string);
+                owner.Tell(fault, ConnectionIdIn(state));
+            }
+            else if (eventId.Name == TooSlow && ConnectionIdIn(state) is { } id && owner.Find(id) is { } connection)
+            {
+                connection.IsTooSlow = true;
             }
 
             if (log.IsEnabled(logLevel))
@@ -59,5 +68,8 @@ internal sealed class UnreadableRequests(ILoggerFactory inner, TimeProvider time
                 log.Log(logLevel, eventId, state, exception, formatter);
             }
         }
+
+        private static string? ConnectionIdIn<TState>(TState state) =>
+            (state as IReadOnlyList<KeyValuePair<string, object?>>)?.FirstOrDefault(static value => value.Key == "ConnectionId").Value as string;
     }
 }

@@ -10,7 +10,7 @@ using Serve.Embedded.Tests.Functional;
 
 namespace Serve.Embedded.Tests.Proxy.Connections;
 
-public sealed class UnreadableRequestsTests
+public sealed class KestrelLogTests
 {
     /// <summary>Kestrel calls half a head wrong, whoever has cut it off.</summary>
     [Theory]
@@ -31,7 +31,7 @@ public sealed class UnreadableRequestsTests
 
         FakeLogCollector logs = new();
         using LoggerFactory loggers = new([new FakeLoggerProvider(logs)]);
-        using UnreadableRequests requests = new(loggers, TimeProvider.System, id => id == serving.Id ? serving : null);
+        using KestrelLog requests = new(loggers, TimeProvider.System, id => id == serving.Id ? serving : null);
         ILogger kestrels = requests.CreateLogger("Microsoft.AspNetCore.Server.Kestrel.BadRequests");
         kestrels.LogDebug(new BadHttpRequestException("Malformed request."), "Connection id {ConnectionId}", serving.Id);
 
