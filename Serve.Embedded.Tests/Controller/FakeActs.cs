@@ -21,6 +21,9 @@ internal sealed record Act(ActKind Kind, DeploymentState Deployment, Replica? Re
 /// <summary>Acts that end when, and how, the test says.</summary>
 internal sealed class FakeActs(Action<ControllerMessage> tell) : IReplicaActs
 {
+    /// <summary>How a reconfigure fails that has taken the value.</summary>
+    public const string Unwell = "It is not well with it.";
+
     private readonly Dictionary<Replica, string> _importPaths = [];
 
     public List<Act> Pending { get; } = [];
@@ -34,7 +37,7 @@ internal sealed class FakeActs(Action<ControllerMessage> tell) : IReplicaActs
         Ask(new(ActKind.Start, deployment, replica, start.UserConfig, deployment.Code.Application.ImportPath!));
     }
 
-    public void Reconfigure(DeploymentState deployment, Replica replica, string userConfig) => Ask(new(ActKind.Reconfigure, deployment, replica, userConfig, _importPaths[replica]));
+    public void Reconfigure(DeploymentState deployment, Replica replica, string userConfig, TimeSpan healthCheckTimeout) => Ask(new(ActKind.Reconfigure, deployment, replica, userConfig, _importPaths[replica]));
 
     public void CheckHealth(DeploymentState deployment, Replica replica, TimeSpan timeout) => Ask(new(ActKind.CheckHealth, deployment, replica, null, _importPaths[replica]));
 
@@ -65,7 +68,7 @@ internal sealed class FakeActs(Action<ControllerMessage> tell) : IReplicaActs
             case ActKind.Reconfigure:
                 tell(error is null
                     ? new ControllerMessage.Reconfigured(act.Deployment, act.Replica!, act.UserConfig!)
-                    : new ControllerMessage.ReconfigureFailed(act.Deployment, act.Replica!, act.UserConfig!, new ArgumentException(error)));
+                    : new ControllerMessage.ReconfigureFailed(act.Deployment, act.Replica!, act.UserConfig!, new ArgumentException(error)) { WasTaken = error == Unwell });
                 break;
             case ActKind.CheckHealth:
                 tell(new ControllerMessage.Checked(act.Deployment, act.Replica!, error));

@@ -44,6 +44,21 @@ public sealed class ReplicaActsTests
         Assert.False(rig.HasMore);
     }
 
+    [Theory]
+    [InlineData("config", false)]
+    [InlineData("check", true)]
+    public async Task Reconfigure_AStepFails_IsRefusedAndSaysWhetherItHasTheValue(string step, bool wasTaken)
+    {
+        Rig rig = await Rig.StartedAsync();
+        rig.Handler.Fails = step;
+
+        rig.Acts.Reconfigure(rig.Deployment, rig.Replica, """{"a":2}""", TimeSpan.FromSeconds(1));
+
+        ControllerMessage.ReconfigureFailed refused = Assert.IsType<ControllerMessage.ReconfigureFailed>(await rig.ToldAsync());
+        Assert.Equal((wasTaken, $"no {step}"), (refused.WasTaken, refused.Error.Message));
+        Assert.False(rig.HasMore);
+    }
+
     [Fact]
     public async Task CheckHealth_Hangs_FailsAfterItsTimeoutAndIsNeverPiledUpon()
     {

@@ -28,6 +28,29 @@ public sealed class ReplicaDeathTests
         Assert.Single(harness.Logs.GetSnapshot(), r => r.Id.Id == EventIds.ReplicaDied);
     }
 
+    [Fact]
+    public void Died_OneOfSeveral_TheNextOneHasItsRank()
+    {
+        ControllerHarness harness = Deployed(3);
+        Replica dead = Front(harness).Replicas[1].Replica;
+
+        Die(harness, dead, hasServed: true);
+
+        Assert.Equal((1, 1), (dead.Rank, Assert.Single(harness.Acts.Pending, a => a.Kind == ActKind.Start).Replica!.Rank));
+    }
+
+    /// <summary>A process is told its rank once: what is shown is what it has.</summary>
+    [Fact]
+    public void WornOut_TheNewOne_KeepsTheRankThatItWasToldBesideTheOld()
+    {
+        ControllerHarness harness = Deployed(2);
+
+        harness.Acts.WearOut(Front(harness), Front(harness).Replicas[0].Replica);
+        harness.Run();
+
+        Assert.Equal([1, 2], Front(harness).Replicas.Select(r => r.Replica.Rank).Order());
+    }
+
     /// <summary>A replica that ends as soon as it is up is at its goal again and again: the time between starts must grow all the same.</summary>
     [Fact]
     public void Died_AgainAndAgainWithoutHavingServed_StartsFurtherAndFurtherApartAndSaysCrashLoop() =>

@@ -27,6 +27,23 @@ public sealed class WayBackTests
         Assert.DoesNotContain(harness.Acts.All, a => a.Kind == ActKind.AwaitWaiters);
     }
 
+    /// <summary>The first replica has the value, and does not work with it: it alone was asked, and is given the one before again.</summary>
+    [Fact]
+    public void Apply_AReplicaIsUnwellWithItsUserConfig_TheOneBeforeComesBack()
+    {
+        ControllerHarness harness = new();
+        _ = harness.Apply(App("app", "test:v1", Front(2) with { UserConfig = "{}" }, Back()));
+        harness.Run();
+        harness.Fails = act => act.Kind == ActKind.Reconfigure && act.UserConfig == """{"a":1}""" ? FakeActs.Unwell : null;
+
+        _ = harness.Apply(App("app", "test:v1", Front(2) with { UserConfig = """{"a":1}""" }, Back()));
+        harness.Run();
+
+        Assert.Equal(ApplicationStatus.DeployFailed, harness.Application().Status);
+        Assert.All(harness.Deployment("Front").Replicas, r => Assert.Equal(ReplicaState.Running, r.State));
+        Assert.Equal(["""{"a":1}""", "{}"], harness.Acts.All.Where(a => a.Kind == ActKind.Reconfigure).Select(a => a.UserConfig));
+    }
+
     /// <summary>Nothing was good before, so there is no way back: the operator asks again, and is not told for ever that it was refused once.</summary>
     [Theory]
     [InlineData(false)]

@@ -72,7 +72,7 @@ internal sealed class ControllerSimulationActs(ControllerSimulationWorld world, 
         });
     }
 
-    public void Reconfigure(DeploymentState deployment, Replica replica, string userConfig)
+    public void Reconfigure(DeploymentState deployment, Replica replica, string userConfig, TimeSpan healthCheckTimeout)
     {
         world.Trace("reconfigure", replica.Id);
         After(world.Milliseconds(0, 200), () =>

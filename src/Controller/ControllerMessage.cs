@@ -18,7 +18,11 @@ internal abstract record ControllerMessage
 
     internal sealed record Reconfigured(DeploymentState Deployment, Replica Replica, string UserConfig) : ControllerMessage;
 
-    internal sealed record ReconfigureFailed(DeploymentState Deployment, Replica Replica, string UserConfig, Exception Error) : ControllerMessage;
+    internal sealed record ReconfigureFailed(DeploymentState Deployment, Replica Replica, string UserConfig, Exception Error) : ControllerMessage
+    {
+        /// <summary>It has the value, and is not well with it.</summary>
+        public bool WasTaken { get; init; }
+    }
 
     /// <summary>A health check has ended; <paramref name="Error"/> is <see langword="null"/> when all is well.</summary>
     internal sealed record Checked(DeploymentState Deployment, Replica Replica, string? Error) : ControllerMessage;

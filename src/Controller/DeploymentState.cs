@@ -235,7 +235,7 @@ internal sealed class DeploymentState
     public int LowestFreeRank()
     {
         int rank = 0;
-        while (_replicas.Any(r => r.Replica.Rank == rank))
+        while (_replicas.Any(r => r.Replica.Rank == rank && !r.HasDied))
         {
             rank++;
         }

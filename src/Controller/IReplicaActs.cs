@@ -12,8 +12,11 @@ internal interface IReplicaActs
     /// <summary>Makes the handler, hands it its <c>user_config</c> and checks its health once. Tells <see cref="ControllerMessage.Started"/> or <see cref="ControllerMessage.StartFailed"/>.</summary>
     void Start(DeploymentState deployment, Replica replica, ReplicaStart start, IReadOnlyDictionary<string, ServedDeployment> siblings);
 
-    /// <summary>Tells <see cref="ControllerMessage.Reconfigured"/> or <see cref="ControllerMessage.ReconfigureFailed"/>.</summary>
-    void Reconfigure(DeploymentState deployment, Replica replica, string userConfig);
+    /// <summary>
+    /// Hands it a new <c>user_config</c> and checks its health once, so that a value with which nothing works is refused by the first replica and not taken by all. Tells
+    /// <see cref="ControllerMessage.Reconfigured"/> or <see cref="ControllerMessage.ReconfigureFailed"/>.
+    /// </summary>
+    void Reconfigure(DeploymentState deployment, Replica replica, string userConfig, TimeSpan healthCheckTimeout);
 
     /// <summary>Tells <see cref="ControllerMessage.Checked"/>, within the timeout whatever the handler does.</summary>
     void CheckHealth(DeploymentState deployment, Replica replica, TimeSpan timeout);

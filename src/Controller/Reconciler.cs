@@ -36,7 +36,7 @@ internal sealed class Reconciler(ServeEnvironment environment, ILogger logger, I
                 Updated(done.Deployment, done.Replica, done.UserConfig);
                 return done.Deployment;
             case ControllerMessage.ReconfigureFailed refused:
-                Updated(refused.Deployment, refused.Replica, took: null);
+                Updated(refused.Deployment, refused.Replica, refused.WasTaken ? refused.UserConfig : null);
                 if (refused.Deployment.Goal.UserConfig == refused.UserConfig && refused.Deployment.Find(refused.Replica) is { } refusing)
                 {
                     refused.Deployment.ConfigRefused(refusing, refused.UserConfig, refused.Error.Message);
@@ -204,7 +204,7 @@ internal sealed class Reconciler(ServeEnvironment environment, ILogger logger, I
             case ReplicaAction.Reconfigure reconfigure:
                 Replica changed = deployment.Find(reconfigure.Id).Replica;
                 changed.MoveTo(ReplicaState.Updating);
-                acts.Reconfigure(deployment, changed, deployment.Goal.UserConfig!);
+                acts.Reconfigure(deployment, changed, deployment.Goal.UserConfig!, deployment.Goal.HealthCheckTimeout);
                 break;
             case ReplicaAction.CheckHealth check:
                 ReplicaEntry asked = deployment.Find(check.Id);
@@ -370,6 +370,7 @@ internal sealed class Reconciler(ServeEnvironment environment, ILogger logger, I
             return;
         }
 
+        entry.HasDied = true;
         CountRestart(deployment, "died");
         Log.ReplicaDied(logger, replica.Id, deployment.Name, deployment.Served.Application, reason);
         if (entry.Code == deployment.Code)
@@ -416,11 +417,11 @@ internal sealed class Reconciler(ServeEnvironment environment, ILogger logger, I
         deployment.Remove(replica);
     }
 
-    /// <summary>With nothing on its way, ranks are 0 up to the number of replicas less 1; who has one of these keeps it.</summary>
+    /// <summary>With nothing on its way, ranks are 0 up to the number of replicas less 1; who has one of these keeps it. A process is told its rank once, and keeps it for as long as it lives.</summary>
     private static void CompactRanks(DeploymentState deployment)
     {
         Queue<int> free = new(Enumerable.Range(0, deployment.Replicas.Count).Except(deployment.Replicas.Select(r => r.Replica.Rank)));
-        foreach (ReplicaEntry entry in deployment.Replicas.Where(r => r.Replica.Rank >= deployment.Replicas.Count))
+        foreach (ReplicaEntry entry in deployment.Replicas.Where(r => r.Replica.Process is null && r.Replica.Rank >= deployment.Replicas.Count))
         {
             entry.Replica.Rank = free.Dequeue();
         }

@@ -53,19 +53,22 @@ internal sealed class ReplicaActs(ServeEnvironment environment, ILogger logger, 
             }
         });
 
-    public void Reconfigure(DeploymentState deployment, Replica replica, string userConfig) =>
+    public void Reconfigure(DeploymentState deployment, Replica replica, string userConfig, TimeSpan healthCheckTimeout) =>
         Run(deployment, replica, async () =>
         {
+            bool wasTaken = false;
             try
             {
                 await replica.ReconfigureAsync(userConfig);
+                wasTaken = true;
+                await CheckAsync(replica, healthCheckTimeout);
                 tell(new ControllerMessage.Reconfigured(deployment, replica, userConfig));
             }
 #pragma warning disable CA1031 // Whatever reconfigure throws refuses the value.
             catch (Exception exception)
 #pragma warning restore CA1031
             {
-                tell(new ControllerMessage.ReconfigureFailed(deployment, replica, userConfig, exception));
+                tell(new ControllerMessage.ReconfigureFailed(deployment, replica, userConfig, exception) { WasTaken = wasTaken });
             }
         });
 

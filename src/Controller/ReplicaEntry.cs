@@ -33,6 +33,9 @@ internal sealed class ReplicaEntry(Replica replica, ReplicaCode code, long start
     /// <summary>It refused a value that others of its code have taken: another takes its place.</summary>
     public bool MustGo { get; set; }
 
+    /// <summary>Its process has ended: what is left of it is cleared away, and who takes its place has its rank.</summary>
+    public bool HasDied { get; set; }
+
     /// <summary>It drains because fewer are wanted.</summary>
     public bool ScalesDown { get; set; }
 
