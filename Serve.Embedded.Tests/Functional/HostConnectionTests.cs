@@ -10,8 +10,12 @@ using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Http.Features;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
 using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Logging.Testing;
 using Serve.Embedded.Telemetry;
 using Serve.Embedded.Tests.Fakes;
+using Serve.Embedded.Tests.Functional.Wire;
+using Serve.Embedded.Tests.Replicas.Workers.Road;
 
 namespace Serve.Embedded.Tests.Functional;
 
@@ -168,6 +172,35 @@ public sealed class HostConnectionTests
         using HttpResponseMessage response = await server.Client.GetAsync("/", TestServer.Deadline);
 
         Assert.Equal((HttpStatusCode.InternalServerError, "late"), (response.StatusCode, await response.Content.ReadAsStringAsync(TestServer.Deadline)));
+    }
+
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task Handler_ThrowsAfterItsResponseBegan_IsLoggedOnceWithTheRequestsId(bool isWorker)
+    {
+        TaskCompletionSource begun = new(TaskCreationOptions.RunContinuationsAsynchronously);
+        await using ScriptedWorker worker = new(async side =>
+        {
+            await side.ReadHeadAsync();
+            await side.SendAsync("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nbegun");
+            await begun.Task;
+            side.End();
+        });
+        DeploymentRegistry registry = new DeploymentRegistry().AddApplication("test:probe", app => app.AddHttp("Probe", _ => new Late()));
+        await using TestServer server = await TestServer.EmbedAsync(registry, isWorker ? WorkerInTest.Config(WorkerInTest.Deployment(worker)) : Probe.Config());
+        using RawConnection client = await server.ConnectAsync();
+
+        await client.SendAsync("GET / HTTP/1.1\r\nHost: a\r\nX-Request-ID: the-one\r\n\r\n");
+        await client.ReadUntilAsync("begun");
+        begun.SetResult();
+        await client.ReadToEndAsync();
+        client.Dispose();
+        await server.StopAsync();
+
+        FakeLogRecord record = Assert.Single(server.Logs.GetSnapshot(), r => r.Level >= LogLevel.Warning && !r.Message.Contains("workers", StringComparison.Ordinal));
+        Assert.StartsWith("Request the-one failed after its response had begun, and its connection is broken off: ", record.Exception?.Message, StringComparison.Ordinal);
+        Assert.EndsWith(isWorker ? "The worker closed the connection in the middle of its response." : "late", record.Exception!.Message, StringComparison.Ordinal);
     }
 
     /// <summary>Compression decides by the status and headers that the host's context has when the first byte passes. The handler has set its own before.</summary>

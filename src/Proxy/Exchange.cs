@@ -574,19 +574,26 @@ internal sealed class Exchange : IHttpRequestLifetimeFeature
             return _answers.FailedAsync(_application.Ingress, exception, _repeats.WasSent);
         }
 
-        OwnAnswers.LogBrokenOff(_proxy.RequestLog, exception);
         if (_host is not null && (!_response.HasStarted || _request.Protocol != HttpProtocol.Http10))
         {
             // As with any endpoint: a middleware that holds the response back can still answer, and what was flushed reaches the client before Kestrel closes its connection. A client of HTTP/1.0 would take that for
-            // the response's end.
-            return Task.FromException(exception);
+            // the response's end. The host logs what it is told, and once is enough.
+            return Task.FromException(ForHost(exception));
         }
+
+        OwnAnswers.LogBrokenOff(_proxy.RequestLog, exception);
 
         // First, or it would look as if the client had left.
         _watch.Stop();
         Abort();
         return Task.CompletedTask;
     }
+
+    /// <summary>What can still be answered is told as it is, and so is what Kestrel knows as the client's: that it has left, or a body that is wrong.</summary>
+    private Exception ForHost(Exception exception) =>
+        !_response.HasStarted || exception is BadHttpRequestException || (exception is OperationCanceledException or IOException && _lifetime.RequestAborted.IsCancellationRequested)
+            ? exception
+            : new BrokenOffException(_scope.RequestId!, exception);
 
     /// <summary>What a middleware of the host has put around the response may not tell.</summary>
     private bool HasUnflushedBytes() => !_body.Writer.CanGetUnflushedBytes || _body.Writer.UnflushedBytes > 0;
