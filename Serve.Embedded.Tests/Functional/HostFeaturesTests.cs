@@ -43,6 +43,51 @@ public sealed class HostFeaturesTests
         Assert.False(probe.TryNext(out _));
     }
 
+    /// <summary>The id is of the request that was run. One that a cache of the host answers was none of ours.</summary>
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task Cache_OfTheHost_KeepsNoRequestsId(bool output)
+    {
+        Probe probe = new();
+        await using TestServer server = await TestServer.EmbedAsync(
+            probe.Register(),
+            Probe.Config(),
+            build: builder =>
+            {
+                builder.Services.AddOutputCache();
+                builder.Services.AddResponseCaching();
+            },
+            map: app =>
+            {
+                if (output)
+                {
+                    app.UseOutputCache();
+                    app.MapServe("/ml").CacheOutput();
+                }
+                else
+                {
+                    app.UseResponseCaching();
+                    app.Use(async (context, next) =>
+                    {
+                        context.Response.Headers.CacheControl = "public, max-age=60";
+                        await next(context);
+                    });
+                    app.MapServe("/ml");
+                }
+            });
+
+        Task<HttpResponseMessage> asked = SendAsync(server, HttpMethod.Get, "https://friend.example", ("X-Request-ID", "first"));
+        (await probe.NextAsync()).Return("kept");
+        using HttpResponseMessage first = await asked;
+        using HttpResponseMessage second = await SendAsync(server, HttpMethod.Get, "https://friend.example", ("X-Request-ID", "second"));
+
+        Assert.Equal("first", first.Headers.GetValues("X-Request-ID").Single());
+        Assert.Equal("kept", await second.Content.ReadAsStringAsync(Deadline));
+        Assert.False(second.Headers.Contains("X-Request-ID"));
+        Assert.False(probe.TryNext(out _));
+    }
+
     [Fact]
     public async Task RequireRateLimiting_AboveTheHostsLimit_IsRefusedBeforeAdmission()
     {

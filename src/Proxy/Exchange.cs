@@ -133,7 +133,15 @@ internal sealed class Exchange : IHttpRequestLifetimeFeature
         _hasUsualHeaders = RequestHeaders.AreUsual(headers) && !HttpMethods.IsConnect(_request.Method);
         string id = RequestIds.For(_hasUsualHeaders ? default : headers[RequestIds.Header], _proxy.Environment.Random);
         _scope.RequestId = id;
-        _response.Headers[RequestIds.Header] = id;
+        if (_host is null)
+        {
+            _response.Headers[RequestIds.Header] = id;
+        }
+        else
+        {
+            HostRequest.SayId(id, _features, _response);
+        }
+
         CloseConnectionIfDraining();
 
         RouteTable routes = _proxy.Routes;

@@ -1,5 +1,7 @@
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Http.Features;
+using Microsoft.AspNetCore.OutputCaching;
+using Microsoft.AspNetCore.ResponseCaching;
 
 namespace Serve.Embedded.Proxy;
 
@@ -53,6 +55,24 @@ internal sealed class HostRequest
         {
             bodyLimit.MaxRequestBodySize = mostBodyBytes;
         }
+    }
+
+    /// <summary>Tells the client the id of its request. What a cache of the host keeps of the response does without: it is not the id of those who get it later.</summary>
+    public static void SayId(string id, IFeatureCollection features, IHttpResponseFeature response)
+    {
+        if (features[typeof(IOutputCacheFeature)] is null && features[typeof(IResponseCachingFeature)] is null)
+        {
+            response.Headers[RequestIds.Header] = id;
+            return;
+        }
+
+        // The cache copies the headers before this.
+        response.OnStarting(static state =>
+        {
+            (IHttpResponseFeature response, string id) = ((IHttpResponseFeature, string))state;
+            response.Headers[RequestIds.Header] = id;
+            return Task.CompletedTask;
+        }, (response, id));
     }
 
     /// <summary>Gives it back.</summary>
