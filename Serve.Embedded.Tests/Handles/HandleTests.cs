@@ -65,6 +65,7 @@ public sealed class HandleTests
         Assert.False(handle.IsSpent);
         handle.MaxQueued = 100;
         Assert.False(handle.TryReserve(out _));
+        Assert.False(handle.TryReserveAgain());
         Assert.Equal(1, handle.Queued);
         handle.ReleasePlace();
         Assert.True(handle.IsSpent);

@@ -89,8 +89,7 @@ internal sealed class AdmissionGate(ServeEnvironment environment)
         handle.Counts.Arrive();
         if (handle.IsClosed)
         {
-            handle.Counts.Refuse(RefusalReason.Unavailable);
-            return Admission.Unavailable;
+            return Unavailable(handle);
         }
 
         while (Volatile.Read(ref _waiting) == 0 && TryClaim(out bool last))
@@ -104,12 +103,17 @@ internal sealed class AdmissionGate(ServeEnvironment environment)
 
         if (Volatile.Read(ref _unavailable) != 0)
         {
-            handle.Counts.Refuse(RefusalReason.Unavailable);
-            return Admission.Unavailable;
+            return Unavailable(handle);
         }
 
         if (!handle.TryReserve(out int queued))
         {
+            if (handle.IsClosed || Volatile.Read(ref _unavailable) != 0)
+            {
+                // It has gone since it was looked at: to come back when the queue is shorter would not help.
+                return Unavailable(handle);
+            }
+
             handle.Counts.Refuse(RefusalReason.QueueFull);
             RetryAfter.Watch(this);
             return Admission.Refuse(queued);
@@ -143,13 +147,12 @@ internal sealed class AdmissionGate(ServeEnvironment environment)
             }
         }
 
-        if (Volatile.Read(ref _unavailable) != 0 || handle.IsClosed)
+        if (Volatile.Read(ref _unavailable) != 0 || !handle.TryReserveAgain())
         {
             handle.Counts.Ended(RequestEnd.Failed);
             return Admission.Unavailable;
         }
 
-        handle.ReserveAgain();
         Interlocked.Increment(ref _waiting);
         Waiter waiter = new(handle, wasStarted: true);
         handle.PublishFirst(waiter);
@@ -305,6 +308,12 @@ internal sealed class AdmissionGate(ServeEnvironment environment)
             news = Interlocked.Add(ref _drains, -news);
         }
         while (news != 0);
+    }
+
+    private static Admission Unavailable(Handle handle)
+    {
+        handle.Counts.Refuse(RefusalReason.Unavailable);
+        return Admission.Unavailable;
     }
 
     /// <summary>After a waiter was published: a release that came before may not have seen it.</summary>

@@ -115,8 +115,23 @@ internal sealed class Handle(AdmissionGate gate, int maxQueued)
         }
     }
 
-    /// <summary>Takes a place for a request that was admitted already, whatever the limit.</summary>
-    public void ReserveAgain() => Interlocked.Increment(ref _places);
+    /// <summary>Takes a place for a request that was admitted already, whatever the limit; <see langword="false"/> if it is closed: what is spent is looked at no more.</summary>
+    public bool TryReserveAgain()
+    {
+        long places = Volatile.Read(ref _places);
+        while (places >= 0)
+        {
+            long seen = Interlocked.CompareExchange(ref _places, places + 1, places);
+            if (seen == places)
+            {
+                return true;
+            }
+
+            places = seen;
+        }
+
+        return false;
+    }
 
     /// <summary>Puts a waiter that has a place before all that came after it.</summary>
     public void PublishFirst(Waiter waiter)

@@ -178,7 +178,7 @@ internal sealed class ServedDeployment : IMeasuredDeployment, IDisposable
 
     /// <summary>Says that nothing can run the request.</summary>
     public string UnavailableMessage() =>
-        $"Deployment '{Name}' of application '{Application}' is unavailable: it failed to start, the box has no place for it, or it is being removed. 'serve status' says why.";
+        $"Deployment '{Name}' of application '{Application}' is unavailable: its replicas failed, the box has no place for it, or it is being removed. 'serve status' says why.";
 
     /// <summary>Says that the caller is no more.</summary>
     public string ClosedMessage() =>
