@@ -66,7 +66,7 @@ internal sealed class Reconciler(ServeEnvironment environment, ILogger logger, I
                 return stopped.Deployment;
             case ControllerMessage.WaitersGone gone:
                 gone.Deployment.Retirement = Retirement.Ending;
-                gone.Deployment.Served.Gate.SetUnavailable(true);
+                gone.Deployment.Served.BecomesUnavailable("it is being removed, or the server ends");
                 return gone.Deployment;
             default:
                 throw new ArgumentOutOfRangeException(nameof(message), message, "The reconciler does not know this message.");
@@ -174,7 +174,7 @@ internal sealed class Reconciler(ServeEnvironment environment, ILogger logger, I
 
         if ((deployment.HasFailed || deployment.IsLeftOut) && !deployment.IsServing)
         {
-            deployment.Served.Gate.SetUnavailable(true);
+            deployment.Served.BecomesUnavailable(deployment.HasFailed ? "its replicas cannot start, or do not stay up" : "the box has no place for a replica of it");
         }
 
         long nextCheck = deployment.Replicas.Where(r => r.CheckAt != 0).Select(r => r.CheckAt).DefaultIfEmpty(long.MaxValue).Min();
@@ -228,7 +228,7 @@ internal sealed class Reconciler(ServeEnvironment environment, ILogger logger, I
     {
         entry.IsReady = false;
         entry.Replica.MoveTo(ReplicaState.Running);
-        deployment.Served.Gate.SetUnavailable(false);
+        deployment.Served.BecomesAvailable();
         deployment.Served.Gate.AddReplica(entry.Replica, deployment.Goal.MaxOngoingRequests);
         entry.CheckAt = entry.Replica.HasHealthCheck ? NextCheck(deployment, now) : 0;
         Log.ReplicaStarted(logger, entry.Replica.Id, deployment.Name, deployment.Served.Application);

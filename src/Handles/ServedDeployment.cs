@@ -16,6 +16,7 @@ internal sealed class ServedDeployment : IMeasuredDeployment, IDisposable
     private readonly Lock _limiting = new();
     private readonly ConcurrentDictionary<string, bool> _callees = new(StringComparer.Ordinal);
     private DeploymentLimits _limits;
+    private string _whyUnavailable = "it is being removed";
 
     /// <summary>The latest refusals, by their <c>Retry-After</c>: under overload the same few are said again and again, and to say one anew costs as much as to admit a request.</summary>
     private SaidBefore?[]? _said;
@@ -177,8 +178,17 @@ internal sealed class ServedDeployment : IMeasuredDeployment, IDisposable
     public void LogRefusal(Refusal refusal) => _refusals.Write(refusal, static r => r.Message);
 
     /// <summary>Says that nothing can run the request.</summary>
-    public string UnavailableMessage() =>
-        $"Deployment '{Name}' of application '{Application}' is unavailable: its replicas failed, the box has no place for it, or it is being removed. 'serve status' says why.";
+    public string UnavailableMessage() => $"Deployment '{Name}' of application '{Application}' is unavailable: {Volatile.Read(ref _whyUnavailable)}. 'serve status' says why.";
+
+    /// <summary>Nothing of it serves, or will for now: whoever waits or comes is told so at once.</summary>
+    /// <param name="why">What goes on after "is unavailable: ".</param>
+    public void BecomesUnavailable(string why)
+    {
+        Volatile.Write(ref _whyUnavailable, why);
+        Gate.SetUnavailable(true);
+    }
+
+    public void BecomesAvailable() => Gate.SetUnavailable(false);
 
     /// <summary>Says that the caller is no more.</summary>
     public string ClosedMessage() =>

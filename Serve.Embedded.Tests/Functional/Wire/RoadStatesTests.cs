@@ -36,7 +36,7 @@ public sealed class RoadStatesTests
 
         Assert.StartsWith("HTTP/1.1 503 ", response, StringComparison.Ordinal);
         Assert.Contains("\r\nX-Request-Not-Run: ?1\r\n", response, StringComparison.OrdinalIgnoreCase);
-        Assert.Contains("Deployment 'w' of application 'default' is unavailable", response, StringComparison.Ordinal);
+        Assert.Contains("Deployment 'w' of application 'default' is unavailable: its replicas cannot start", response, StringComparison.Ordinal);
         Assert.DoesNotContain("Connection: close", response, StringComparison.Ordinal);
         Assert.DoesNotContain("Retry-After", response, StringComparison.Ordinal);
         await client.SendAsync(Get(plain));
@@ -115,7 +115,7 @@ public sealed class RoadStatesTests
         string unavailable = await site.PassTimeAsync(second.ReadUntilAsync("says why."));
         Assert.StartsWith("HTTP/1.1 503 ", unavailable, StringComparison.Ordinal);
         Assert.Contains("\r\nX-Request-Not-Run: ?1\r\n", unavailable, StringComparison.OrdinalIgnoreCase);
-        Assert.Contains("Deployment 'w' of application 'default' is unavailable", unavailable, StringComparison.Ordinal);
+        Assert.Contains("Deployment 'w' of application 'default' is unavailable: it is being removed, or the server ends. ", unavailable, StringComparison.Ordinal);
         Assert.DoesNotContain("Connection: close", unavailable, StringComparison.Ordinal);
         await site.PassTimeAsync(applied);
     }
