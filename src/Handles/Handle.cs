@@ -7,7 +7,7 @@ namespace Serve.Embedded.Handles;
 /// One caller's place in front of a deployment: at most <c>max_queued_requests</c> wait here, first in, first out.
 /// </summary>
 /// <remarks>
-/// Arrivals publish themselves in <see cref="_intake"/>, a lock-free channel. Whoever owns the gate's drain moves them on into a list that only the owner touches.
+/// Arrivals publish themselves in <see cref="_intake"/>, a lock-free channel. Whoever owns the gate's drain moves them on into <see cref="_list"/>, which only the owner touches.
 /// The bound on waiting requests is in <see cref="_places"/>: limit and count share one word, so that no arrival is let in by a limit that is no longer in force.
 /// The channel only has to be large enough that it is rarely full.
 /// </remarks>
@@ -22,17 +22,13 @@ internal sealed class Handle(AdmissionGate gate, int maxQueued)
     /// <summary>Waiters that have left are swept out when they are this many more than those who wait: amortised, each costs a constant.</summary>
     private const int SweepSlack = 16;
 
+    private readonly WaiterList _list = new();
     private RingChannel<Waiter>? _intake;
 
     /// <summary>Those who come back: few, and only when a replica has died. They go before all others.</summary>
     private ConcurrentStack<Waiter>? _returned;
     private long _places = (long)Bound(maxQueued) << LimitShift;
     private int _gone;
-    private Waiter? _first;
-    private Waiter? _last;
-
-    /// <summary>Length of the list. Written by its owner alone.</summary>
-    private int _listed;
 
     public AdmissionGate Gate => gate;
 
@@ -50,7 +46,7 @@ internal sealed class Handle(AdmissionGate gate, int maxQueued)
         get
         {
             // The list first: who moves into it between these looks is left out for that instant. Whoever were counted twice, or had left, would stand for one who is not in order yet.
-            int published = Volatile.Read(ref _listed);
+            int published = _list.Count;
             published += (Volatile.Read(ref _intake)?.Reader.Count ?? 0) + (Volatile.Read(ref _returned)?.Count ?? 0);
             return Math.Clamp(published - Volatile.Read(ref _gone), 0, Queued);
         }
@@ -174,32 +170,23 @@ internal sealed class Handle(AdmissionGate gate, int maxQueued)
         MoveIntakeUnsynchronized();
         if (Volatile.Read(ref _gone) > Queued + SweepSlack)
         {
-            SweepUnsynchronized();
+            Interlocked.Add(ref _gone, -_list.Sweep());
         }
 
-        while (_first is { IsWaiting: false })
+        while (_list.First is { IsWaiting: false })
         {
-            DropFirstUnsynchronized();
+            _list.TakeFirst();
             Interlocked.Decrement(ref _gone);
         }
 
-        return _first is not null;
+        return _list.First is not null;
     }
 
     /// <summary>The oldest waiter, living or not.</summary>
-    public Waiter? FirstUnsynchronized => _first;
+    public Waiter? FirstUnsynchronized => _list.First;
 
     /// <summary>Takes the oldest waiter off the list, living or not.</summary>
-    public Waiter? TakeFirstUnsynchronized()
-    {
-        Waiter? first = _first;
-        if (first is not null)
-        {
-            DropFirstUnsynchronized();
-        }
-
-        return first;
-    }
+    public Waiter? TakeFirstUnsynchronized() => _list.TakeFirst();
 
     /// <summary>A waiter that was taken off the list had left before it could be granted.</summary>
     public void ForgetGone() => Interlocked.Decrement(ref _gone);
@@ -208,7 +195,7 @@ internal sealed class Handle(AdmissionGate gate, int maxQueued)
     public void EndAllUnsynchronized(WaitEnd end)
     {
         MoveIntakeUnsynchronized();
-        for (Waiter? waiter = _first; waiter is not null; waiter = waiter.Next)
+        for (Waiter? waiter = _list.First; waiter is not null; waiter = waiter.Next)
         {
             waiter.TryLeave(end);
         }
@@ -233,10 +220,7 @@ internal sealed class Handle(AdmissionGate gate, int maxQueued)
         {
             while (returned.TryPop(out Waiter? first))
             {
-                first.Next = _first;
-                _first = first;
-                _last ??= first;
-                Volatile.Write(ref _listed, _listed + 1);
+                _list.AddFirst(first);
             }
         }
 
@@ -247,69 +231,7 @@ internal sealed class Handle(AdmissionGate gate, int maxQueued)
 
         while (intake.Reader.TryRead(out Waiter? waiter))
         {
-            if (_last is null)
-            {
-                _first = waiter;
-            }
-            else
-            {
-                _last.Next = waiter;
-            }
-
-            _last = waiter;
-            Volatile.Write(ref _listed, _listed + 1);
-        }
-    }
-
-    private void SweepUnsynchronized()
-    {
-        Waiter? kept = null;
-        Waiter? waiter = _first;
-        _first = null;
-        int dropped = 0;
-        while (waiter is not null)
-        {
-            Waiter? next = waiter.Next;
-            if (waiter.IsWaiting)
-            {
-                if (kept is null)
-                {
-                    _first = waiter;
-                }
-                else
-                {
-                    kept.Next = waiter;
-                }
-
-                kept = waiter;
-            }
-            else
-            {
-                dropped++;
-            }
-
-            waiter = next;
-        }
-
-        _last = kept;
-        if (kept is not null)
-        {
-            kept.Next = null;
-        }
-
-        Volatile.Write(ref _listed, _listed - dropped);
-        Interlocked.Add(ref _gone, -dropped);
-    }
-
-    private void DropFirstUnsynchronized()
-    {
-        Waiter first = _first!;
-        Volatile.Write(ref _listed, _listed - 1);
-        _first = first.Next;
-        first.Next = null;
-        if (_first is null)
-        {
-            _last = null;
+            _list.AddLast(waiter);
         }
     }
 }
