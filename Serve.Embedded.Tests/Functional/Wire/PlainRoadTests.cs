@@ -493,20 +493,6 @@ public sealed class PlainRoadTests
         await site.PermitIsBackAsync();
     }
 
-    [Fact]
-    public async Task Client_TakesNothingOfItsResponse_IsBrokenOffByTheClock()
-    {
-        await using RoadSite site = await RoadSite.StartAsync();
-        using RoadCall call = await site.RunAsync(true);
-        Task sending = call.Side.SendAsync($"HTTP/1.1 200 OK\r\nContent-Length: 30000000\r\n\r\n{new string('x', 30_000_000)}");
-
-        await site.PassTimeAsync(site.LoggedAsync(499));
-
-        await site.PermitIsBackAsync();
-        await Assert.ThrowsAsync<System.Net.Sockets.SocketException>(() => sending);
-        Assert.Equal(1, site.Counts.Cancelled);
-    }
-
     [Theory]
     [InlineData(true)]
     [InlineData(false)]

@@ -82,6 +82,7 @@ public sealed class RoadEndsTests
 
         await site.PassTimeAsync(site.Server.LogAsync(EventIds.ClientTooSlow));
 
+        await site.PermitIsBackAsync();
         await Assert.ThrowsAsync<SocketException>(() => sending);
         await SaysWhyAsync(site.Server, site.Counts, "240 bytes per second or more, after 5 s");
     }
