@@ -14,6 +14,8 @@ internal sealed class FakeProcess : IDeployment<HttpRequest, string>, IHealthChe
 
     public Action? OnDoubt { get; set; }
 
+    public TimeSpan? CheckTimeout { get; set; }
+
     public int? ProcessId => null;
 
     public long? ResidentBytes => null;

@@ -136,7 +136,7 @@ internal sealed class ReplicaActs(ServeEnvironment environment, ILogger logger, 
 
     private async Task CheckAsync(Replica replica, TimeSpan timeout)
     {
-        Task check = replica.CheckHealthAsync();
+        Task check = replica.CheckHealthAsync(timeout);
         if (!await IsDoneAsync(check, timeout))
         {
             throw new TimeoutException($"The health check did not end within health_check_timeout_s = {timeout.TotalSeconds}.");

@@ -15,6 +15,9 @@ internal interface IReplicaProcess
     /// <summary>Called when nobody was there to take a connection to it, though it has not ended: its health should be checked, and not only when its time has come. Once between two checks.</summary>
     Action? OnDoubt { get; set; }
 
+    /// <summary>What its health check may take, and what a handler may take to end after its request has; <see langword="null"/> = it is not checked yet.</summary>
+    TimeSpan? CheckTimeout { get; set; }
+
     /// <summary>Its number in the system; <see langword="null"/> = it was not started yet.</summary>
     int? ProcessId { get; }
 

@@ -116,10 +116,16 @@ internal sealed class Replica
     }
 
     /// <summary>Asks the handler how it is. A check that still runs is the answer to the next one too, so that a hanging one is never piled upon.</summary>
-    public Task CheckHealthAsync()
+    /// <param name="timeout">What it may take. Whoever asks sees to that; a process is told.</param>
+    public Task CheckHealthAsync(TimeSpan timeout)
     {
         if (_handler is IHealthChecked handler && _healthCheck.IsCompleted)
         {
+            if (Process is { } process)
+            {
+                process.CheckTimeout = timeout;
+            }
+
             _healthCheck = handler.CheckHealthAsync(_stopping.Token).AsTask();
         }
 

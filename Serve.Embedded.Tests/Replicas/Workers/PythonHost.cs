@@ -122,7 +122,8 @@ internal sealed class PythonHost : IAsyncDisposable
         _folder.Dispose();
     }
 
-    private static async Task<string> PythonOrSkipAsync()
+    /// <summary>The interpreter.</summary>
+    public static async Task<string> PythonOrSkipAsync()
     {
         string? python = await Python.Value;
         Assert.SkipWhen(python is null, "There is no python3 here, or it is older than 3.9.");

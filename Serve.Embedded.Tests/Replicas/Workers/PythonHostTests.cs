@@ -300,6 +300,67 @@ public sealed class PythonHostTests
     }
 
     [Theory]
+    [InlineData("gate.wait()\n            return 'late'")]
+    [InlineData("yield 'begun'; gate.wait()")]
+    public async Task PlainHandlers_ThatAllHangAfterTheirRequests_AreUnwellUntilTheyEnd(string hangs)
+    {
+        await using PythonHost host = await PythonHost.StartAsync(
+            $$"""
+            import threading
+            gate = threading.Event()
+            class Model:
+                def reconfigure(self, user_config): gate.set()
+                def __call__(self, request):
+                    print("begun " + request.path, flush=True)
+                    {{hangs.Replace("\n            ", "\n        ", StringComparison.Ordinal)}}
+            """,
+            ("SERVE_MAX_ONGOING_REQUESTS", "2"));
+        using RawConnection first = await BeginAsync("/1");
+        using RawConnection second = await BeginAsync("/2");
+
+        // Their requests have not ended: they are only slow.
+        Assert.Equal((200, "ok"), await host.ControlAsync(HttpMethod.Get, "health?timeout_s=0"));
+
+        // One thread is left.
+        first.Dispose();
+        while (!host.Output.Contains("<3>[id/1] Model.__call__ still runs 0 s", StringComparison.Ordinal))
+        {
+            Assert.Equal((200, "ok"), await host.ControlAsync(HttpMethod.Get, "health?timeout_s=0"));
+        }
+
+        await host.LineAsync("gate.wait()");
+        RawConnection third = await host.ConnectAsync();
+        await third.SendAsync("GET /3 HTTP/1.1\r\nhost: w\r\nx-request-id: id/3\r\n\r\n");
+        third.Dispose();
+        second.Dispose();
+        await HealthIsAsync((500, "2 handlers still run 0 s after their requests ended: Model.__call__. No thread of max_ongoing_requests = 2 is left for another; the log says where they hang"));
+        Assert.Equal((200, "ok"), await host.ControlAsync(HttpMethod.Get, "health?timeout_s=3600"));
+
+        Assert.Equal((200, "ok"), await host.ControlAsync(HttpMethod.Post, "reconfigure", "{}"));
+        await HealthIsAsync((200, "ok"));
+        Assert.NotEqual("", await host.GetAsync("/4"));
+        Assert.Equal(2, host.Output.Split(" still runs ").Length - 1);
+        Assert.DoesNotContain("begun /3", host.Output, StringComparison.Ordinal);
+
+        async Task<RawConnection> BeginAsync(string path)
+        {
+            RawConnection client = await host.ConnectAsync();
+            await client.SendAsync($"GET {path} HTTP/1.1\r\nhost: w\r\nx-request-id: id{path}\r\n\r\n");
+            await host.LineAsync("begun " + path);
+            return client;
+        }
+
+        async Task HealthIsAsync((int, string) expected)
+        {
+            (int, string) last;
+            while ((last = await host.ControlAsync(HttpMethod.Get, "health?timeout_s=0")) != expected)
+            {
+                Assert.False(host.Deadline.IsCancellationRequested, last.ToString());
+            }
+        }
+    }
+
+    [Theory]
     [InlineData("def", "")]
     [InlineData("async def", "")]
     [InlineData("def", "none")]

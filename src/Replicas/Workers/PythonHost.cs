@@ -6,6 +6,10 @@ internal sealed class PythonHost(WorkerSockets sockets)
     public const string FileName = "serve_embedded.py";
     public const string FileMark = "{serve_host}";
     public const string HealthPath = "/-/worker/health";
+
+    /// <summary>Of <see cref="HealthPath"/>: how many seconds after the end of its request a handler that still runs is called stuck.</summary>
+    public const string TimeoutParameter = "timeout_s";
+
     public const string ReconfigurePath = "/-/worker/reconfigure";
     public const string LimitsPath = "/-/worker/limits";
 

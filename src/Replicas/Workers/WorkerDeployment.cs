@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Text;
 using System.Text.Json;
 using Microsoft.AspNetCore.Http;
@@ -48,6 +49,8 @@ internal sealed class WorkerDeployment : IHttpDeployment, IPlainHandler, IHealth
     public Task<string> WornOut => _wear.IsOut;
 
     public Action? OnDoubt { get; set; }
+
+    public TimeSpan? CheckTimeout { get; set; }
 
     public int? ProcessId => _process?.Id;
 
@@ -205,7 +208,9 @@ internal sealed class WorkerDeployment : IHttpDeployment, IPlainHandler, IHealth
             return;
         }
 
-        WorkerAnswer answer = await connections.GetAsync(path, cancellationToken);
+        // The host of Python finds out itself which handlers hang: their requests have ended, and nobody else knows of them.
+        string asked = _settings.IsPython && CheckTimeout is { } timeout ? string.Create(CultureInfo.InvariantCulture, $"{path}?{PythonHost.TimeoutParameter}={timeout.TotalSeconds}") : path;
+        WorkerAnswer answer = await connections.GetAsync(asked, cancellationToken);
         if (!answer.IsGood)
         {
             throw new UnwellException(_settings.IsPython ? FirstLine(answer.Body) : $"GET {path} answered {answer.StatusCode}: {FirstLine(answer.Body)}");

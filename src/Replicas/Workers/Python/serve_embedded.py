@@ -715,7 +715,7 @@ _HOP_BY_HOP = frozenset(("connection", "keep-alive", "proxy-connection", "te", "
 class _Exchange:
     """One request and the response to it."""
 
-    __slots__ = ("connection", "request_id", "is_head", "is_modern", "keep_alive", "incoming", "started", "bodyless", "chunked", "unsent", "gone", "credits", "owed")
+    __slots__ = ("connection", "request_id", "is_head", "is_modern", "keep_alive", "incoming", "started", "bodyless", "chunked", "unsent", "gone", "gone_at", "credits", "owed")
 
     def __init__(self, connection, request_id, is_head, is_modern, keep_alive, incoming):
         self.connection = connection
@@ -729,6 +729,7 @@ class _Exchange:
         self.chunked = False
         self.unsent = None  # Bytes that Content-Length still promises.
         self.gone = False
+        self.gone_at = None  # On the loop's clock.
         self.credits = None
         self.owed = 0
 
@@ -840,7 +841,9 @@ class _Exchange:
         self.owed = 0
 
     def leave(self):
-        self.gone = True
+        if not self.gone:
+            self.gone = True
+            self.gone_at = self.connection.worker.loop.time()
         self.flow()
         if self.credits is not None:
             for _ in range(STREAM_CREDITS):
@@ -1089,27 +1092,38 @@ class _Threads:
         self._finished = finished
         self._loop = loop
         self._name = name
-        self._limit = limit
+        self.limit = limit
         self._jobs = queue.SimpleQueue()
         self._started = 0
-        self.pending = 0
+        self._given = set()
 
-    def run(self, function, *args):
-        future = self._loop.create_future()
-        self.pending += 1
-        self._jobs.put((contextvars.copy_context(), function, args, future))
+    @property
+    def pending(self):
+        return len(self._given)
+
+    def run(self, function, *args, exchange=None):
+        """Of an exchange: whoever waits for a thread is left out when its client has gone."""
+        job = _Job(contextvars.copy_context(), function, args, self._loop.create_future(), exchange)
+        self._given.add(job)
+        self._jobs.put(job)
         self._fill()
-        return future
+        return job.future
+
+    def left_behind(self, age):
+        """What still runs so many seconds after its exchange has ended, the oldest first."""
+        latest = self._loop.time() - age
+        jobs = [job for job in self._given if job.thread is not None and job.exchange is not None and job.exchange.gone and job.exchange.gone_at <= latest]
+        return sorted(jobs, key=lambda job: job.exchange.gone_at)
 
     def resize(self, limit):
-        self._limit = limit
+        self.limit = limit
         while self._started > limit:
             self._started -= 1
             self._jobs.put(None)
         self._fill()
 
     def _fill(self):
-        while self._started < self.pending and self._started < self._limit:
+        while self._started < self.pending and self._started < self.limit:
             self._started += 1
             threading.Thread(target=self._work, name=f"{self._name}-{self._started}", daemon=True).start()
 
@@ -1118,21 +1132,23 @@ class _Threads:
             job = self._jobs.get()
             if job is None:
                 return
-            context, function, args, future = job
-            del job
+            result = error = None
+            if job.exchange is None or not job.exchange.gone:
+                job.thread = threading.get_ident()
+                try:
+                    result = job.context.run(job.function, *job.args)
+                except BaseException as caught:
+                    error = caught
             try:
-                result, error = context.run(function, *args), None
-            except BaseException as caught:
-                result, error = None, caught
-            try:
-                self._loop.call_soon_threadsafe(self._done, future, result, error)
+                self._loop.call_soon_threadsafe(self._done, job, result, error)
             except RuntimeError:
                 return  # The loop has ended.
-            del context, function, args, future, result, error
+            del job, result, error
 
-    def _done(self, future, result, error):
-        self.pending -= 1
+    def _done(self, job, result, error):
+        self._given.discard(job)
         self._finished()
+        future = job.future
         if future.cancelled():
             _close(result)
         elif error is None:
@@ -1140,6 +1156,21 @@ class _Threads:
         else:
             # A future takes no StopIteration, and a SystemExit in it would end the loop.
             future.set_exception(error if isinstance(error, Exception) and not isinstance(error, StopIteration) else _Raised(error))
+
+
+class _Job:
+    """What one of the threads does."""
+
+    __slots__ = ("context", "function", "args", "future", "exchange", "thread", "is_told")
+
+    def __init__(self, context, function, args, future, exchange):
+        self.context = context
+        self.function = function
+        self.args = args
+        self.future = future
+        self.exchange = exchange
+        self.thread = None  # The number of the thread that does it.
+        self.is_told = False
 
 
 class _Raised(Exception):
@@ -1207,7 +1238,7 @@ class _Worker:
             request = _PlainRequest(method, target, headers, exchange.incoming)
             if not exchange.incoming.complete or exchange.incoming.chunks:
                 request.body = _Bytes(await exchange.incoming.read_all())
-            result = await self.threads.run(self._call_plain, exchange, request)
+            result = await self.threads.run(self._call_plain, exchange, request, exchange=exchange)
             if result is _SENT:
                 exchange.finish()
                 return
@@ -1237,7 +1268,7 @@ class _Worker:
             await self._stream_async(exchange, response)
             exchange.finish()
         else:
-            await self.threads.run(self._stream_plain, exchange, response)
+            await self.threads.run(self._stream_plain, exchange, response, exchange=exchange)
             exchange.finish()
         background = getattr(response, "background", None)
         if background is not None:
@@ -1293,9 +1324,11 @@ class _Worker:
         if not exchange.started:
             exchange.start(response.status_code, (("content-type", "text/plain"),))
 
-    async def _control(self, exchange, method, action):
+    async def _control(self, exchange, method, target):
+        action, _, query = target.partition("?")
         try:
             if method == "GET" and action == "health":
+                self._find_stuck(float(QueryParams(query).get("timeout_s", "inf")))
                 await self._check_health()
             elif method == "POST" and action == "reconfigure":
                 await self._reconfigure(json.loads(await exchange.incoming.read_all()))
@@ -1310,10 +1343,29 @@ class _Worker:
             if exchange.gone:
                 raise
             error = _inner(error)
-            self.log_exception(action, error)
+            if not isinstance(error, _Stuck):
+                self.log_exception(action, error)
             exchange.send(500 if action == "health" else 400, (("content-type", "text/plain; charset=utf-8"),), _last_line(error).encode("utf-8"))
             return
         exchange.send(200, (("content-type", "text/plain"),), b"ok")
+
+    def _find_stuck(self, timeout):
+        """A thread cannot be ended. When none is left that a new call could begin in, only another process helps."""
+        stuck = self.threads.left_behind(timeout)
+        handler = self.target.name if not self.target.is_class else self.target.name + ".__call__"
+        for job in stuck:
+            if not job.is_told:
+                job.is_told = True
+                place = "".join(_stack(job.thread)).rstrip()
+                _write_error("".join(f"{_ERROR}[{job.exchange.request_id}] {line}\n" for line in (
+                    f"{handler} still runs {timeout:g} s (health_check_timeout_s) after its request ended, and keeps its thread, one of {self.threads.limit}, until it ends. It is here:\n{place}"
+                ).splitlines()))
+        if len(stuck) >= self.threads.limit:
+            many = len(stuck) != 1
+            raise _Stuck(
+                f"{len(stuck)} handler{'s' if many else ''} still run{'' if many else 's'} {timeout:g} s after {'their requests' if many else 'its request'} ended: {handler}. "
+                f"No thread of max_ongoing_requests = {self.threads.limit} is left for another; the log says where they hang"
+            )
 
     async def _check_health(self):
         check = getattr(self.instance, "check_health", None)
@@ -1361,6 +1413,10 @@ class _Worker:
             gc.collect()
 
 
+class _Stuck(Exception):
+    """Handlers hang. The log has said where."""
+
+
 _SENT = object()
 
 
@@ -1369,7 +1425,7 @@ def _inner(error):
 
 
 def _last_line(error):
-    if isinstance(error, _Failure):
+    if isinstance(error, (_Failure, _Stuck)):
         return str(error)
     return traceback.format_exception_only(type(error), error)[-1].strip()
 
@@ -1383,6 +1439,15 @@ def _traceback(error, own=False):
     while frames is not None and frames.tb_frame.f_code.co_filename.startswith(_OWN_FRAMES):
         frames = frames.tb_next
     return traceback.format_exception(type(error), error, error.__traceback__ if frames is None and own else frames)
+
+
+def _stack(thread):
+    """Where a thread is, from the user's own first frame on."""
+    frame = sys._current_frames().get(thread)
+    frames = [] if frame is None else traceback.extract_stack(frame)
+    while frames and frames[0].filename.startswith(_OWN_FRAMES):
+        del frames[0]
+    return traceback.format_list(frames)
 
 
 # What the server's log takes for the level of a line, as systemd does.

@@ -1,0 +1,58 @@
+using System.Net;
+using Serve.Embedded.Config;
+using Serve.Embedded.Telemetry;
+using Serve.Embedded.Tests.Functional.Binary;
+using Serve.Embedded.Tests.Replicas.Workers;
+
+namespace Serve.Embedded.Tests.Functional;
+
+/// <summary>What the server does with a class of Python that is not well.</summary>
+public sealed class WorkerHealthTests : IDisposable
+{
+    private readonly TempFolder _folder = new();
+
+    public void Dispose() => _folder.Dispose();
+
+    [Fact]
+    public async Task PlainHandlers_ThatHangAfterTheirRequests_HaveTheirReplicaReplaced()
+    {
+        ServeConfig config = await ConfigAsync(
+            """
+            import threading
+            class Model:
+                def __call__(self, request):
+                    if request.path == "/hang":
+                        threading.Event().wait()
+                    return "ok"
+            """,
+            new() { Name = "Model", MaxOngoingRequests = 2, HealthCheckPeriod = TimeSpan.FromSeconds(0.2), HealthCheckTimeout = TimeSpan.FromSeconds(1) });
+        await using TestServer server = await TestServer.StartAsync(new(), config with { Http = new() { RequestTimeout = TimeSpan.FromSeconds(1) } });
+        Assert.Empty(server.Outcome.Failures);
+
+        HttpStatusCode[] hung = await Task.WhenAll(StatusAsync(server, "/hang"), StatusAsync(server, "/hang"));
+
+        Assert.Equal([HttpStatusCode.RequestTimeout, HttpStatusCode.RequestTimeout], hung);
+        Assert.Contains("2 handlers still run 1 s after their requests ended: Model.__call__.", (await server.LogAsync(EventIds.HealthCheckFailed)).Message, StringComparison.Ordinal);
+        while (await StatusAsync(server, "/") != HttpStatusCode.OK)
+        {
+            TestServer.Deadline.ThrowIfCancellationRequested();
+        }
+    }
+
+    private static async Task<HttpStatusCode> StatusAsync(TestServer server, string path)
+    {
+        using HttpResponseMessage response = await server.Client.GetAsync(path, TestServer.Deadline);
+        return response.StatusCode;
+    }
+
+    private async Task<ServeConfig> ConfigAsync(string module, DeploymentConfig deployment)
+    {
+        string python = await PythonHost.PythonOrSkipAsync();
+        _folder.Write("m.py", module);
+        return new()
+        {
+            Box = new() { Cpus = 64 },
+            Applications = [new() { Name = "py", ImportPath = "python:m.Model", Python = python, RuntimeEnv = new() { WorkingDir = _folder.Path }, Deployments = [deployment] }],
+        };
+    }
+}
