@@ -109,6 +109,33 @@ public sealed class PythonHostTests
     }
 
     [Theory]
+    [InlineData("def", "iter(['a', 'b'])")]
+    [InlineData("def", "Async()")]
+    [InlineData("async def", "iter(['a', 'b'])")]
+    [InlineData("async def", "Async()")]
+    public async Task Background_OfAStreamedResponse_RunsOnceItIsSent(string def, string items)
+    {
+        await using PythonHost host = await PythonHost.StartAsync(
+            $$"""
+            class Async:
+                async def __aiter__(self):
+                    yield "a"
+                    yield "b"
+            class Streaming:                     # As Starlette's StreamingResponse is.
+                status_code = 200
+                headers = {}
+                def __init__(self, items): self.body_iterator = items
+                async def background(self): print("background", flush=True)
+            class Model:
+                {{def}} __call__(self, request):
+                    return Streaming({{items}})
+            """);
+
+        Assert.Equal("ab", await host.GetAsync("/"));
+        await host.LineAsync("background");
+    }
+
+    [Theory]
     [InlineData("def", "", "")]
     [InlineData("async def", "await ", "()")]
     public async Task Request_HasWhatTheClientSent(string def, string wait, string call)

@@ -1239,8 +1239,9 @@ class _Worker:
             if not exchange.incoming.complete or exchange.incoming.chunks:
                 request.body = _Bytes(await exchange.incoming.read_all())
             result = await self.threads.run(self._call_plain, exchange, request, exchange=exchange)
-            if result is _SENT:
+            if isinstance(result, _Sent):
                 exchange.finish()
+                await self._run_background(result.response)
                 return
             if inspect.isawaitable(result):
                 result = await result
@@ -1256,7 +1257,7 @@ class _Worker:
         if items is None or hasattr(items, "__aiter__"):
             return response
         self._stream_plain(exchange, response)
-        return _SENT
+        return _Sent(response)
 
     async def _respond(self, exchange, result):
         response = _render(result)
@@ -1270,6 +1271,11 @@ class _Worker:
         else:
             await self.threads.run(self._stream_plain, exchange, response, exchange=exchange)
             exchange.finish()
+        await self._run_background(response)
+
+    @staticmethod
+    async def _run_background(response):
+        """What Starlette's responses have to do once they are sent."""
         background = getattr(response, "background", None)
         if background is not None:
             await background()
@@ -1417,7 +1423,10 @@ class _Stuck(Exception):
     """Handlers hang. The log has said where."""
 
 
-_SENT = object()
+class _Sent(typing.NamedTuple):
+    """A response that the handler's own thread has sent already."""
+
+    response: typing.Any
 
 
 def _inner(error):
