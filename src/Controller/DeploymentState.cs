@@ -311,13 +311,20 @@ internal sealed class DeploymentState
     /// <summary>
     /// A running replica refused the goal's <c>user_config</c>: the one before stays. A value that was good already is not to blame, but the replica is: another takes its place.
     /// </summary>
-    public void ConfigRefused(ReplicaEntry entry, string userConfig, string error)
+    /// <param name="entry">The replica.</param>
+    /// <param name="userConfig">The value.</param>
+    /// <param name="wasTaken">The replica has it all the same.</param>
+    /// <param name="error">Why not.</param>
+    public void ConfigRefused(ReplicaEntry entry, string userConfig, bool wasTaken, string error)
     {
         if (userConfig == _goodUserConfig)
         {
             entry.MustGo = true;
             return;
         }
+
+        // Where there was none before, none can be given back.
+        entry.MustGo |= wasTaken && _goodUserConfig is null;
 
         RefusedUserConfig = userConfig;
         Happened(DeploymentEvent.ConfigRefused);

@@ -36,10 +36,16 @@ internal sealed class Reconciler(ServeEnvironment environment, ILogger logger, I
                 Updated(done.Deployment, done.Replica, done.UserConfig);
                 return done.Deployment;
             case ControllerMessage.ReconfigureFailed refused:
+                if (refused.Replica.State != ReplicaState.Updating)
+                {
+                    // It was told to stop meanwhile, and that may be why.
+                    return refused.Deployment;
+                }
+
                 Updated(refused.Deployment, refused.Replica, refused.WasTaken ? refused.UserConfig : null);
                 if (refused.Deployment.Goal.UserConfig == refused.UserConfig && refused.Deployment.Find(refused.Replica) is { } refusing)
                 {
-                    refused.Deployment.ConfigRefused(refusing, refused.UserConfig, refused.Error.Message);
+                    refused.Deployment.ConfigRefused(refusing, refused.UserConfig, refused.WasTaken, refused.Error.Message);
                 }
 
                 Log.UserConfigRefused(logger, refused.Replica.Id, refused.Deployment.Name, refused.Deployment.Served.Application, refused.Error.Message);
@@ -375,8 +381,12 @@ internal sealed class Reconciler(ServeEnvironment environment, ILogger logger, I
         Log.ReplicaDied(logger, replica.Id, deployment.Name, deployment.Served.Application, reason);
         if (entry.Code == deployment.Code)
         {
-            // It was there until now, whatever its checks would have said.
-            entry.WasWell(environment.Time.GetTimestamp());
+            if (entry.Strikes == 0)
+            {
+                // It was there until now.
+                entry.WasWell(environment.Time.GetTimestamp());
+            }
+
             deployment.ReplicaDied(reason, isCrash: !entry.IsProven(environment.Time), replica.LastLines, environment.Time, environment.Random);
         }
 

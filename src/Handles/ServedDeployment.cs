@@ -12,11 +12,14 @@ internal sealed class ServedDeployment : IMeasuredDeployment, IDisposable
 {
     private const int SaidSlots = 16;
 
+    /// <summary>Why it is unavailable to whom nobody has told more.</summary>
+    private const string Removed = "it is being removed";
+
     private readonly RefusalLog _refusals;
     private readonly Lock _limiting = new();
     private readonly ConcurrentDictionary<string, bool> _callees = new(StringComparer.Ordinal);
     private DeploymentLimits _limits;
-    private string _whyUnavailable = "it is being removed";
+    private string _whyUnavailable = Removed;
 
     /// <summary>The latest refusals, by their <c>Retry-After</c>: under overload the same few are said again and again, and to say one anew costs as much as to admit a request.</summary>
     private SaidBefore?[]? _said;
@@ -188,7 +191,14 @@ internal sealed class ServedDeployment : IMeasuredDeployment, IDisposable
         Gate.SetUnavailable(true);
     }
 
-    public void BecomesAvailable() => Gate.SetUnavailable(false);
+    public void BecomesAvailable()
+    {
+        Gate.SetUnavailable(false);
+        Volatile.Write(ref _whyUnavailable, Removed);
+    }
+
+    /// <summary>Says that the replica had to stop on which the request ran.</summary>
+    public string ReplicaStoppedMessage() => $"Deployment '{Name}' of application '{Application}' could not finish the request: its replica had to stop, and its graceful_shutdown_timeout_s was over.";
 
     /// <summary>Says that the caller is no more.</summary>
     public string ClosedMessage() =>

@@ -632,7 +632,7 @@ internal sealed class Exchange : IHttpRequestLifetimeFeature
         {
             // The handler may go on for as long as it likes, and the connection with it.
             _answers.CloseConnection();
-            answer = cause == EarlyEnd.TimedOut ? TimedOutAsync() : _answers.UnavailableAsync(_application.Ingress.UnavailableMessage());
+            answer = cause == EarlyEnd.TimedOut ? TimedOutAsync() : _answers.UnavailableAsync(_application.Ingress.ReplicaStoppedMessage());
         }
         finally
         {

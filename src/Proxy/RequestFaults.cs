@@ -48,7 +48,7 @@ internal static class RequestFaults
         }
 
         // In HTTP/2 a WebSocket begins with this method, as it does with GET and an upgrade before.
-        if (HttpMethods.IsConnect(request.Method) && (request.Headers.ContentLength is not null || !UpgradeOffer.IsIn(features, request.Headers)))
+        if (HttpMethods.IsConnect(request.Method) && (request.Headers.ContentLength is not null || !UpgradeOffer.IsExtendedConnect(features)))
         {
             // What follows a CONNECT may be meant for the other end of a tunnel: it must not be read as requests.
             statusCode = StatusCodes.Status405MethodNotAllowed;

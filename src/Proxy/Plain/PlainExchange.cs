@@ -337,7 +337,7 @@ internal sealed class PlainExchange : IPlainClient
                 TimedOut();
                 return;
             case EarlyEnd.ReplicaStops:
-                Answer(StatusCodes.Status503ServiceUnavailable, _application.Ingress.UnavailableMessage());
+                Answer(StatusCodes.Status503ServiceUnavailable, _application.Ingress.ReplicaStoppedMessage());
                 return;
         }
 

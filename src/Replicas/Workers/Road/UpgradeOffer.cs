@@ -24,7 +24,7 @@ internal sealed class UpgradeOffer
     {
         _connect = connect;
         Protocols = WebSocket;
-        Key = Convert.ToBase64String(RandomNumberGenerator.GetBytes(16));
+        Key = Convert.ToBase64String(Guid.NewGuid().ToByteArray());
     }
 
     /// <summary>To what.</summary>
@@ -38,6 +38,9 @@ internal sealed class UpgradeOffer
         Connect(features) is { } connect ? new(connect)
         : Upgrade(features, headers) is { } upgrade ? new(upgrade, headers.Upgrade)
         : null;
+
+    /// <summary>A CONNECT that is the beginning of a WebSocket over HTTP/2, and nothing else.</summary>
+    public static bool IsExtendedConnect(IFeatureCollection features) => Connect(features) is not null;
 
     /// <summary>Whether the request has one.</summary>
     public static bool IsIn(IFeatureCollection features, IHeaderDictionary headers) => Upgrade(features, headers) is not null || Connect(features) is not null;
@@ -92,7 +95,7 @@ internal sealed class UpgradeOffer
     private bool Accepts(ResponseReader reader)
     {
         ReadOnlySpan<byte> bytes = reader.HeadBytes.Span;
-#pragma warning disable CA5350 // RFC 6455 asks for it, and it protects nothing.
+#pragma warning disable CA5350 // RFC 6455 asks for it, and it protects nothing. (Only a host speaks HTTP/2, and its own WebSockets need it, and OpenSSL, too.)
         string expected = Convert.ToBase64String(SHA1.HashData(Encoding.ASCII.GetBytes(Key + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11")));
 #pragma warning restore CA5350
         foreach (HeaderPlace place in reader.Head.Headers)

@@ -39,7 +39,7 @@ internal sealed class WorkerConnections(EndPoint endPoint, TimeProvider time, Ev
     public async ValueTask SendAsync(IFeatureCollection features, CancellationToken cancellationToken)
     {
         ContextCall call = new(features);
-        if (features.GetRequiredFeature<IHttpRequestFeature>() is var request && HttpMethods.IsConnect(request.Method) && !UpgradeOffer.IsIn(features, request.Headers))
+        if (features.GetRequiredFeature<IHttpRequestFeature>() is var request && HttpMethods.IsConnect(request.Method) && !UpgradeOffer.IsExtendedConnect(features))
         {
             throw new BadHttpRequestException("A worker takes no CONNECT requests.", StatusCodes.Status405MethodNotAllowed);
         }
