@@ -2,7 +2,9 @@ using System.Net;
 using Serve.Embedded.Config;
 using Serve.Embedded.Telemetry;
 using Serve.Embedded.Tests.Functional.Binary;
+using Serve.Embedded.Tests.Functional.Wire;
 using Serve.Embedded.Tests.Replicas.Workers;
+using Serve.Embedded.Tests.Replicas.Workers.Road;
 
 namespace Serve.Embedded.Tests.Functional;
 
@@ -37,6 +39,42 @@ public sealed class WorkerHealthTests : IDisposable
         {
             TestServer.Deadline.ThrowIfCancellationRequested();
         }
+    }
+
+    [Theory]
+    [InlineData("def")]
+    [InlineData("async def")]
+    public async Task FirstCheckHealth_OfAClassThatRaises_IsAFailedStartAtOnce(string def)
+    {
+        ServeConfig config = await ConfigAsync(
+            $"""
+            class Model:
+                {def} check_health(self): raise RuntimeError("no GPU")
+                def __call__(self, request): ...
+            """,
+            new() { Name = "Model", MaxConstructorRetryCount = 1 });
+
+        await using TestServer server = await TestServer.StartAsync(new(), config);
+
+        Assert.Contains("Its first check_health failed: RuntimeError: no GPU", Assert.Single(server.Outcome.Failures), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task HealthCheckPath_OfACommandThatStillLoads_IsAskedUntilItIsWell()
+    {
+        int asked = 0;
+        await using ScriptedWorker worker = new(async side =>
+        {
+            if ((await side.ReadHeadAsync()).StartsWith("GET /health ", StringComparison.Ordinal))
+            {
+                await side.SendAsync(Interlocked.Increment(ref asked) < 4 ? "HTTP/1.1 503 Loading\r\nContent-Length: 0\r\n\r\n" : "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+            }
+        });
+        DeploymentConfig deployment = WorkerInTest.Deployment(worker);
+
+        await using TestServer server = await WorkerInTest.StartAsync(WorkerInTest.Config(deployment with { Worker = deployment.Worker with { HealthCheckPath = "/health" } }));
+
+        Assert.True(asked >= 4);
     }
 
     private static async Task<HttpStatusCode> StatusAsync(TestServer server, string path)

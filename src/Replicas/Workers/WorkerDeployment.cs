@@ -189,6 +189,11 @@ internal sealed class WorkerDeployment : IHttpDeployment, IPlainHandler, IHealth
                 await AskAsync(_connections, cancellationToken);
                 return;
             }
+            catch (UnwellException exception) when (_settings.IsPython)
+            {
+                // A class is constructed before it is asked: there is nothing to wait for, and what it says is its answer.
+                throw new WorkerStartException($"Its first check_health failed: {exception.Message}");
+            }
             catch (Exception exception) when (exception is WorkerFailedException or UnwellException)
             {
                 _trouble = exception.Message;
