@@ -1,6 +1,7 @@
 using System.Net;
 using Serve.Embedded.Config;
 using Serve.Embedded.Telemetry;
+using Serve.Embedded.Tests.Fakes;
 using Serve.Embedded.Tests.Functional.Binary;
 using Serve.Embedded.Tests.Functional.Wire;
 using Serve.Embedded.Tests.Replicas.Workers;
@@ -11,6 +12,9 @@ namespace Serve.Embedded.Tests.Functional;
 /// <summary>What the server does with a class of Python that is not well.</summary>
 public sealed class WorkerHealthTests : IDisposable
 {
+    /// <summary>On the test's clock, on which a process takes long to start.</summary>
+    private static readonly TimeSpan StartupTimeout = TimeSpan.FromHours(1);
+
     private readonly TempFolder _folder = new();
 
     public void Dispose() => _folder.Dispose();
@@ -75,6 +79,77 @@ public sealed class WorkerHealthTests : IDisposable
         await using TestServer server = await WorkerInTest.StartAsync(WorkerInTest.Config(deployment with { Worker = deployment.Worker with { HealthCheckPath = "/health" } }));
 
         Assert.True(asked >= 4);
+    }
+
+    [Theory]
+    [InlineData("__init__", "its module is still being imported, or its constructor or reconfigure still runs. Raise startup_timeout_s")]
+    [InlineData("check_health", "its first check_health still runs. Raise startup_timeout_s")]
+    public async Task StartupTimeout_OfAClassThatIsStillBusy_SaysWithWhat(string hangs, string reason)
+    {
+        ServeConfig config = await ConfigAsync(
+            $"""
+            import threading
+            class Model:
+                def {hangs}(self):
+                    open("busy", "w").close()
+                    threading.Event().wait()
+                def __call__(self, request): ...
+            """,
+            new() { Name = "Model", MaxConstructorRetryCount = 1, Worker = new() { StartupTimeout = StartupTimeout } });
+
+        string failure = await FailureAsync(config, () => File.Exists(Path.Combine(_folder.Path, "busy")));
+
+        Assert.Contains($"The worker was not ready within startup_timeout_s = {StartupTimeout.TotalSeconds}: {reason}", failure, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task StartupTimeout_OfACommandThatTakesConnectionsAndIsSilent_SaysSoAndWhere()
+    {
+        bool asked = false;
+        await using ScriptedWorker worker = new(async side =>
+        {
+            await side.ReadHeadAsync();
+            Volatile.Write(ref asked, true);
+            await side.ClosedAsync();
+        });
+        DeploymentConfig deployment = WorkerInTest.Deployment(["sh", "-c", "ln -s \"$0\" \"$SERVE_SOCKET\" && exec sleep 3600", worker.Path]);
+        deployment = deployment with { MaxConstructorRetryCount = 1, Worker = deployment.Worker with { HealthCheckPath = "/health", StartupTimeout = StartupTimeout } };
+
+        string failure = await FailureAsync(WorkerInTest.Config(deployment), () => Volatile.Read(ref asked));
+
+        Assert.Matches(": it took a connection at [^ ]*, and has not answered GET /health. It must speak HTTP/1.1 on the Unix socket ", failure);
+    }
+
+    [Theory]
+    [InlineData(0, true)]
+    [InlineData(3, false)]
+    public async Task Command_ThatEndsBeforeItListens_SaysThatItMustNotBeADaemon(int exitCode, bool isTold)
+    {
+        DeploymentConfig deployment = WorkerInTest.Deployment(["sh", "-c", $"exit {exitCode}"]);
+
+        await using TestServer server = await TestServer.StartAsync(new(), WorkerInTest.Config(deployment with { MaxConstructorRetryCount = 1 }));
+
+        string failure = Assert.Single(server.Outcome.Failures);
+        Assert.Contains($"exit code {exitCode}", failure, StringComparison.Ordinal);
+        Assert.Equal(isTold, failure.Contains("It must stay in the foreground", StringComparison.Ordinal));
+    }
+
+    /// <summary>Of a start whose time is over, which it is not before the worker is so far.</summary>
+    private static async Task<string> FailureAsync(ServeConfig config, Func<bool> isSoFar)
+    {
+        ManualTimeProvider time = new();
+        Task<TestServer> starting = TestServer.StartAsync(new(), config, time);
+        while (!isSoFar() && !starting.IsCompleted)
+        {
+            TestServer.Deadline.ThrowIfCancellationRequested();
+            // In small steps: the import, which takes real time, has its own limit on this clock.
+            time.Advance(TimeSpan.FromMicroseconds(100));
+            await Task.Yield();
+        }
+
+        await time.PassUntilAsync(starting, TimeSpan.FromSeconds(1));
+        await using TestServer server = await starting;
+        return Assert.Single(server.Outcome.Failures);
     }
 
     private static async Task<HttpStatusCode> StatusAsync(TestServer server, string path)

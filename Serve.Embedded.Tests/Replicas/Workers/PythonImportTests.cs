@@ -58,6 +58,23 @@ public sealed class PythonImportTests
         """;
 
     [Theory]
+    [InlineData("ray", ". What stands in for it here is serve_embedded: from serve_embedded import Request, serve")]
+    [InlineData("starlette", ". Install it, or take what is here: from serve_embedded import Request, Response, StreamingResponse")]
+    [InlineData("torch", "")]
+    public async Task Import_OfWhatIsRayServes_SaysWhatIsHere(string package, string hint)
+    {
+        // Absent, also where the test's machine has it.
+        string code = $"import sys\nsys.modules['{package}'] = None\nimport {package}\nclass Model:\n    def __call__(self, request): ...\n";
+        string raised = $"ModuleNotFoundError: import of {package} halted; None in sys.modules";
+
+        Finished import = await PythonHost.RunAsync(code, ["import", "m.Model"]);
+        Finished run = await PythonHost.RunAsync(code, ["run", "m.Model"]);
+
+        Assert.Equal(raised + hint, JsonDocument.Parse(import.Out).RootElement.GetProperty("error").GetString());
+        Assert.EndsWith(raised + hint, run.Error.TrimEnd(), StringComparison.Ordinal);
+    }
+
+    [Theory]
     [InlineData("m.SlowDeployment")]
     [InlineData("m:SlowDeployment")]
     [InlineData("m:app")]

@@ -49,7 +49,7 @@ internal sealed class WorkerAddress : IDisposable
             catch (WorkerFailedException exception)
             {
                 connections.Dispose();
-                failure = exception;
+                failure = failure is null ? exception : new($"{failure.Message} {exception.Message}");
             }
         }
 

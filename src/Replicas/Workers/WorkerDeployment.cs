@@ -84,12 +84,14 @@ internal sealed class WorkerDeployment : IHttpDeployment, IPlainHandler, IHealth
         cancellationToken.ThrowIfCancellationRequested();
         if (first == _process.Exited)
         {
-            throw new WorkerStartException($"The worker ended before it answered: {await _process.Exited}. Its command: {Text(_settings.Command)}.");
+            WorkerExit exit = await _process.Exited;
+            string hint = exit.ExitCode == 0 && !_settings.IsPython ? " It must stay in the foreground, and not go on as a daemon." : "";
+            throw new WorkerStartException($"The worker ended before it answered: {exit}. Its command: {Text(_settings.Command)}.{hint}");
         }
 
         if (first != ready)
         {
-            throw new WorkerStartException($"The worker was not ready within startup_timeout_s = {_settings.StartupTimeout.TotalSeconds}: {_trouble.TrimEnd('.')}. It must speak HTTP/1.1 on {address}.");
+            throw new WorkerStartException($"The worker was not ready within startup_timeout_s = {_settings.StartupTimeout.TotalSeconds}: {WhyNotReady(address)}");
         }
 
         await ready;
@@ -178,6 +180,14 @@ internal sealed class WorkerDeployment : IHttpDeployment, IPlainHandler, IHealth
         }
     }
 
+    /// <summary>A class of Python listens when it is constructed: that it cannot be reached says nothing else.</summary>
+    private string WhyNotReady(WorkerAddress address) => (_settings.IsPython, _connections) switch
+    {
+        (true, null) => "its module is still being imported, or its constructor or reconfigure still runs. Raise startup_timeout_s if that takes so long.",
+        (true, _) => "its first check_health still runs. Raise startup_timeout_s if that takes so long.",
+        _ => $"{_trouble.TrimEnd('.')}. It must speak HTTP/1.1 on {address}.",
+    };
+
     /// <summary>Asks it, less and less often, until it is well.</summary>
     private async Task UntilReadyAsync(WorkerAddress address, CancellationToken cancellationToken)
     {
@@ -185,7 +195,12 @@ internal sealed class WorkerDeployment : IHttpDeployment, IPlainHandler, IHealth
         {
             try
             {
-                _connections ??= await address.ConnectAsync(_settings.IsPython ? _host.ControlToken : null, HasAnswered, HasRefused, cancellationToken);
+                if (_connections is null)
+                {
+                    _connections = await address.ConnectAsync(_settings.IsPython ? _host.ControlToken : null, HasAnswered, HasRefused, cancellationToken);
+                    _trouble = $"it took a connection at {_connections.EndPoint}, and has not answered GET {_settings.HealthCheckPath}";
+                }
+
                 await AskAsync(_connections, cancellationToken);
                 return;
             }

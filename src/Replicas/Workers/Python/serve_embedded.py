@@ -1439,6 +1439,16 @@ def _last_line(error):
     return traceback.format_exception_only(type(error), error)[-1].strip()
 
 
+def _hint(error):
+    """For what was written for Ray Serve. Its import is where the two differ."""
+    missing = (error.name or "").partition(".")[0] if isinstance(error, ModuleNotFoundError) else ""
+    if missing == "ray":
+        return ". What stands in for it here is serve_embedded: from serve_embedded import Request, serve"
+    if missing == "starlette":
+        return ". Install it, or take what is here: from serve_embedded import Request, Response, StreamingResponse"
+    return ""
+
+
 _OWN_FRAMES = (__file__, "<frozen importlib", os.path.dirname(importlib.__file__), os.path.dirname(asyncio.__file__), threading.__file__)
 
 
@@ -2010,7 +2020,7 @@ def _import(options):
     except SystemExit as error:
         found, code = {"error": f"The module ended Python while it was imported: sys.exit({error.code!r})", "traceback": "".join(_traceback(error))}, 1
     except BaseException as error:
-        found, code = {"error": _last_line(error), "traceback": "".join(_traceback(error))}, 1
+        found, code = {"error": _last_line(error) + _hint(error), "traceback": "".join(_traceback(error))}, 1
     write(json.dumps(found, ensure_ascii=True).encode("ascii") + b"\n")
     _exit(code)
 
@@ -2147,7 +2157,7 @@ def _main():
         _write_error(_as_error(str(error)))
         _exit(1)
     except BaseException as error:
-        _write_error(_as_error("".join(_traceback(error))))
+        _write_error(_as_error("".join(_traceback(error)).rstrip() + _hint(error)))
         _exit(error.code if isinstance(error, SystemExit) and isinstance(error.code, int) and error.code else 1)
 
 

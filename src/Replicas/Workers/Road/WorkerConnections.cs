@@ -15,6 +15,8 @@ internal sealed class WorkerConnections(EndPoint endPoint, TimeProvider time, Ev
     private readonly IdleConnections[] _idle = [.. Enumerable.Range(0, loops.Count).Select(_ => new IdleConnections(time, loops.Count))];
     private readonly WorkerConnector _connector = new(endPoint, time, loops) { OnRefused = onRefused };
 
+    public EndPoint EndPoint { get; } = endPoint;
+
     /// <summary>Told of each request that the worker has answered.</summary>
     public Action? OnAnswered { get; init; }
 
