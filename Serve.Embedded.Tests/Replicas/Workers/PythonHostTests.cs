@@ -9,7 +9,7 @@ public sealed class PythonHostTests
 {
     private const string Results =
         """
-        import dataclasses, datetime, enum
+        import collections, dataclasses, datetime, decimal, enum, ipaddress, pathlib, re, types, uuid
         from serve_embedded import HTMLResponse, JSONResponse, PlainTextResponse, RedirectResponse, Response, StreamingResponse, serve
 
         @dataclasses.dataclass
@@ -21,6 +21,11 @@ public sealed class PythonHostTests
 
         class Array:                         # As NumPy's is.
             def tolist(self): return [1.5, 2.0]
+
+        class Key:                           # As a NumPy integer is.
+            def tolist(self): return 7
+
+        id = uuid.UUID("12345678123456781234567812345678")
 
         class Foreign:                       # As Starlette's Response is.
             status_code = 202
@@ -44,6 +49,10 @@ public sealed class PythonHostTests
             "/number": 5,
             "/false": False,
             "/objects": {"p": Point(1), "c": Colour.RED, "a": Array(), "t": datetime.date(2026, 1, 2), "s": {1}},
+            "/texts": [id, ipaddress.ip_address("::1"), ipaddress.ip_network("10.0.0.0/8"), re.compile("a+"), pathlib.PurePosixPath("/a"), ValueError("why"), memoryview(b"m")],
+            "/numbers": [decimal.Decimal("1.50"), decimal.Decimal("20"), decimal.Decimal("1E+2"), datetime.timedelta(minutes=1.5)],
+            "/many": [range(3), frozenset([1]), collections.deque([1, 2]), {"a": 1}.keys(), types.MappingProxyType({"a": id})],
+            "/keys": {Key(): 1, id: [Point(id)], Colour.RED: {datetime.date(2026, 1, 2): range(2)}, 2: (decimal.Decimal("0.5"),), None: True},
             "/html": HTMLResponse("<p>", status_code=201, headers={"X-A": "b"}),
             "/text": PlainTextResponse("t"),
             "/json": JSONResponse([1], status_code=422),
@@ -81,6 +90,10 @@ public sealed class PythonHostTests
         { "/number", 200, "application/json", "5" },
         { "/false", 200, "application/json", "false" },
         { "/objects", 200, "application/json", """{"p":{"x":1},"c":"red","a":[1.5,2.0],"t":"2026-01-02","s":[1]}""" },
+        { "/texts", 200, "application/json", """["12345678-1234-5678-1234-567812345678","::1","10.0.0.0/8","a+","/a","why","m"]""" },
+        { "/numbers", 200, "application/json", "[1.5,20,100,90.0]" },
+        { "/many", 200, "application/json", """[[0,1,2],[1],[1,2],["a"],{"a":"12345678-1234-5678-1234-567812345678"}]""" },
+        { "/keys", 200, "application/json", """{"7":1,"12345678-1234-5678-1234-567812345678":[{"x":"12345678-1234-5678-1234-567812345678"}],"red":{"2026-01-02":[0,1]},"2":[0.5],"null":true}""" },
         { "/html", 201, "text/html; charset=utf-8", "<p>" },
         { "/text", 200, "text/plain; charset=utf-8", "t" },
         { "/json", 422, "application/json", "[1]" },
@@ -266,6 +279,7 @@ public sealed class PythonHostTests
                         if request.path == "/stop": raise StopIteration
                         if request.path == "/nan": return float("nan")
                         if request.path == "/object": return object()
+                        if request.path == "/key": return {(1, 2): 3}
                         if request.path == "/header": return Response("x", headers={"a": "b\r\nc: d"})
                         if request.path == "/name": return Response("x", headers={"a b": "c"})
                         if request.path == "/status": return Response("x", status_code=99)
@@ -274,7 +288,7 @@ public sealed class PythonHostTests
                             return "ok"
                         raise ValueError("secret detail")
                 """);
-            foreach (string path in (string[])["/raise", "/exit", "/stop", "/nan", "/object", "/header", "/name", "/status"])
+            foreach (string path in (string[])["/raise", "/exit", "/stop", "/nan", "/object", "/key", "/header", "/name", "/status"])
             {
                 using HttpRequestMessage request = new(HttpMethod.Get, path);
                 request.Headers.Add("x-request-id", "id" + path);

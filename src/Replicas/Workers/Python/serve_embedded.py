@@ -34,8 +34,11 @@ import argparse
 import asyncio
 import atexit
 import collections
+import collections.abc
 import contextvars
 import dataclasses
+import datetime
+import decimal
 import difflib
 import enum
 import functools
@@ -45,6 +48,7 @@ import http
 import importlib
 import importlib.util
 import inspect
+import ipaddress
 import json
 import logging
 import os
@@ -57,6 +61,7 @@ import time
 import traceback
 import types
 import typing
+import uuid
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 # The file is run as a program and imported by the user's module: both must be one module, or there would be two of every class.
@@ -385,26 +390,69 @@ class _Generated(Response):
 
 
 def _to_json(value):
-    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_json_default).encode("utf-8")
+    try:
+        text = _dumps(value, default=_json_default)
+    except TypeError:
+        text = _dumps(_jsonable(value))  # Most often a key of a dict: default is not asked about those.
+    return text.encode("utf-8")
+
+
+_dumps = functools.partial(json.dumps, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+
+
+# Their text is their value.
+_AS_TEXT = (
+    uuid.UUID, BaseException, ipaddress.IPv4Address, ipaddress.IPv6Address, ipaddress.IPv4Network, ipaddress.IPv6Network, ipaddress.IPv4Interface,
+    ipaddress.IPv6Interface,
+)
+
+
+def _jsonable(value):
+    """The value in what JSON has, keys of dicts included."""
+    if isinstance(value, dict):
+        return {_json_key(key): _jsonable(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_jsonable(item) for item in value]
+    if value is None or isinstance(value, (str, int, float)):
+        return value
+    return _jsonable(_json_default(value))
+
+
+def _json_key(key):
+    plain = _jsonable(key)
+    if isinstance(plain, (dict, list)):
+        raise TypeError(f"A key of a JSON object must be a text or a number, not a {type(key).__module__}.{type(key).__qualname__}")
+    return plain
 
 
 def _json_default(value):
+    """As Ray Serve and FastAPI write what JSON does not have."""
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        return bytes(value).decode("utf-8")
     if hasattr(value, "tolist"):  # Arrays, scalars and tensors.
         return value.tolist()
+    if isinstance(value, decimal.Decimal):
+        return int(value) if value.is_finite() and value.as_tuple().exponent >= 0 else float(value)
+    if isinstance(value, datetime.timedelta):
+        return value.total_seconds()
+    if isinstance(value, re.Pattern):
+        return value.pattern
+    if isinstance(value, _AS_TEXT):
+        return str(value)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
     if hasattr(value, "model_dump"):
         return value.model_dump(mode="json")
     if isinstance(value, enum.Enum):
         return value.value
-    if isinstance(value, (set, frozenset)):
-        return list(value)
-    if isinstance(value, (bytes, bytearray)):
-        return value.decode("utf-8")
     if hasattr(value, "isoformat"):
         return value.isoformat()
     if isinstance(value, os.PathLike):
         return os.fspath(value)
+    if isinstance(value, collections.abc.Mapping):
+        return dict(value)
+    if hasattr(value, "__iter__") and not hasattr(value, "__dict__"):  # Sets, ranges, deques, views of dicts, generators.
+        return list(value)
     raise TypeError(f"A handler's result must be str, bytes, a Response, a generator or JSON; in it there is a {type(value).__module__}.{type(value).__qualname__}")
 
 
