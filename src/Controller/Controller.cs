@@ -255,5 +255,10 @@ internal sealed class Controller
         TimeSpan wait = at == long.MaxValue ? Timeout.InfiniteTimeSpan
             : TimeSpan.FromMilliseconds(Math.Max(0, Math.Ceiling(_environment.Time.GetElapsedTime(_environment.Time.GetTimestamp(), at).TotalMilliseconds)));
         _timer.Change(wait, Timeout.InfiniteTimeSpan);
+        if (at <= _environment.Time.GetTimestamp())
+        {
+            // The timer counts from when it is set, and time has gone on since the wait was reckoned.
+            Tell(new ControllerMessage.Tick());
+        }
     }
 }

@@ -1,5 +1,6 @@
 using System.Globalization;
 using Serve.Embedded.Config;
+using Serve.Embedded.Replicas;
 using Serve.Embedded.Replicas.Workers;
 using Serve.Embedded.Telemetry;
 using Serve.Embedded.Tests.Functional.Binary;
@@ -347,6 +348,7 @@ public sealed class PlainRoadTests
     public async Task Worker_LivesAndNobodyIsThereToTakeConnections_IsReplacedAndTheRequestIsAnswered(bool plain)
     {
         await using RoadSite site = await RoadSite.StartAsync(workers: 2);
+        Replica unwell = site.Gate.Replicas[0];
         site.Workers.Hide(0);
         using RawConnection client = await site.Server.ConnectAsync();
         await client.SendAsync(Get(plain, method: "POST"));
@@ -355,12 +357,14 @@ public sealed class PlainRoadTests
         {
             await TestServer.UntilAsync(() =>
             {
-                // In small steps: who is told of a failed check may not have set the time of the next one yet.
-                site.Time.Advance(TimeSpan.FromMilliseconds(10));
-                return site.Server.LogsOf(EventIds.HealthCheckFailed).Count() >= failed;
+                site.Time.Advance(TimeSpan.Zero);
+                return site.Server.LogsOf(EventIds.HealthCheckFailed).Count() == failed;
             });
+            site.Time.Advance(TimeSpan.FromSeconds(failed < 3 ? 1 : 0));
         }
 
+        // The log has the last check before the replica is out: if time passed meanwhile, the request would use up its attempts.
+        await unwell.Withdrawn.WaitAsync(TestServer.Deadline);
         RoadCall call = await site.PassTimeAsync(site.NextAsync());
         await call.AnswerAsync("here");
 
