@@ -173,7 +173,7 @@ public sealed class RoadStatesTests
 
         Assert.StartsWith("HTTP/1.1 503 ", response, StringComparison.Ordinal);
         Assert.Contains("\r\nConnection: close\r\n", response, StringComparison.Ordinal);
-        Assert.Contains("Deployment 'w' of application 'default' is unavailable", response, StringComparison.Ordinal);
+        Assert.Contains("Deployment 'w' of application 'default' could not finish the request: its replica had to stop", response, StringComparison.Ordinal);
         Assert.DoesNotContain("X-Request-Not-Run", response, StringComparison.OrdinalIgnoreCase);
         await call.Side.ClosedAsync().WaitAsync(TestServer.Deadline);
         await site.PassTimeAsync(applied);
