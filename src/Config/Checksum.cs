@@ -17,4 +17,7 @@ internal static class Checksum
 
         return (~crc).ToString("x8", CultureInfo.InvariantCulture);
     }
+
+    /// <summary>Tells one content of a file from another: its length beside the checksum.</summary>
+    public static string WithLengthOf(ReadOnlySpan<byte> bytes) => string.Create(CultureInfo.InvariantCulture, $"{bytes.Length:x}-{Of(bytes)}");
 }

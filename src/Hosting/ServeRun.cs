@@ -68,7 +68,6 @@ internal sealed class ServeRun
         }
 
         Tell(goal);
-
         ConfigSource.TellWarnings(file, _logger);
 
         // A handler that somebody compiled in may block. Ours do not.

@@ -1,4 +1,3 @@
-using System.Globalization;
 using Microsoft.AspNetCore.Http;
 using Microsoft.Net.Http.Headers;
 using Serve.Embedded.Config;
@@ -89,6 +88,6 @@ internal sealed class DashboardFile
         using Stream stream = typeof(DashboardFile).Assembly.GetManifestResourceStream(resource)!;
         byte[] bytes = new byte[stream.Length];
         stream.ReadExactly(bytes);
-        return (bytes, new(string.Create(CultureInfo.InvariantCulture, $"\"{bytes.Length:x}-{Checksum.Of(bytes)}\"")));
+        return (bytes, new($"\"{Checksum.WithLengthOf(bytes)}\""));
     }
 }

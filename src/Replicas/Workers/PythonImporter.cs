@@ -1,4 +1,3 @@
-using System.Globalization;
 using System.Text.Json;
 using Serve.Embedded.Config;
 
@@ -165,8 +164,7 @@ internal sealed class PythonImporter(WorkerHost host)
     {
         try
         {
-            byte[] code = File.ReadAllBytes($"{source.ModulePath}.py");
-            return string.Create(CultureInfo.InvariantCulture, $"{code.Length:x}-{Checksum.Of(code)}");
+            return Checksum.WithLengthOf(File.ReadAllBytes($"{source.ModulePath}.py"));
         }
         catch (Exception exception) when (exception is IOException or UnauthorizedAccessException or ArgumentException)
         {
