@@ -203,6 +203,27 @@ public sealed class HostConnectionTests
         Assert.EndsWith(isWorker ? "The worker closed the connection in the middle of its response." : "late", record.Exception!.Message, StringComparison.Ordinal);
     }
 
+    [Fact]
+    public async Task Worker_BreaksOffWithAPieceInHand_TheHostsClientGetsThePieceAndThenTheEnd()
+    {
+        TaskCompletionSource begun = new(TaskCreationOptions.RunContinuationsAsynchronously);
+        await using ScriptedWorker worker = new(async side =>
+        {
+            await side.ReadHeadAsync();
+            await side.SendAsync("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nbegun\r\n");
+            await begun.Task;
+            await side.SendAsync("5\r\nthere\r\nzz");
+        });
+        await using TestServer server = await TestServer.EmbedAsync(new(), WorkerInTest.Config(WorkerInTest.Deployment(worker)));
+        using RawConnection client = await server.ConnectAsync();
+
+        await client.SendAsync("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+        await client.ReadUntilAsync("begun\r\n");
+        begun.SetResult();
+
+        Assert.Equal(("5\r\nthere\r\n", false), await client.ReadToHowItEndsAsync());
+    }
+
     /// <summary>Compression decides by the status and headers that the host's context has when the first byte passes. The handler has set its own before.</summary>
     [Theory]
     [InlineData("fails", 500, "Internal Server Error")]

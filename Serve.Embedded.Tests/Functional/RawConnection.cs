@@ -32,7 +32,10 @@ internal sealed class RawConnection(Socket socket) : IDisposable
     }
 
     /// <summary>Reads until the other side closes; a reset counts as closed.</summary>
-    public async Task<string> ReadToEndAsync()
+    public async Task<string> ReadToEndAsync() => (await ReadToHowItEndsAsync()).Read;
+
+    /// <summary>Reads until the other side closes.</summary>
+    public async Task<(string Read, bool IsReset)> ReadToHowItEndsAsync()
     {
         StringBuilder read = new();
         try
@@ -45,9 +48,10 @@ internal sealed class RawConnection(Socket socket) : IDisposable
         }
         catch (SocketException)
         {
+            return (read.ToString(), true);
         }
 
-        return read.ToString();
+        return (read.ToString(), false);
     }
 
     /// <summary>Reads so much, or what comes before the other side closes, and keeps nothing of it.</summary>

@@ -225,6 +225,17 @@ internal sealed class Exchange : IHttpRequestLifetimeFeature
     /// <summary>The connection is the handler's now.</summary>
     public void HasUpgraded() => _upgrade.Upgraded();
 
+    /// <summary>Ends a response that cannot be finished.</summary>
+    private void CutShort()
+    {
+        if (_connection is not null && _request.Protocol == HttpProtocol.Http11 && !_upgrade.IsUpgraded)
+        {
+            _connection.IsCutShort = true;
+        }
+
+        Abort();
+    }
+
     private void Abort()
     {
         if (_host is not null)
@@ -586,15 +597,43 @@ internal sealed class Exchange : IHttpRequestLifetimeFeature
         {
             // As with any endpoint: a middleware that holds the response back can still answer, and what was flushed reaches the client before Kestrel closes its connection. A client of HTTP/1.0 would take that for
             // the response's end. The host logs what it is told, and once is enough.
-            return Task.FromException(ForHost(exception));
+            return _response.HasStarted ? TellHostAsync(exception) : Task.FromException(ForHost(exception));
         }
 
         OwnAnswers.LogBrokenOff(_proxy.RequestLog, exception);
+        return BreakOffAsync();
+    }
+
+    private async Task TellHostAsync(Exception exception)
+    {
+        await FlushLastAsync();
+        throw ForHost(exception);
+    }
+
+    private async Task BreakOffAsync()
+    {
+        await FlushLastAsync();
 
         // First, or it would look as if the client had left.
         _watch.Stop();
-        Abort();
-        return Task.CompletedTask;
+        if (_watch.Cause == EarlyEnd.None)
+        {
+            CutShort();
+        }
+    }
+
+    /// <summary>What came before the failure still reaches the client. It is waited for as long as for any response, and no longer than the request may take.</summary>
+    private async Task FlushLastAsync()
+    {
+        try
+        {
+            await _body.Writer.FlushAsync();
+        }
+#pragma warning disable CA1031 // What a middleware has put around the response may throw anything, and the response is broken off all the same.
+        catch (Exception)
+#pragma warning restore CA1031
+        {
+        }
     }
 
     /// <summary>What can still be answered is told as it is, and so is what Kestrel knows as the client's: that it has left, or a body that is wrong.</summary>
@@ -620,7 +659,7 @@ internal sealed class Exchange : IHttpRequestLifetimeFeature
         }
         else
         {
-            Abort();
+            CutShort();
         }
     }
 

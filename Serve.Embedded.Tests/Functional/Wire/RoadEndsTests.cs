@@ -38,6 +38,22 @@ public sealed class RoadEndsTests
         Assert.Equal((20, 0), (site.Counts.Failed, site.Counts.Cancelled));
     }
 
+    /// <summary>What a worker said before it broke is often why it did: a client must not lose it to a reset, and can tell from the framing that something is missing.</summary>
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task Worker_BreaksOffWithAPieceInHand_TheClientGetsThePieceAndThenTheEnd(bool plain)
+    {
+        await using RoadSite site = await RoadSite.StartAsync();
+        using RoadCall call = await site.RunAsync(plain);
+        await call.Side.SendAsync("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n");
+        await call.Client.ReadUntilAsync("hello\r\n");
+
+        await call.Side.SendAsync("5\r\nthere\r\nzz");
+
+        Assert.Equal(("5\r\nthere\r\n", false), await call.Client.ReadToHowItEndsAsync());
+    }
+
     [Theory]
     [InlineData(true)]
     [InlineData(false)]
@@ -85,6 +101,53 @@ public sealed class RoadEndsTests
         await site.PermitIsBackAsync();
         await Assert.ThrowsAsync<SocketException>(() => sending);
         await SaysWhyAsync(site.Server, site.Counts, "240 bytes per second or more, after 5 s");
+    }
+
+    /// <summary>The end of the connection is the end of the response here: only a reset says that it is not whole.</summary>
+    [Fact]
+    public async Task Worker_BreaksOffAResponseInHttp10_TheClientIsReset()
+    {
+        await using RoadSite site = await RoadSite.StartAsync();
+        using RawConnection client = await site.Server.ConnectAsync();
+        await client.SendAsync("GET / HTTP/1.0\r\n\r\n");
+        RoadCall call = await site.NextAsync();
+        await call.Side.SendAsync("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n");
+        await client.ReadUntilAsync("hello");
+
+        call.Close();
+
+        Assert.Equal(("", true), await client.ReadToHowItEndsAsync());
+    }
+
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task RequestTimeout_AfterTheResponseHasBegun_EndsTheConnectionWithoutAReset(bool plain)
+    {
+        await using RoadSite site = await RoadSite.StartAsync(http: new() { RequestTimeout = TimeSpan.FromSeconds(2) });
+        using RoadCall call = await site.RunAsync(plain);
+        await call.Side.SendAsync("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n");
+        await call.Client.ReadUntilAsync("hello\r\n");
+
+        Assert.Equal(("", false), await site.PassTimeAsync(call.Client.ReadToHowItEndsAsync()));
+    }
+
+    /// <summary>Nobody waits for a client that takes nothing, be the request's time over or its worker broken.</summary>
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task RequestTimeout_TheClientTakesNothing_TheConnectionEnds(bool plain)
+    {
+        await using RoadSite site = await RoadSite.StartAsync(http: new() { RequestTimeout = TimeSpan.FromSeconds(2) });
+        using RoadCall call = await site.RunAsync(plain);
+        Task sending = call.Side.SendAsync($"HTTP/1.1 200 OK\r\nContent-Length: {TooMuch}\r\n\r\n{new string('x', TooMuch)}");
+        await call.Client.ReadUntilAsync("\r\n\r\n");
+
+        await site.PassTimeAsync(TestServer.UntilAsync(() => site.Server.Server.ConnectionCount == 0));
+
+        await Assert.ThrowsAsync<SocketException>(() => sending);
+        Assert.Contains(" 200 ", (await site.Server.LogAsync(EventIds.RequestHandled)).Message, StringComparison.Ordinal);
+        Assert.Equal((1, 0), (site.Counts.TimedOut, site.Counts.Cancelled));
     }
 
     /// <summary>Kestrel's clock is the system's: this takes as long as it says.</summary>

@@ -101,9 +101,11 @@ internal sealed class ClientConnection : ConnectionContext, IDuplexPipe, IMemory
     public override void Abort(ConnectionAbortedException? abortReason)
     {
         _output.Break();
+        ServingConnection? serving = Features.Get<ServingConnection>();
         if (TryClose())
         {
-            if (abortReason is null)
+            // A client that has not taken what it was sent until now is not waited for.
+            if (abortReason is null || (serving is { IsCutShort: true } && _output.Sending.IsCompleted))
             {
                 CloseGracefully();
             }
@@ -115,7 +117,7 @@ internal sealed class ClientConnection : ConnectionContext, IDuplexPipe, IMemory
         }
 
         _input.End(abortReason);
-        if (Features.Get<ServingConnection>() is { IsBusy: false })
+        if (serving is { IsBusy: false })
         {
             DropIfAborted();
         }

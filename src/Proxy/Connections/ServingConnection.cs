@@ -11,6 +11,7 @@ internal sealed class ServingConnection(ClientConnection connection, TimeProvide
     private long _idleSince = time.GetTimestamp();
     private bool _isPlain;
     private bool _isTooSlow;
+    private bool _isCutShort;
 
     public string Id => connection.ConnectionId;
 
@@ -24,6 +25,15 @@ internal sealed class ServingConnection(ClientConnection connection, TimeProvide
     {
         get => Volatile.Read(ref _isTooSlow);
         set => Volatile.Write(ref _isTooSlow, value);
+    }
+
+    /// <summary>
+    /// It is aborted since its response is broken off, and the response's framing says that it is not whole: so it need not be reset, and the client gets what was sent before. Otherwise a reset may overtake that.
+    /// </summary>
+    public bool IsCutShort
+    {
+        get => Volatile.Read(ref _isCutShort);
+        set => Volatile.Write(ref _isCutShort, value);
     }
 
     /// <summary>It serves a request now.</summary>

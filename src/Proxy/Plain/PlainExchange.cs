@@ -51,8 +51,8 @@ internal sealed class PlainExchange : IPlainClient
     private bool _closes;
     private bool _clientLeft;
 
-    /// <summary>By the server, not by the client.</summary>
-    private bool _isBrokenOff;
+    /// <summary>The client takes its response too slowly, and its connection was broken off.</summary>
+    private bool _isTooSlow;
     private bool _isOther;
     private int? _statusCode;
 
@@ -139,7 +139,7 @@ internal sealed class PlainExchange : IPlainClient
         PlainEnd end = PlainEnd.IsOther;
         if (!_isOther)
         {
-            end = await FlushLastAsync() ? PlainEnd.Next : _clientLeft || _isBrokenOff || HasBody ? PlainEnd.Close : PlainEnd.CloseAfterBody;
+            end = await FlushLastAsync() ? PlainEnd.Next : _clientLeft || _isTooSlow || HasBody ? PlainEnd.Close : PlainEnd.CloseAfterBody;
             _record.Answered(_proxy, Request.Method, null, _scope.Route!, _clientLeft ? null : _statusCode, _scope, _application.Ingress);
         }
 
@@ -213,7 +213,7 @@ internal sealed class PlainExchange : IPlainClient
         _hasStreamTimeout = false;
         _hasFlushed = false;
         _clientLeft = false;
-        _isBrokenOff = false;
+        _isTooSlow = false;
         _isOther = false;
         _closes = Request.Closes;
         _record.Begin(_proxy.Environment.Time);
@@ -280,14 +280,14 @@ internal sealed class PlainExchange : IPlainClient
             return false;
         }
 
-        _clientLeft |= trouble is not null && !_isBrokenOff && _watch.Cause == EarlyEnd.ClientLeft;
+        _clientLeft |= trouble is not null && !_isTooSlow && _watch.Cause == EarlyEnd.ClientLeft;
         RequestEnd end = trouble is null ? RequestEnd.Completed
-            : _clientLeft || _isBrokenOff || _watch.Cause == EarlyEnd.ReplicaStops ? RequestEnd.Cancelled
+            : _clientLeft || _isTooSlow || _watch.Cause == EarlyEnd.ReplicaStops ? RequestEnd.Cancelled
             : _watch.Cause == EarlyEnd.TimedOut ? RequestEnd.TimedOut
             : RequestEnd.Failed;
         _record.Worked(trouble is null ? null : end.ToString());
         lease.End(end);
-        if (trouble is not null && !_clientLeft && !_isBrokenOff)
+        if (trouble is not null && !_clientLeft && !_isTooSlow)
         {
             Fail(trouble);
         }
@@ -324,8 +324,8 @@ internal sealed class PlainExchange : IPlainClient
                     break;
             }
 
-            _connection.Abort(new ConnectionAbortedException("The response could not be finished."));
-            _isBrokenOff = true;
+            // What came before still reaches the client, which knows from the response's framing that it is not whole.
+            _closes = true;
             return;
         }
 
@@ -403,7 +403,7 @@ internal sealed class PlainExchange : IPlainClient
     /// <returns>Whether the connection can carry another request.</returns>
     private ValueTask<bool> FlushLastAsync()
     {
-        if (_clientLeft || _isBrokenOff)
+        if (_clientLeft || _isTooSlow)
         {
             return new(false);
         }
@@ -446,7 +446,7 @@ internal sealed class PlainExchange : IPlainClient
         catch (TimeoutException)
         {
             SlowClient.LogTooSlow(_proxy.RequestLog);
-            _isBrokenOff = true;
+            _isTooSlow = true;
             _connection.Abort(new ConnectionAbortedException("The client takes its response too slowly."));
             throw new OperationCanceledException("The client took its response too slowly.");
         }
