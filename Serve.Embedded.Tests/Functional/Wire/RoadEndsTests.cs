@@ -103,6 +103,23 @@ public sealed class RoadEndsTests
         await SaysWhyAsync(site.Server, site.Counts, "240 bytes per second or more, after 5 s");
     }
 
+    /// <summary>Whether the server looks before the break or after it, the client gets the same: what has come of a stream is its own.</summary>
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task Worker_BreaksOffAStreamWithItsFirstPiece_TheClientGetsIt(bool plain)
+    {
+        await using RoadSite site = await RoadSite.StartAsync();
+        using RoadCall call = await site.RunAsync(plain, "Connection: close\r\n");
+
+        await call.Side.SendAsync("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\nzz");
+
+        (string read, bool isReset) = await call.Client.ReadToHowItEndsAsync();
+        Assert.StartsWith("HTTP/1.1 200 OK\r\n", read, StringComparison.Ordinal);
+        Assert.EndsWith("\r\n\r\n5\r\nhello\r\n", read, StringComparison.Ordinal);
+        Assert.False(isReset);
+    }
+
     /// <summary>The end of the connection is the end of the response here: only a reset says that it is not whole.</summary>
     [Fact]
     public async Task Worker_BreaksOffAResponseInHttp10_TheClientIsReset()

@@ -180,6 +180,37 @@ public sealed class ReuseTests
         Assert.Empty(host.Failures);
     }
 
+    /// <summary>There are workers that close each connection after its answer and do not say so: one that looks open may be closing.</summary>
+    [Fact]
+    public async Task Send_AConnectionWasClosedThatHadJustBeenUsed_APostGetsANewOneForAMinute()
+    {
+        TaskCompletionSource closed = new();
+        await using ScriptedWorker worker = new(async side =>
+        {
+            if (side.Index > 0)
+            {
+                await AnswerForEver(side);
+                return;
+            }
+
+            await side.ReadHeadAsync();
+            await side.AnswerAsync("");
+            side.Dispose();
+            closed.SetResult();
+        });
+        await using RoadHost host = await RoadHost.StartAsync(worker.EndPoint);
+        const string Post = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+        await host.GetAsync();
+        await closed.Task;
+
+        Assert.EndsWith("\r\n\r\n1 0", await host.GetAsync());
+        Assert.EndsWith("\r\n\r\n2 0", await host.AskAsync(Post));
+        Assert.EndsWith(" 1", await host.GetAsync());
+        host.Time.Advance(TimeSpan.FromSeconds(61));
+        Assert.EndsWith("\r\n\r\n3 0", await host.GetAsync());
+        Assert.EndsWith("\r\n\r\n3 1", await host.AskAsync(Post));
+    }
+
     [Fact]
     [ContractRow(11)]
     public async Task Send_NobodyListens_SentNothingAndCanBeRepeated()

@@ -134,7 +134,7 @@ public sealed class WorkerConnectionTests : IDisposable
             connection.Out.Write("hello"u8);
             await LoopThread.RunAsync(loop, () =>
             {
-                Assert.True(connection.SendSoonAsync(isKept: true).AsTask().IsCompletedSuccessfully);
+                Assert.True(connection.SendSoonAsync(isKept: true, canRepeat: true).AsTask().IsCompletedSuccessfully);
                 Assert.Equal(0, connection.Sent);
             });
 
@@ -155,7 +155,7 @@ public sealed class WorkerConnectionTests : IDisposable
             connection.Out.Write("hello"u8);
             await LoopThread.RunAsync(new(0, continuesHere: true), () =>
             {
-                Assert.True(connection.SendSoonAsync(isKept: true).AsTask().IsCompletedSuccessfully);
+                Assert.True(connection.SendSoonAsync(isKept: true, canRepeat: true).AsTask().IsCompletedSuccessfully);
                 Assert.Equal(5, connection.Sent);
             });
         }
@@ -175,7 +175,7 @@ public sealed class WorkerConnectionTests : IDisposable
             Task<int>? receiving = null;
             await LoopThread.RunAsync(connection.Loop, () =>
             {
-                Assert.True(connection.SendSoonAsync(isKept).AsTask().IsCompletedSuccessfully);
+                Assert.True(connection.SendSoonAsync(isKept, canRepeat: true).AsTask().IsCompletedSuccessfully);
                 receiving = LoopThread.ElsewhereAsync(connection.ReceiveAsync());
             });
 
@@ -200,7 +200,7 @@ public sealed class WorkerConnectionTests : IDisposable
             await LoopThread.RunAsync(connection.Loop, () =>
             {
                 Assert.True(connection.IsUsable(sendsSoon: true));
-                Assert.True(connection.SendSoonAsync(isKept: true).AsTask().IsCompletedSuccessfully);
+                Assert.True(connection.SendSoonAsync(isKept: true, canRepeat: true).AsTask().IsCompletedSuccessfully);
                 receiving = LoopThread.ElsewhereAsync(connection.ReceiveAsync());
                 if (closes)
                 {
@@ -215,6 +215,28 @@ public sealed class WorkerConnectionTests : IDisposable
             await Assert.ThrowsAsync<ConnectionLostException>(() => receiving!);
             Assert.Equal((0L, 0L), (connection.Sent, connection.Received));
             Assert.True(connection.HasSent);
+        }
+    }
+
+    /// <summary>The loop has looked, and then sends for many: for what may be sent once only, the socket is asked at the last moment.</summary>
+    [Fact]
+    public async Task SendSoon_WorkerClosesAfterTheLoopHasLooked_NothingIsSentThatCannotBeRepeated()
+    {
+        (WorkerConnection connection, Socket worker) = await ConnectAsync(onOwnThreads: true);
+        using (connection)
+        using (worker)
+        {
+            connection.Out.Write("hello"u8);
+            Task<int>? receiving = null;
+            await LoopThread.RunAsync(connection.Loop, () =>
+            {
+                connection.Loop.AtEndOfTurn(new Left(() => worker.Shutdown(SocketShutdown.Send)));
+                Assert.True(connection.SendSoonAsync(isKept: true, canRepeat: false).AsTask().IsCompletedSuccessfully);
+                receiving = LoopThread.ElsewhereAsync(connection.ReceiveAsync());
+            });
+
+            await Assert.ThrowsAsync<ConnectionLostException>(() => receiving!);
+            Assert.Equal(0, connection.Sent);
         }
     }
 
@@ -259,7 +281,7 @@ public sealed class WorkerConnectionTests : IDisposable
                         return null;
                     }
 
-                    await connection.SendSoonAsync(isKept: true);
+                    await connection.SendSoonAsync(isKept: true, canRepeat: true);
                     return await connection.ReceiveAsync().ConfigureAwait(false);
                 }
                 catch (ConnectionLostException)
@@ -286,7 +308,7 @@ public sealed class WorkerConnectionTests : IDisposable
             Task<int>? receiving = null;
             await LoopThread.RunAsync(connection.Loop, () =>
             {
-                Assert.True(connection.SendSoonAsync(isKept: false).AsTask().IsCompletedSuccessfully);
+                Assert.True(connection.SendSoonAsync(isKept: false, canRepeat: true).AsTask().IsCompletedSuccessfully);
                 receiving = LoopThread.ElsewhereAsync(connection.ReceiveAsync());
                 worker.Send(new byte[1]);
             });
@@ -320,7 +342,7 @@ public sealed class WorkerConnectionTests : IDisposable
             await LoopThread.RunAsync(loop, () =>
             {
                 Assert.True(connection.IsUsable(sendsSoon: true));
-                Assert.True(connection.SendSoonAsync(isKept: true).AsTask().IsCompletedSuccessfully);
+                Assert.True(connection.SendSoonAsync(isKept: true, canRepeat: true).AsTask().IsCompletedSuccessfully);
                 receiving = LoopThread.ElsewhereAsync(connection.ReceiveAsync());
                 foreach ((_, Socket other) in others)
                 {
@@ -359,7 +381,7 @@ public sealed class WorkerConnectionTests : IDisposable
             connection.Out.Write("hello"u8);
             await LoopThread.RunAsync(loop, () =>
             {
-                Assert.True(connection.SendSoonAsync(isKept: true).AsTask().IsCompletedSuccessfully);
+                Assert.True(connection.SendSoonAsync(isKept: true, canRepeat: true).AsTask().IsCompletedSuccessfully);
                 connection.Abort();
             });
 
@@ -380,7 +402,7 @@ public sealed class WorkerConnectionTests : IDisposable
         {
             connection.Out.Write(new byte[Large]);
             EventLoop loop = connection.Loop;
-            await LoopThread.RunAsync(loop, () => Assert.True(connection.SendSoonAsync(isKept: true).AsTask().IsCompletedSuccessfully));
+            await LoopThread.RunAsync(loop, () => Assert.True(connection.SendSoonAsync(isKept: true, canRepeat: true).AsTask().IsCompletedSuccessfully));
 
             // In a later turn.
             await LoopThread.RunAsync(loop, static () => { });
@@ -449,5 +471,10 @@ public sealed class WorkerConnectionTests : IDisposable
         public void Execute()
         {
         }
+    }
+
+    private sealed class Left(Action act) : IThreadPoolWorkItem
+    {
+        public void Execute() => act();
     }
 }

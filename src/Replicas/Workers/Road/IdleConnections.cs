@@ -22,6 +22,8 @@ internal sealed class IdleConnections : IDisposable
     private readonly WorkerConnection?[] _places;
     private readonly ITimer _timer;
     private int _used;
+    private long _avoidedSince;
+    private bool _isAvoided;
     private bool _timed;
     private bool _disposed;
 
@@ -39,6 +41,11 @@ internal sealed class IdleConnections : IDisposable
     /// <param name="sendsSoon">See <see cref="WorkerConnection.IsUsable"/>.</param>
     public WorkerConnection? Take(bool canRepeat, bool sendsSoon)
     {
+        if (!canRepeat && IsAvoided())
+        {
+            return null;
+        }
+
         int used = Volatile.Read(ref _used);
         for (int i = 0; i < used; i++)
         {
@@ -60,6 +67,12 @@ internal sealed class IdleConnections : IDisposable
                 return null;
             }
 
+            if (idle <= JustUsed)
+            {
+                Volatile.Write(ref _avoidedSince, _time.GetTimestamp());
+                Volatile.Write(ref _isAvoided, true);
+            }
+
             connection.Dispose();
         }
 
@@ -75,6 +88,11 @@ internal sealed class IdleConnections : IDisposable
         _timer.Dispose();
         Close(all: true);
     }
+
+    /// <summary>
+    /// For a while after one of them was found closed that had just been used. There are workers that close each connection after its answer and do not say so: whether they are about to, no look at a connection can tell.
+    /// </summary>
+    private bool IsAvoided() => Volatile.Read(ref _isAvoided) && _time.GetElapsedTime(Volatile.Read(ref _avoidedSince)) < Longest;
 
     private void Put(WorkerConnection connection, long idleSince)
     {

@@ -18,11 +18,13 @@ internal sealed class PlainCall(WorkerConnection connection)
     public async ValueTask RunAsync(IPlainClient client, WorkerConnections connections, bool isKept, CancellationToken cancellationToken)
     {
         connection.Begin();
+        PlainResponse response = default;
+        int unflushed = 0;
         CancellationTokenRegistration cancellation = cancellationToken.UnsafeRegister(static c => ((WorkerConnection)c!).Abort(), connection);
         try
         {
             Write(client);
-            await connection.SendSoonAsync(isKept);
+            await connection.SendSoonAsync(isKept, client.MayBeSentAgain);
             _reader.Begin(client.Request.IsHead, upgrades: false);
             while (!_reader.TryReadHead())
             {
@@ -39,8 +41,7 @@ internal sealed class PlainCall(WorkerConnection connection)
             }
 
             bool hasPiece = _reader.TryReadPiece(out ReadOnlyMemory<byte> piece);
-            PlainResponse response = PlainResponse.Begin(_reader, isEmpty: !hasPiece && _reader.HasEnded, client);
-            int unflushed = 0;
+            response = PlainResponse.Begin(_reader, isEmpty: !hasPiece && _reader.HasEnded, client);
             while (true)
             {
                 while (hasPiece)
@@ -83,6 +84,12 @@ internal sealed class PlainCall(WorkerConnection connection)
             if (connection.TroubleOf(exception) is not { } trouble)
             {
                 throw;
+            }
+
+            if (response.IsChunked && unflushed > 0)
+            {
+                // What has come of a stream is its client's, as if the end of the connection had come a moment later.
+                await client.FlushAsync();
             }
 
             // In this order: what is still being sent on another thread is counted before it is said to have been sent.

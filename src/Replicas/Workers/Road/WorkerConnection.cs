@@ -29,6 +29,7 @@ internal sealed class WorkerConnection : IThreadPoolWorkItem, IDisposable
     private int _turn;
     private int _send;
     private bool _isKept;
+    private bool _canRepeat;
     private Task _sending = Task.CompletedTask;
     private Exception? _sendFailure;
     private byte[] _received = new byte[UsualReceive];
@@ -164,7 +165,8 @@ internal sealed class WorkerConnection : IThreadPoolWorkItem, IDisposable
     /// has spoken since it answered the last one. What goes wrong is told to who receives.
     /// </summary>
     /// <param name="isKept">The connection has had a request before. What a worker says first on a new one is for this request all the same.</param>
-    public ValueTask SendSoonAsync(bool isKept)
+    /// <param name="canRepeat">The request can be sent again if the worker has closed the connection and that was not told yet.</param>
+    public ValueTask SendSoonAsync(bool isKept, bool canRepeat)
     {
         if (EventLoop.Current != _loop)
         {
@@ -172,13 +174,14 @@ internal sealed class WorkerConnection : IThreadPoolWorkItem, IDisposable
         }
 
         _isKept = isKept;
+        _canRepeat = canRepeat;
         Volatile.Write(ref _send, IsDue);
         _loop.AtEndOfTurn(this);
         return ValueTask.CompletedTask;
     }
 
     /// <summary>The end of the turn: sends what is to be sent soon.</summary>
-    public void Execute() => SendDue(mayHaveSpoken: _loop.MayHaveNews(_registration));
+    public void Execute() => SendDue(mayHaveSpoken: !_canRepeat || _loop.MayHaveNews(_registration));
 
     private void SendDue(bool mayHaveSpoken)
     {
