@@ -1,3 +1,4 @@
+using System.Text.RegularExpressions;
 using Microsoft.Win32.SafeHandles;
 using Serve.Embedded.Config;
 using Serve.Embedded.Replicas;
@@ -370,6 +371,24 @@ public sealed class PlainRoadTests
 
         Assert.Equal(1, call.Worker);
         Assert.StartsWith("HTTP/1.1 200 ", await client.ReadUntilAsync("here"), StringComparison.Ordinal);
+    }
+
+    /// <summary>The checks of load balancers are such requests, and many servers refuse an empty one.</summary>
+    [Theory]
+    [InlineData("GET / HTTP/1.0\r\n\r\n")]
+    [InlineData("GET / HTTP/1.1\r\nHost: \r\n\r\n")]
+    public async Task Request_NamesNoHost_TheWorkerGetsTheAddressThatItsClientFound(string request)
+    {
+        await using RoadSite site = await RoadSite.StartAsync();
+        using RawConnection client = await site.Server.ConnectAsync();
+
+        await client.SendAsync(request);
+        RoadCall call = await site.NextAsync();
+        await call.AnswerAsync("fine");
+
+        Assert.StartsWith($"GET / HTTP/1.1\r\nHost: 127.0.0.1:{site.Server.Address.Port}\r\n", call.Head, StringComparison.Ordinal);
+        Assert.Equal(1, Regex.Count(call.Head, "(?m)^Host:"));
+        await client.ReadUntilAsync("fine");
     }
 
     /// <summary>Somebody holds its output, so that its end is not told before time passes.</summary>

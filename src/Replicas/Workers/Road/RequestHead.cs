@@ -31,12 +31,7 @@ internal static class RequestHead
         buffer.Write(" HTTP/1.1\r\n"u8);
 
         IHeaderDictionary headers = request.Headers;
-        StringValues host = headers.Host;
-        WriteHeader("Host", host, buffer);
-        if (host.Count == 0)
-        {
-            buffer.Write("Host: \r\n"u8);
-        }
+        WriteHost(features, headers.Host, buffer);
 
         string? requestId = RequestScope.Current?.RequestId;
         Activity? span = Activity.Current is { IdFormat: ActivityIdFormat.W3C } current ? current : null;
@@ -103,6 +98,19 @@ internal static class RequestHead
         18 => Same(name, "X-Forwarded-Prefix"),
         _ => false,
     };
+
+    /// <summary>In HTTP/1.0 a request may be without, as the checks of load balancers are. In HTTP/1.1 servers refuse that, and many an empty one: it gets where its client found this server.</summary>
+    private static void WriteHost(IFeatureCollection features, StringValues host, WireBuffer buffer)
+    {
+        if (StringValues.IsNullOrEmpty(host))
+        {
+            host = features.Get<IHttpConnectionFeature>() is { LocalIpAddress: { } address, LocalPort: var port }
+                ? new IPEndPoint(address.IsIPv4MappedToIPv6 ? address.MapToIPv4() : new(address.GetAddressBytes()), port).ToString()
+                : "localhost";
+        }
+
+        WriteHeader("Host", host, buffer);
+    }
 
     private static void WriteForwarded(IFeatureCollection features, IHttpRequestFeature request, IHeaderDictionary headers, WireBuffer buffer)
     {
