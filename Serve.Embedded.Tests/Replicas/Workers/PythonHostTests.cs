@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Net;
 using Serve.Embedded.Tests.Functional;
 using Serve.Embedded.Tests.Functional.Binary;
@@ -146,6 +147,58 @@ public sealed class PythonHostTests
 
         Assert.Equal("ab", await host.GetAsync("/"));
         await host.LineAsync("background");
+    }
+
+    [Fact]
+    public async Task Handler_ThatForks_EndsWhatItForkedAndNotItsWorker()
+    {
+        await using PythonHost host = await PythonHost.StartAsync(
+            """
+            import multiprocessing, time
+            fork = multiprocessing.get_context("fork")
+            class Model:
+                def __call__(self, request):
+                    child = fork.Process(target=time.sleep, args=(20,))
+                    child.start()
+                    child.terminate()                    # As a pool does at its end.
+                    child.join(10)
+                    return child.exitcode
+            """);
+
+        Assert.Equal("-15", await host.GetAsync("/"));
+        Assert.Equal("-15", await host.GetAsync("/"));
+        Assert.Equal((200, "ok"), await host.ControlAsync(HttpMethod.Get, "health"));
+    }
+
+    [Fact]
+    public async Task WhatAHandlerForked_HoldsNoneOfTheWorkersConnections()
+    {
+        await using PythonHost host = await PythonHost.StartAsync(
+            """
+            import os, time
+            class Model:
+                def __call__(self, request):
+                    child = os.fork()
+                    if child == 0:
+                        time.sleep(20)
+                        os._exit(0)
+                    return f"{child}#"
+            """);
+        using RawConnection connection = await host.ConnectAsync();
+        await connection.SendAsync("GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
+        int child = int.Parse((await connection.ReadUntilAsync("#")).Split("\r\n\r\n")[1].TrimEnd('#'), CultureInfo.InvariantCulture);
+        try
+        {
+            await connection.ReadToEndAsync();
+            host.Signal(15);
+
+            // Nobody listens there any more: a request would wait for what the worker has left behind.
+            await Assert.ThrowsAsync<InvalidOperationException>(host.ConnectAsync);
+        }
+        finally
+        {
+            ServeBinary.Kill(child, 9);
+        }
     }
 
     [Theory]

@@ -2171,6 +2171,7 @@ async def _serve_until_told(target, args, user_config, limit, control_token, pat
     else:
         server = await worker.loop.create_server(lambda: _Connection(worker), "127.0.0.1", int(port), backlog=1024)
         _write_error(f"Listening on http://127.0.0.1:{server.sockets[0].getsockname()[1]}\n")
+    _keep_from_forks(worker, server.sockets)
     await told.wait()
     server.close()
     worker.stop()
@@ -2178,6 +2179,28 @@ async def _serve_until_told(target, args, user_config, limit, control_token, pat
     await worker.destroy()
     atexit._run_exitfuncs()
     _exit(0)
+
+
+def _keep_from_forks(worker, sockets):
+    """What the user's code forks off, as multiprocessing does, is a copy: a signal that ends it must tell the worker nothing, and what waits for the worker must not wait for it."""
+    ending = (signal.SIGTERM, signal.SIGINT)
+
+    def become_a_process_of_its_own():
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        nothing = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+        for socket in (*sockets, *(connection.transport.get_extra_info("socket") for connection in worker.connections)):
+            if socket.fileno() >= 0:
+                os.dup2(nothing, socket.fileno(), inheritable=False)  # Its number stays taken: an object here will close it.
+        os.close(nothing)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, ending)
+
+    os.register_at_fork(
+        before=functools.partial(signal.pthread_sigmask, signal.SIG_BLOCK, ending),
+        after_in_parent=functools.partial(signal.pthread_sigmask, signal.SIG_UNBLOCK, ending),
+        after_in_child=become_a_process_of_its_own,
+    )
 
 
 def _main():
