@@ -23,6 +23,11 @@ public sealed class PythonHostTests
         class Array:                         # As NumPy's is.
             def tolist(self): return [1.5, 2.0]
 
+        class Old:                           # As a model of Pydantic's first version is.
+            __fields__ = ["x"]
+            def __iter__(self): yield "x", 1
+            def dict(self): return {"x": id}
+
         class Key:                           # As a NumPy integer is.
             def tolist(self): return 7
 
@@ -53,6 +58,7 @@ public sealed class PythonHostTests
             "/texts": [id, ipaddress.ip_address("::1"), ipaddress.ip_network("10.0.0.0/8"), re.compile("a+"), pathlib.PurePosixPath("/a"), ValueError("why"), memoryview(b"m")],
             "/numbers": [decimal.Decimal("1.50"), decimal.Decimal("20"), decimal.Decimal("1E+2"), datetime.timedelta(minutes=1.5)],
             "/many": [range(3), frozenset([1]), collections.deque([1, 2]), {"a": 1}.keys(), types.MappingProxyType({"a": id})],
+            "/model": {"m": [Old()]},
             "/keys": {Key(): 1, id: [Point(id)], Colour.RED: {datetime.date(2026, 1, 2): range(2)}, 2: (decimal.Decimal("0.5"),), None: True},
             "/html": HTMLResponse("<p>", status_code=201, headers={"X-A": "b"}),
             "/text": PlainTextResponse("t"),
@@ -94,6 +100,7 @@ public sealed class PythonHostTests
         { "/texts", 200, "application/json", """["12345678-1234-5678-1234-567812345678","::1","10.0.0.0/8","a+","/a","why","m"]""" },
         { "/numbers", 200, "application/json", "[1.5,20,100,90.0]" },
         { "/many", 200, "application/json", """[[0,1,2],[1],[1,2],["a"],{"a":"12345678-1234-5678-1234-567812345678"}]""" },
+        { "/model", 200, "application/json", """{"m":[{"x":"12345678-1234-5678-1234-567812345678"}]}""" },
         { "/keys", 200, "application/json", """{"7":1,"12345678-1234-5678-1234-567812345678":[{"x":"12345678-1234-5678-1234-567812345678"}],"red":{"2026-01-02":[0,1]},"2":[0.5],"null":true}""" },
         { "/html", 201, "text/html; charset=utf-8", "<p>" },
         { "/text", 200, "text/plain; charset=utf-8", "t" },
@@ -120,6 +127,39 @@ public sealed class PythonHostTests
                 Assert.Equal((path, status, type, ""), (path, (int)head.StatusCode, head.Content.Headers.ContentType?.ToString(), await head.Content.ReadAsStringAsync(host.Deadline)));
             }
         }
+    }
+
+    [Theory]
+    [InlineData("def")]
+    [InlineData("async def")]
+    public async Task Result_ThatJsonDoesNotHave_IsSaidOnce(string def)
+    {
+        await using PythonHost host = await PythonHost.StartAsync(
+            $$"""
+            class Model:
+                {{def}} __call__(self, request):
+                    return {"a": [self]}
+            """);
+
+        using HttpResponseMessage response = await host.Client.GetAsync("/", host.Deadline);
+        Assert.Equal(HttpStatusCode.InternalServerError, response.StatusCode);
+        await host.LineAsync("TypeError: A handler's result must be str, bytes, a Response, a generator or JSON; in it there is a m.Model");
+        Assert.Single(host.Output.Split('\n'), line => line.Contains("Traceback", StringComparison.Ordinal));
+    }
+
+    [Fact]
+    public async Task Redirect_ToWhatNoHeaderCanCarry_IsQuoted()
+    {
+        await using PythonHost host = await PythonHost.StartAsync(
+            """
+            from serve_embedded import RedirectResponse
+            class Model:
+                def __call__(self, request):
+                    return RedirectResponse("http://h:8/a b%20c?q=日&r=[1]#ü")
+            """);
+
+        using HttpResponseMessage response = await host.Client.GetAsync("/", host.Deadline);
+        Assert.Equal("http://h:8/a%20b%20c?q=%E6%97%A5&r=[1]#%C3%BC", response.Headers.NonValidated["Location"].ToString());
     }
 
     [Theory]

@@ -62,7 +62,7 @@ import traceback
 import types
 import typing
 import uuid
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 # The file is run as a program and imported by the user's module: both must be one module, or there would be two of every class.
 sys.modules.setdefault("serve_embedded", sys.modules[__name__])
@@ -370,7 +370,7 @@ class JSONResponse(Response):
 class RedirectResponse(Response):
     def __init__(self, url, status_code=307, headers=None):
         super().__init__(None, status_code, headers)
-        self.headers["location"] = str(url)
+        self.headers["location"] = quote(str(url), safe=":/%#?=@[]!$&'()*+,;")
 
 
 class StreamingResponse(Response):
@@ -391,10 +391,10 @@ class _Generated(Response):
 
 def _to_json(value):
     try:
-        text = _dumps(value, default=_json_default)
+        return _dumps(value, default=_json_default).encode("utf-8")
     except TypeError:
-        text = _dumps(_jsonable(value))  # Most often a key of a dict: default is not asked about those.
-    return text.encode("utf-8")
+        pass  # Most often a key of a dict: default is not asked about those.
+    return _dumps(_jsonable(value)).encode("utf-8")
 
 
 _dumps = functools.partial(json.dumps, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
@@ -443,6 +443,8 @@ def _json_default(value):
         return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
     if hasattr(value, "model_dump"):
         return value.model_dump(mode="json")
+    if hasattr(value, "__fields__") and hasattr(value, "dict"):  # Version 1 of Pydantic.
+        return value.dict()
     if isinstance(value, enum.Enum):
         return value.value
     if hasattr(value, "isoformat"):
