@@ -288,6 +288,23 @@ public sealed class PythonHostTests
     }
 
     [Fact]
+    public async Task Start_ModuleThatParsesItsCommandLine_FindsNothingThere()
+    {
+        await using PythonHost host = await PythonHost.StartAsync(
+            """
+            import argparse
+            parser = argparse.ArgumentParser()
+            parser.add_argument("--model", default="small")
+            options = parser.parse_args()
+            class Model:
+                def __call__(self, request):
+                    return options.model
+            """);
+
+        Assert.Equal("small", await host.GetAsync("/"));
+    }
+
+    [Fact]
     public async Task Start_GivesTheConstructorItsArgumentsThenReconfigures()
     {
         await using PythonHost host = await PythonHost.StartAsync(

@@ -2218,6 +2218,7 @@ def _main():
     two.add_argument("--port", type=int, help=argparse.SUPPRESS)
     two.set_defaults(action=_run)
     options = parser.parse_args()
+    del sys.argv[1:]  # They are this file's; a module that parses what it is started with would refuse them.
 
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(encoding="utf-8", errors="backslashreplace", line_buffering=True)
