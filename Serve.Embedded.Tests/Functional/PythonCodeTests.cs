@@ -69,6 +69,22 @@ public sealed class PythonCodeTests : IDisposable
         Assert.Equal(tooOld, failure.Contains("older than Python 3.9: name another one with the key python", StringComparison.Ordinal));
     }
 
+    /// <summary>What a file declares reaches its workers on the same road as what is written.</summary>
+    [Theory]
+    [InlineData(131_071, null, "The worker ended before it answered: exit code 1")]
+    [InlineData(131_072, null, "What model.Model declares cannot be served: user_config of deployment 'Declared' of application 'py' is too long for its workers: they are given it in the variable SERVE_USER_CONFIG, 131072 bytes as JSON and with that name, and Linux takes 131071 of one variable. Put what is long into a file, and write the file's name in user_config.")]
+    [InlineData(131_072, "{}", "The worker ended before it answered: exit code 1")]
+    public async Task Declared_UserConfigLongerThanAVariable_IsAFailedBuildUnlessAnotherIsWritten(int bytes, string? written, string failure)
+    {
+        string declared = new('x', bytes - "SERVE_USER_CONFIG=\"\"".Length);
+        ServeConfig config = Config(options: $$"""{"max_constructor_retry_count": 1, "user_config": "{{declared}}"}""");
+        config = written is null ? config : config with { Applications = [config.Applications[0] with { Deployments = [new() { Name = "Declared", UserConfig = written }] }] };
+
+        await using TestServer server = await TestServer.StartAsync(new DeploymentRegistry(), config, new ManualTimeProvider());
+
+        Assert.Contains(failure, Assert.Single(server.Outcome.Failures), StringComparison.Ordinal);
+    }
+
     private int Imports => File.ReadAllLines(Path.Combine(_folder.Path, "imports")).Length;
 
     private static Task<HttpResponseMessage> ScaleAsync(HttpClient admin, string deployment) => admin.PostAsync(
@@ -90,8 +106,10 @@ public sealed class PythonCodeTests : IDisposable
     }
 
     /// <param name="import">What the import does before it answers.</param>
-    private ServeConfig Config(string import = "")
+    /// <param name="options">What the file declares.</param>
+    private ServeConfig Config(string import = "", string options = """{"max_ongoing_requests": 7}""")
     {
+        _folder.Write("document", $$"""{"deployments": [{"name": "Declared", "options": {{options}}, "has_reconfigure": false}]}""");
         string python = _folder.Write(
             "python",
             $$"""
@@ -100,7 +118,7 @@ public sealed class PythonCodeTests : IDisposable
             [ "$2" = import ] || exit 1
             echo "$3" >> '{{_folder.Path}}/imports'
             {{import}}
-            printf '%s' '{"deployments": [{"name": "Declared", "options": {"max_ongoing_requests": 7}, "has_reconfigure": false}]}' > "$5"
+            cp '{{_folder.Path}}/document' "$5"
             """);
         if (!OperatingSystem.IsWindows())
         {

@@ -10,6 +10,9 @@ internal static class WorkerRules
 
     private static readonly string[] Marks = ["socket", "port"];
 
+    private static readonly FreeFormType UserConfigType = new();
+    private static readonly FreeFormType ArgsType = new(tableOnly: true);
+
     public static void Check(ConfigNode application, ConfigErrors errors)
     {
         List<ConfigNode> deployments = application.Find("deployments")?.Items ?? [];
@@ -35,9 +38,14 @@ internal static class WorkerRules
             CheckCompiledIn(application, deployments, errors);
         }
 
-        foreach (ConfigNode argument in deployments.SelectMany(d => d.Find("command")?.Items ?? []).Where(i => i.Kind == ConfigNodeKind.String))
+        foreach (ConfigNode argument in deployments.SelectMany(Arguments))
         {
             CheckMarks(argument, errors);
+        }
+
+        if (command is not null || PythonName(application.Find("import_path")?.Text) is not null)
+        {
+            CheckLengths(application, deployments, errors);
         }
     }
 
@@ -59,6 +67,51 @@ internal static class WorkerRules
             {
                 errors.Warn(argument.Place, $"{{{word}}} is given to the program as it is; did you mean {{{meant}}}?");
             }
+        }
+    }
+
+    private static IEnumerable<ConfigNode> Arguments(ConfigNode deployment) => (deployment.Find("command")?.Items ?? []).Where(i => i.Kind == ConfigNodeKind.String);
+
+    /// <summary>What no process can be started with.</summary>
+    private static void CheckLengths(ConfigNode application, List<ConfigNode> deployments, ConfigErrors errors)
+    {
+        string whole = $"application '{application.Find("name")?.Text ?? new ApplicationConfig().Name}'";
+        CheckHanded(application, "args", ArgsType, whole, WorkerStrings.ArgsVariable, errors);
+        CheckVariables(application, whole, errors);
+        foreach (ConfigNode deployment in deployments)
+        {
+            string whose = $"deployment '{deployment.Find("name")?.Text}' of {whole}";
+            CheckHanded(deployment, "user_config", UserConfigType, whose, WorkerStrings.UserConfigVariable, errors);
+            CheckVariables(deployment, whose, errors);
+            foreach (ConfigNode argument in Arguments(deployment))
+            {
+                AddIf(argument, WorkerStrings.Argument(whose, argument.Text), errors);
+            }
+        }
+    }
+
+    /// <summary>What is no JSON is an error already.</summary>
+    private static void CheckHanded(ConfigNode table, string key, FreeFormType type, string whose, string variable, ConfigErrors errors)
+    {
+        if (table.Find(key) is { } node && type.TryRead(key, node, new ConfigErrors(key), out string? json))
+        {
+            AddIf(node, WorkerStrings.Handed(key, whose, variable, json!), errors);
+        }
+    }
+
+    private static void CheckVariables(ConfigNode table, string whose, ConfigErrors errors)
+    {
+        foreach ((string name, ConfigMember member) in table.Find("runtime_env")?.Find("env_vars")?.Members ?? [])
+        {
+            AddIf(member.Value, WorkerStrings.Variable(name, whose, member.Value.Text), errors);
+        }
+    }
+
+    private static void AddIf(ConfigNode node, string? wrong, ConfigErrors errors)
+    {
+        if (wrong is not null)
+        {
+            errors.Add(node.Place, wrong);
         }
     }
 

@@ -75,10 +75,8 @@ internal sealed class GoalBuilder(DeploymentRegistry registry, string folder)
     private DeploymentGoal Python(ApplicationConfig application, PythonSource source, PythonCode code)
     {
         DeploymentConfig? written = application.Deployments.FirstOrDefault(d => d.Name == code.Deployment.Name);
-        string? error = code.Error ?? (application.Deployments.FirstOrDefault(d => d.Name != code.Deployment.Name) is { } stranger
-            ? $"Deployment '{stranger.Name}' does not exist: {source.Name} has one deployment, '{code.Deployment.Name}'."
-            : null);
         DeploymentConfig deployment = DeploymentKeys.Overlay(code.Deployment, written);
+        string? error = code.Error ?? WhyNot(application, source, code.Deployment.Name, deployment.UserConfig);
         deployment = deployment with
         {
             Worker = deployment.Worker with
@@ -89,6 +87,19 @@ internal sealed class GoalBuilder(DeploymentRegistry registry, string folder)
             },
         };
         return OfWorker(deployment, Worker(application, deployment) with { IsPython = true, Fingerprint = code.Fingerprint, BuildError = error, FailedSource = error is null ? null : source });
+    }
+
+    /// <summary>What is wrong with what its file declares, beside what is written; <see langword="null"/> = nothing.</summary>
+    private static string? WhyNot(ApplicationConfig application, PythonSource source, string name, string? userConfig)
+    {
+        if (application.Deployments.FirstOrDefault(d => d.Name != name) is { } stranger)
+        {
+            return $"Deployment '{stranger.Name}' does not exist: {source.Name} has one deployment, '{name}'.";
+        }
+
+        return userConfig is not null && WorkerStrings.Handed("user_config", $"deployment '{name}' of application '{application.Name}'", WorkerStrings.UserConfigVariable, userConfig) is { } tooLong
+            ? $"What {source.Name} declares cannot be served: {tooLong}."
+            : null;
     }
 
     /// <summary>A place to wait for who comes before the file is imported, with what is written about it and, most likely, its name.</summary>

@@ -1,8 +1,14 @@
+using System.Text;
+using Serve.Embedded.Config;
+
 namespace Serve.Embedded.Replicas.Workers;
 
 /// <summary>Finds a worker's program as exec would, and says what is wrong where exec would give one number for many causes.</summary>
 internal static class ProgramSearch
 {
+    /// <summary>E2BIG.</summary>
+    public const int TooLong = 7;
+
     private const string UsualPath = "/usr/local/bin:/usr/bin:/bin";
 
     /// <exception cref="WorkerStartException">There is no such program, it may not be executed, or the working directory is not one.</exception>
@@ -18,7 +24,6 @@ internal static class ProgramSearch
     public static WorkerStartException Refused(string path, WorkerStartInfo info, int error)
     {
         const int NoEntry = 2;
-        const int TooLong = 7;
         const int NotExecutable = 8;
         const int NoAccess = 13;
         const int Busy = 26;
@@ -28,13 +33,25 @@ internal static class ProgramSearch
         {
             NoEntry when Interpreter(path) is { } interpreter => $"The program '{path}' cannot be started: its first line names the interpreter '{interpreter}', which is not there. Install it or mend the line",
             NoEntry => $"The program '{path}' cannot be started: it is gone, or the loader that it asks for is not on this machine (a program built for another C library?)",
-            TooLong => $"The program '{path}' cannot be started: its arguments and its environment are longer than the system takes. Pass large values in a file",
+            TooLong => $"The program '{path}' cannot be started: its arguments and its environment are longer than the system takes: {Lengths(info)}. Pass large values in a file, or leave the server's own variables out (runtime_env.clear_env)",
             NotExecutable => $"The program '{path}' cannot be started: it is no program for this machine. A script needs a first line such as #!/usr/bin/env python3, or its interpreter as the first word of the command; a binary must be built for this processor",
             NoAccess => $"The program '{path}' may not be executed by this user: its interpreter or a folder on the way forbids it, or it is on a file system mounted with noexec",
             Busy => $"The program '{path}' cannot be started: it is open for writing. Wait until it has been copied",
             _ when Shortage.Of(error) is { } shortage => $"The program '{path}' cannot be started: {shortage}",
             _ => $"The program '{path}' cannot be started: {System.Runtime.InteropServices.Marshal.GetPInvokeErrorMessage(error)}",
         });
+    }
+
+    /// <summary>How long they are, and which is to be made shorter.</summary>
+    private static string Lengths(WorkerStartInfo info)
+    {
+        (string Name, int Bytes)[] all =
+        [
+            .. info.Command.Select(static (argument, number) => ($"argument {number} of the command", Encoding.UTF8.GetByteCount(argument))),
+            .. info.Environment.Select(static variable => ($"the variable {variable.Key}", WorkerStrings.BytesOf(variable.Key, variable.Value))),
+        ];
+        (string longest, int most) = all.MaxBy(static one => one.Bytes);
+        return $"{all.Sum(static one => one.Bytes + 1L)} bytes together, {most} of them in {longest}. Linux takes {WorkerStrings.MostBytes} of each, and of all a quarter of the limit of the stack (ulimit -s; most often 2 MiB)";
     }
 
     private static void CheckDirectory(string directory)
@@ -128,7 +145,7 @@ internal static class ProgramSearch
         {
             using FileStream file = new(path, FileMode.Open, FileAccess.Read, FileShare.ReadWrite | FileShare.Delete);
             Span<byte> head = stackalloc byte[256];
-            string text = System.Text.Encoding.UTF8.GetString(head[..file.ReadAtLeast(head, head.Length, throwOnEndOfStream: false)]);
+            string text = Encoding.UTF8.GetString(head[..file.ReadAtLeast(head, head.Length, throwOnEndOfStream: false)]);
             return text.StartsWith("#!", StringComparison.Ordinal) ? text[2..].Split('\n')[0].Trim() : null;
         }
         catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)

@@ -120,7 +120,7 @@ internal sealed class WorkerProcess
                     : SpawnedProcess.Start(WorkerGate.Shell, WorkerGate.Command(path, info.Command), environment, info.WorkingDirectory, gate.Input, outputWrite, errorWrite, blocked: [], out id);
                 if (failure != 0)
                 {
-                    throw gate is null ? ProgramSearch.Refused(path, info, failure) : WorkerGate.Refused(failure);
+                    throw gate is null || failure == ProgramSearch.TooLong ? ProgramSearch.Refused(path, info, failure) : WorkerGate.Refused(failure);
                 }
 
                 // If the server dies before this line, the guard finds the worker by its mark.

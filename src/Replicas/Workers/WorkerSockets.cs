@@ -1,13 +1,11 @@
 using System.Text;
+using Serve.Embedded.Config;
 
 namespace Serve.Embedded.Replicas.Workers;
 
 /// <summary>The folder for workers' sockets, mode 0700: below <c>$RUNTIME_DIRECTORY</c>, else <c>$XDG_RUNTIME_DIR</c>, else that for temporary files. Made when it is first needed, and gone with the server; what a killed one has left goes with the next one.</summary>
 internal sealed class WorkerSockets(Func<string, string?> environment) : IDisposable
 {
-    /// <summary>Of a socket's path, by the kernel.</summary>
-    private const int MostBytes = 107;
-
     private const string Prefix = "serve-";
 
     private readonly Lock _gate = new();
@@ -31,9 +29,9 @@ internal sealed class WorkerSockets(Func<string, string?> environment) : IDispos
     public string Next()
     {
         string path = Path.Combine(Folder, $"w{Interlocked.Increment(ref _sockets)}");
-        return Encoding.UTF8.GetByteCount(path) <= MostBytes
+        return Encoding.UTF8.GetByteCount(path) <= WorkerStrings.MostBytesOfSocket
             ? path
-            : throw new WorkerStartException($"The path of the worker's socket, {path}, is longer than {MostBytes} bytes, the most that a socket may have. Set RUNTIME_DIRECTORY to a folder with a shorter path.");
+            : throw new WorkerStartException($"The path of the worker's socket, {path}, is longer than {WorkerStrings.MostBytesOfSocket} bytes, the most that a socket may have. Set RUNTIME_DIRECTORY to a folder with a shorter path.");
     }
 
     /// <summary>Takes away what a worker has left.</summary>

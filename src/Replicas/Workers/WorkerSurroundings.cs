@@ -15,8 +15,8 @@ internal static class WorkerSurroundings
         variables["SERVE_REPLICA_ID"] = context.ReplicaId;
         variables["SERVE_REPLICA_RANK"] = context.Rank.ToString(CultureInfo.InvariantCulture);
         variables["SERVE_MAX_ONGOING_REQUESTS"] = context.MaxOngoingRequests.ToString(CultureInfo.InvariantCulture);
-        Set(variables, "SERVE_USER_CONFIG", userConfig);
-        Set(variables, "SERVE_ARGS", context.Args?.GetRawText());
+        Set(variables, WorkerStrings.UserConfigVariable, userConfig);
+        Set(variables, WorkerStrings.ArgsVariable, context.Args?.GetRawText());
         Set(variables, "SERVE_SOCKET", address.Socket);
         if (address.Port is { } port)
         {
