@@ -22,7 +22,7 @@ public sealed class ServeCliTests
         CliRun run = await CliRun.RunAsync(word);
 
         Assert.Equal(0, run.ExitCode);
-        Assert.Contains("Exit codes: 0 done, 1 failed, 2 wrong usage.", run.Out, StringComparison.Ordinal);
+        Assert.Contains("Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted.", run.Out, StringComparison.Ordinal);
         Assert.Empty(run.Error);
     }
 

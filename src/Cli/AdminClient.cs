@@ -12,16 +12,23 @@ internal sealed class AdminClient : IDisposable
     public const string TokenVariable = "SERVE_TOKEN_FILE";
     public const string DefaultAddress = "http://127.0.0.1:8265";
 
+    private const string MayStill = " It may still do what it was asked for: 'serve history' lists what it has accepted, 'serve status' shows what runs.";
+
+    /// <summary>For what is at hand, and needs nothing to be built.</summary>
+    public static readonly TimeSpan AtOnce = TimeSpan.FromSeconds(10);
+
     private readonly HttpClient _client;
     private readonly Uri _address;
+    private readonly TimeSpan _longestConnect;
 
-    private AdminClient(Uri address)
+    private AdminClient(Uri address, TimeSpan longestConnect)
     {
         // Inside a host the admin API has a prefix.
         _address = new($"{address.GetLeftPart(UriPartial.Path).TrimEnd('/')}/");
-        _client = new(new SocketsHttpHandler { UseProxy = false, AllowAutoRedirect = false, ConnectTimeout = TimeSpan.FromSeconds(5) })
+        _longestConnect = longestConnect;
+        _client = new(new SocketsHttpHandler { UseProxy = false, AllowAutoRedirect = false, ConnectTimeout = longestConnect })
         {
-            Timeout = TimeSpan.FromSeconds(10),
+            Timeout = Timeout.InfiniteTimeSpan,
             MaxResponseContentBufferSize = 64 << 20,
         };
     }
@@ -36,7 +43,7 @@ internal sealed class AdminClient : IDisposable
         }
 
         AdminClient client = Uri.TryCreate(written, UriKind.Absolute, out Uri? address) && address.Scheme is "http" or "https"
-            ? new(address)
+            ? new(address, context.LongestConnect)
             : throw new UsageException($"'{written}' is not an address. Write it like {DefaultAddress}.");
         string tokenFile = arguments.Value(Command.Token.Name) ?? context.Environment(TokenVariable) ?? string.Empty;
         if (tokenFile.Length > 0)
@@ -85,49 +92,84 @@ internal sealed class AdminClient : IDisposable
     }
 
     /// <exception cref="AdminException">The server cannot be reached, or says no.</exception>
-    public async Task<string> GetAsync(string path)
-    {
-        using HttpRequestMessage request = new(HttpMethod.Get, At(path));
-        return await SendAsync(request);
-    }
+    public async Task<string> GetAsync(string path) => await ReadAsync(Request(HttpMethod.Get, path));
 
     /// <inheritdoc cref="GetAsync"/>
     public async Task<JsonDocument> GetJsonAsync(string path) => Parse(path, await GetAsync(path));
 
+    /// <summary>Asks about what is sent, and changes nothing.</summary>
     /// <inheritdoc cref="GetAsync"/>
-    public async Task<JsonDocument> SendAsync(HttpMethod method, string path, byte[]? body = null, string? contentType = null)
+    public async Task<JsonDocument> AskAsync(string path, byte[] body, string contentType) => Parse(path, await ReadAsync(Request(HttpMethod.Post, path, body, contentType)));
+
+    /// <summary>Asks for a change, which the server may have to build something for.</summary>
+    /// <inheritdoc cref="GetAsync"/>
+    /// <exception cref="InterruptedException">Who asked waits no more.</exception>
+    public async Task<JsonDocument> ChangeAsync(HttpMethod method, string path, ChangePatience patience, byte[]? body = null, string? contentType = null)
     {
-        using HttpRequestMessage request = new(method, At(path));
+        try
+        {
+            return Parse(path, await SendAsync(Request(method, path, body, contentType), patience.AtMost, MayStill, patience.Over));
+        }
+        catch (AdminException) when (patience.IsInterrupted)
+        {
+            throw new InterruptedException($"Interrupted before the server at {_address} has answered.{MayStill}");
+        }
+    }
+
+    private Uri At(string path) => new(_address, path.TrimStart('/'));
+
+    private HttpRequestMessage Request(HttpMethod method, string path, byte[]? body = null, string? contentType = null)
+    {
+        HttpRequestMessage request = new(method, At(path));
         if (body is not null)
         {
             request.Content = new ByteArrayContent(body);
             request.Content.Headers.ContentType = new(contentType!);
         }
 
-        return Parse(path, await SendAsync(request));
+        return request;
     }
 
-    private Uri At(string path) => new(_address, path.TrimStart('/'));
-
-    private async Task<string> SendAsync(HttpRequestMessage request)
+    /// <summary>By the system's clock, as a socket's own limits are.</summary>
+    private async Task<string> ReadAsync(HttpRequestMessage request)
     {
+        using CancellationTokenSource over = new(AtOnce);
+        return await SendAsync(request, AtOnce, "", over.Token);
+    }
+
+    /// <param name="asked">What is asked.</param>
+    /// <param name="atMost">How long it may take, for who is told.</param>
+    /// <param name="mayStill">What the server may do all the same, when its answer does not come.</param>
+    /// <param name="over">The time is over.</param>
+    private async Task<string> SendAsync(HttpRequestMessage asked, TimeSpan atMost, string mayStill, CancellationToken over)
+    {
+        using HttpRequestMessage request = asked;
         try
         {
-            using HttpResponseMessage response = await _client.SendAsync(request);
-            string body = await response.Content.ReadAsStringAsync();
+            using HttpResponseMessage response = await _client.SendAsync(request, over);
+            string body = await response.Content.ReadAsStringAsync(over);
             return response.IsSuccessStatusCode ? body : throw new AdminException(ErrorOf(request, (int)response.StatusCode, body));
+        }
+        catch (HttpRequestException exception) when (mayStill.Length > 0 && exception.HttpRequestError is (HttpRequestError.ResponseEnded or HttpRequestError.Unknown))
+        {
+            throw new AdminException($"The server at {_address} was lost before it had answered: {exception.GetBaseException().Message.TrimEnd('.')}.{mayStill}");
         }
         catch (HttpRequestException exception)
         {
-            string why = exception.InnerException is SocketException socket ? socket.Message : exception.Message;
-            throw new AdminException(
-                $"No server answers at {_address}: {why}. Start one with 'serve run', or name its admin address with --address or {AddressVariable}.");
+            throw NoServer(exception.InnerException is SocketException socket ? socket.Message : exception.Message);
         }
-        catch (TaskCanceledException)
+        catch (OperationCanceledException) when (over.IsCancellationRequested)
         {
-            throw new AdminException($"The server at {_address} did not answer within {_client.Timeout.TotalSeconds} s.");
+            throw new AdminException($"The server at {_address} did not answer within {atMost.TotalSeconds} s.{mayStill}");
+        }
+        catch (OperationCanceledException)
+        {
+            throw NoServer($"no connection within {_longestConnect.TotalSeconds} s");
         }
     }
+
+    private AdminException NoServer(string why) =>
+        new($"No server answers at {_address}: {why}. Start one with 'serve run', or name its admin address with --address or {AddressVariable}.");
 
     /// <summary>The server's own words where it has some: they are for people.</summary>
     private static string ErrorOf(HttpRequestMessage request, int statusCode, string body)

@@ -1,3 +1,5 @@
+using System.Runtime.InteropServices;
+
 namespace Serve.Embedded.Cli;
 
 /// <summary>One command of the executable.</summary>
@@ -6,6 +8,9 @@ internal abstract class Command
     public const int Done = 0;
     public const int Failed = 1;
     public const int WrongUsage = 2;
+
+    /// <summary>As a shell reports a process that Ctrl+C has ended.</summary>
+    public const int Interrupted = 130;
 
     public static readonly CliOption Json = new("--json", null, "Write JSON, for programs.");
     public static readonly CliOption Address = new(
@@ -45,6 +50,24 @@ internal sealed record CliContext(
 {
     /// <summary>The clock of commands that look again and again.</summary>
     public TimeProvider Time { get; init; } = TimeProvider.System;
+
+    /// <summary>Whether <see cref="Error"/> is a terminal: somebody may sit there and wonder.</summary>
+    public bool IsWatched { get; init; }
+
+    /// <summary>How long a server may take to take a connection, by the system's clock.</summary>
+    public TimeSpan LongestConnect { get; init; } = TimeSpan.FromSeconds(5);
+
+    /// <summary>Calls when Ctrl+C is pressed, which does not end the process then; a second time it does. Until what it returns is disposed.</summary>
+    public Func<Action, IDisposable> OnInterrupt { get; init; } = static pressed =>
+    {
+        bool isSecond = false;
+        return PosixSignalRegistration.Create(PosixSignal.SIGINT, signal =>
+        {
+            signal.Cancel = !isSecond;
+            isSecond = true;
+            pressed();
+        });
+    };
 
     /// <summary>Whether nobody can read <see cref="Out"/> any more: the framework writes on, and says nothing.</summary>
     public Func<bool> HasNoReader { get; init; } = static () => false;

@@ -50,7 +50,7 @@ internal sealed class ConfigCommand : Command
     private static async Task<int> DiffAsync(AdminClient client, CliArguments arguments, CliContext context)
     {
         using JsonDocument changes = arguments.Positional is [string file]
-            ? await client.SendAsync(HttpMethod.Post, $"/api/serve/config/diff?{client.OriginOf(file)}", await AdminClient.ReadFileAsync(file), "application/toml")
+            ? await client.AskAsync($"/api/serve/config/diff?{client.OriginOf(file)}", await AdminClient.ReadFileAsync(file), "application/toml")
             : await client.GetJsonAsync("/api/serve/config?diff=running");
         JsonElement list = changes.RootElement.GetProperty("changes");
         if (arguments.Has(Json.Name))

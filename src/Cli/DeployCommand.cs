@@ -16,8 +16,9 @@ internal sealed class DeployCommand : Command
 
     public override string Details =>
         """
-        The server judges the file; one with errors changes nothing. It is answered as soon as it is accepted; with --wait when it has come up, or
-        has failed to and what was good before serves on (exit code 1).
+        The server judges the file; one with errors changes nothing. It is answered as soon as it is accepted, which takes as long as files of Python
+        are imported; with --wait when it has come up, or has failed to and what was good before serves on (exit code 1). Ctrl+C ends the waiting
+        and not the deploy (exit code 130).
         """;
 
     public override int MostArguments => 1;
@@ -36,8 +37,10 @@ internal sealed class DeployCommand : Command
         byte[] text = await AdminClient.ReadFileAsync(file);
         using AdminClient client = AdminClient.Create(arguments, context);
         string query = $"?{client.OriginOf(file)}&force={Lower(arguments.Has(Force.Name))}&atomic={Lower(arguments.Has(Atomic.Name))}";
-        using JsonDocument accepted = await client.SendAsync(HttpMethod.Put, $"/api/serve/applications/{query}", text, "application/toml");
-        return await GenerationWait.FinishAsync(client, accepted, arguments, context, "Sent deploy request successfully.");
+        using ChangePatience patience = GenerationWait.PatienceOf(arguments, context);
+        using JsonDocument accepted = await patience.TellAsync(
+            client.ChangeAsync(HttpMethod.Put, $"/api/serve/applications/{query}", patience, text, "application/toml"), GenerationWait.Builds);
+        return await GenerationWait.FinishAsync(client, accepted, patience, arguments, context, "Sent deploy request successfully.");
     }
 
     private static string Lower(bool value) => value ? "true" : "false";

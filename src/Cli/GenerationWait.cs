@@ -9,6 +9,9 @@ internal static class GenerationWait
     public static readonly CliOption Wait = new("--wait", null, "Wait until everything is healthy (exit code 0) or something has failed (1).");
     public static readonly CliOption Timeout = new("--timeout", "SECONDS", "With --wait: give up after this long. Default: 600.");
 
+    /// <summary>What the server does before it accepts a goal.</summary>
+    public const string Builds = "Waiting for the server to build the applications...";
+
     private static readonly TimeSpan LookAgain = TimeSpan.FromMilliseconds(100);
 
     /// <summary>What is wrong with the options is told before anything is sent: wrong usage must change nothing.</summary>
@@ -23,7 +26,10 @@ internal static class GenerationWait
         _ = TimeoutOf(arguments);
     }
 
-    public static async Task<int> FinishAsync(AdminClient client, JsonDocument accepted, CliArguments arguments, CliContext context, string sent)
+    /// <summary>For the answer, and with --wait for how it ends.</summary>
+    public static ChangePatience PatienceOf(CliArguments arguments, CliContext context) => new(context, TimeoutOf(arguments));
+
+    public static async Task<int> FinishAsync(AdminClient client, JsonDocument accepted, ChangePatience patience, CliArguments arguments, CliContext context, string sent)
     {
         JsonElement generation = accepted.RootElement;
         int number = generation.GetProperty("generation").GetInt32();
@@ -43,9 +49,9 @@ internal static class GenerationWait
             return Command.Done;
         }
 
-        TimeSpan atMost = TimeoutOf(arguments);
-        long since = context.Time.GetTimestamp();
         string shown = string.Empty;
+        long since = context.Time.GetTimestamp();
+        bool isTold = context.Colour;
         while (true)
         {
             using JsonDocument now = await client.GetJsonAsync($"/api/serve/generations/{number}");
@@ -55,9 +61,14 @@ internal static class GenerationWait
                 return await EndAsync(client, now.RootElement, outcome, number, arguments, context);
             }
 
-            if (context.Time.GetElapsedTime(since) > atMost)
+            if (patience.IsInterrupted)
             {
-                await context.Error.WriteLineAsync($"Generation {number} was neither healthy nor failed after {atMost.TotalSeconds} s. It goes on: 'serve status' shows how.");
+                throw new InterruptedException($"Interrupted. Generation {number} goes on: 'serve status' shows how it comes up, 'serve history' how it has ended, and 'serve rollback' takes it back.");
+            }
+
+            if (patience.Over.IsCancellationRequested)
+            {
+                await context.Error.WriteLineAsync($"Generation {number} was neither healthy nor failed after {patience.AtMost.TotalSeconds} s. It goes on: 'serve status' shows how.");
                 return Command.Failed;
             }
 
@@ -66,7 +77,13 @@ internal static class GenerationWait
                 shown = await ShowProgressAsync(client, context, shown);
             }
 
-            await Task.Delay(LookAgain, context.Time);
+            if (!isTold && patience.IsSilentSince(since))
+            {
+                await context.Error.WriteLineAsync($"Generation {number} is accepted. Waiting until it is healthy...");
+                isTold = true;
+            }
+
+            await Task.Delay(LookAgain, context.Time, patience.Over).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         }
     }
 
@@ -133,7 +150,11 @@ internal static class GenerationWait
 
     private static TimeSpan TimeoutOf(CliArguments arguments)
     {
-        string text = arguments.Value(Timeout.Name) ?? "600";
+        if (arguments.Value(Timeout.Name) is not { } text)
+        {
+            return ChangePatience.Usual;
+        }
+
         return double.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture, out double seconds) && seconds is > 0 and < 1e9
             ? TimeSpan.FromSeconds(seconds)
             : throw new UsageException($"{Timeout.Name} is '{text}': it must be a number of seconds above 0.");

@@ -33,8 +33,9 @@ internal sealed class RollbackCommand : Command
         }
 
         using AdminClient client = AdminClient.Create(arguments, context);
-        using JsonDocument accepted = await client.SendAsync(HttpMethod.Post, $"/api/serve/rollback{query}");
+        using ChangePatience patience = GenerationWait.PatienceOf(arguments, context);
+        using JsonDocument accepted = await patience.TellAsync(client.ChangeAsync(HttpMethod.Post, $"/api/serve/rollback{query}", patience), GenerationWait.Builds);
         string from = accepted.RootElement.TryGetProperty("restored_from", out JsonElement restored) ? $"Going back to generation {restored}." : "It runs already.";
-        return await GenerationWait.FinishAsync(client, accepted, arguments, context, from);
+        return await GenerationWait.FinishAsync(client, accepted, patience, arguments, context, from);
     }
 }

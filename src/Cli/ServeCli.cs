@@ -18,7 +18,7 @@ public static class ServeCli
     /// <summary>Does what the arguments say.</summary>
     /// <param name="args">As the process was given them. None: <c>run</c> where there is a <c>config.toml</c>, else help.</param>
     /// <param name="registry">The applications that are compiled in.</param>
-    /// <returns>The exit code: 0 done, 1 failed, 2 wrong usage.</returns>
+    /// <returns>The exit code: 0 done, 1 failed, 2 wrong usage, 130 interrupted.</returns>
     public static Task<int> RunAsync(string[] args, DeploymentRegistry registry)
     {
         ArgumentNullException.ThrowIfNull(args);
@@ -26,7 +26,11 @@ public static class ServeCli
         StandardStreams.Occupy();
         bool colour = !Console.IsOutputRedirected && string.IsNullOrEmpty(Environment.GetEnvironmentVariable("NO_COLOR")) && Environment.GetEnvironmentVariable("TERM") is not "dumb";
         TextWriter error = JournalStream.IsStandardError(Environment.GetEnvironmentVariable) ? new JournalErrors(StandardStreams.ErrorWriter()) : StandardStreams.ErrorWriter();
-        return RunAsync(args, new CliContext(registry, StandardStreams.OutputWriter(), error, Environment.GetEnvironmentVariable, colour) { HasNoReader = StandardStreams.OutputHasNoReader });
+        return RunAsync(args, new CliContext(registry, StandardStreams.OutputWriter(), error, Environment.GetEnvironmentVariable, colour)
+        {
+            HasNoReader = StandardStreams.OutputHasNoReader,
+            IsWatched = !Console.IsErrorRedirected,
+        });
     }
 
     internal static async Task<int> RunAsync(IReadOnlyList<string> words, CliContext context)
@@ -110,6 +114,11 @@ public static class ServeCli
             await context.Error.WriteLineAsync(exception.Message);
             return Command.Failed;
         }
+        catch (InterruptedException exception)
+        {
+            await context.Error.WriteLineAsync(exception.Message);
+            return Command.Interrupted;
+        }
     }
 
     internal static string Version() =>
@@ -128,7 +137,7 @@ public static class ServeCli
         }
 
         text.Append("\nOptions:\n  --help     This text.\n  --version  The version.\n");
-        text.Append("\nExit codes: 0 done, 1 failed, 2 wrong usage.\n");
+        text.Append("\nExit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted.\n");
         return text.ToString();
     }
 

@@ -14,7 +14,8 @@ internal sealed class ShutdownCommand : Command
     public override async Task<int> RunAsync(CliArguments arguments, CliContext context)
     {
         using AdminClient client = AdminClient.Create(arguments, context);
-        using JsonDocument answer = await client.SendAsync(HttpMethod.Post, "/api/serve/shutdown");
+        using ChangePatience patience = new(context, AdminClient.AtOnce);
+        using JsonDocument answer = await client.ChangeAsync(HttpMethod.Post, "/api/serve/shutdown", patience);
         await context.Out.WriteLineAsync(answer.RootElement.GetProperty("message").GetString());
         return Done;
     }
