@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Text.Json;
 using Serve.Embedded.Tests.Guards;
 
@@ -159,6 +160,27 @@ public sealed class BinaryDeployTests
         Assert.Contains("broken.toml:1:1: ", broken.Error, StringComparison.Ordinal);
         Assert.Contains("message = \"Hello!\"", config.Out, StringComparison.Ordinal);
         Assert.Equal("Hello!", await server.Client.GetStringAsync("/", server.Deadline));
+    }
+
+    /// <summary>Its worker is there and never answers: the deploy is neither healthy nor failed while the test looks.</summary>
+    [Fact]
+    public async Task Deploy_InterruptedWhileItWaits_EndsAsByTheSignalAndTheServerGoesOn()
+    {
+        using OperatorSite site = new(Toml.Slow());
+        await using ServeProcess server = await site.StartAsync();
+        string next = site.Write("next.toml", "[[applications]]\n[[applications.deployments]]\nname = \"w\"\ncommand = [\"sh\", \"-c\", \"echo it is there; exec sleep 3600\"]\n");
+        Process deploy = ServeBinary.Start(site.Command("deploy", next, "--wait", "--address", server.AdminAddress.ToString()));
+        Task<Finished> ended = ServeBinary.RunToEndAsync(deploy);
+        await server.LineAsync("it is there");
+
+        ServeBinary.Kill(deploy.Id, ServeBinary.Interrupt);
+        Finished interrupted = await ended;
+        Finished history = await site.RunAsync(server, "history");
+
+        Assert.Equal((130, string.Empty), (interrupted.ExitCode, interrupted.Out));
+        Assert.StartsWith("Interrupted", interrupted.Error, StringComparison.Ordinal);
+        Assert.Contains("'serve status' shows ", interrupted.Error, StringComparison.Ordinal);
+        Assert.Matches("\n2 .* pending", history.Out);
     }
 
     [Fact]
