@@ -59,6 +59,27 @@ public sealed class ReplicaActsTests
         Assert.False(rig.HasMore);
     }
 
+    /// <summary>What it says is of the value before: the handler is asked once more when it has ended.</summary>
+    [Fact]
+    public async Task Reconfigure_ACheckStillRuns_ItsAnswerDoesNotCount()
+    {
+        Rig rig = await Rig.StartedAsync();
+        TaskCompletionSource before = rig.Handler.Check = new();
+        rig.Acts.CheckHealth(rig.Deployment, rig.Replica, TimeSpan.FromSeconds(1));
+        await rig.Clock.WhenArmedAsync(1, TestEnds);
+
+        rig.Acts.Reconfigure(rig.Deployment, rig.Replica, """{"a":2}""", TimeSpan.FromSeconds(1));
+        await rig.Clock.WhenArmedAsync(2, TestEnds);
+        rig.Handler.Check = null;
+        rig.Handler.Fails = "check";
+        before.SetResult();
+
+        ControllerMessage[] told = [await rig.ToldAsync(), await rig.ToldAsync()];
+        Assert.Null(Assert.Single(told.OfType<ControllerMessage.Checked>()).Error);
+        ControllerMessage.ReconfigureFailed refused = Assert.Single(told.OfType<ControllerMessage.ReconfigureFailed>());
+        Assert.Equal((true, "no check"), (refused.WasTaken, refused.Error.Message));
+    }
+
     [Fact]
     public async Task CheckHealth_Hangs_FailsAfterItsTimeoutAndIsNeverPiledUpon()
     {

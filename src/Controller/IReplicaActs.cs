@@ -13,7 +13,7 @@ internal interface IReplicaActs
     void Start(DeploymentState deployment, Replica replica, ReplicaStart start, IReadOnlyDictionary<string, ServedDeployment> siblings);
 
     /// <summary>
-    /// Hands it a new <c>user_config</c> and checks its health once, so that a value with which nothing works is refused by the first replica and not taken by all. Tells
+    /// Hands it a new <c>user_config</c> and then checks its health once, so that a value with which nothing works is refused by the first replica and not taken by all. Tells
     /// <see cref="ControllerMessage.Reconfigured"/> or <see cref="ControllerMessage.ReconfigureFailed"/>.
     /// </summary>
     void Reconfigure(DeploymentState deployment, Replica replica, string userConfig, TimeSpan healthCheckTimeout);

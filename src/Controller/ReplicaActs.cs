@@ -61,6 +61,9 @@ internal sealed class ReplicaActs(ServeEnvironment environment, ILogger logger, 
             {
                 await replica.ReconfigureAsync(userConfig);
                 wasTaken = true;
+
+                // A check that began before says nothing of the new value.
+                await EndsAsync(replica.LastHealthCheck, healthCheckTimeout);
                 await CheckAsync(replica, healthCheckTimeout);
                 tell(new ControllerMessage.Reconfigured(deployment, replica, userConfig));
             }
@@ -137,12 +140,17 @@ internal sealed class ReplicaActs(ServeEnvironment environment, ILogger logger, 
     private async Task CheckAsync(Replica replica, TimeSpan timeout)
     {
         Task check = replica.CheckHealthAsync(timeout);
+        await EndsAsync(check, timeout);
+        await check;
+    }
+
+    /// <summary>Waits for the end of a health check, whatever it says.</summary>
+    private async Task EndsAsync(Task check, TimeSpan timeout)
+    {
         if (!await IsDoneAsync(check, timeout))
         {
             throw new TimeoutException($"The health check did not end within health_check_timeout_s = {timeout.TotalSeconds}.");
         }
-
-        await check;
     }
 
     /// <summary>What a handler logs outside requests is its replica's too.</summary>

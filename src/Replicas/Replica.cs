@@ -115,21 +115,26 @@ internal sealed class Replica
         await handler.ReconfigureAsync(document.RootElement.Clone(), _stopping.Token);
     }
 
+    /// <summary>The health check that runs, or ran last.</summary>
+    public Task LastHealthCheck => Volatile.Read(ref _healthCheck);
+
     /// <summary>Asks the handler how it is. A check that still runs is the answer to the next one too, so that a hanging one is never piled upon.</summary>
     /// <param name="timeout">What it may take. Whoever asks sees to that; a process is told.</param>
     public Task CheckHealthAsync(TimeSpan timeout)
     {
-        if (_handler is IHealthChecked handler && _healthCheck.IsCompleted)
+        Task check = LastHealthCheck;
+        if (_handler is IHealthChecked handler && check.IsCompleted)
         {
             if (Process is { } process)
             {
                 process.CheckTimeout = timeout;
             }
 
-            _healthCheck = handler.CheckHealthAsync(_stopping.Token).AsTask();
+            check = handler.CheckHealthAsync(_stopping.Token).AsTask();
+            Volatile.Write(ref _healthCheck, check);
         }
 
-        return _healthCheck;
+        return check;
     }
 
     /// <exception cref="InvalidOperationException">The state table has no such move.</exception>
