@@ -1,12 +1,34 @@
+using System.Text.Json;
 using Microsoft.AspNetCore.Http;
 using Serve.Embedded.Replicas;
 
 namespace Serve.Embedded.Tests.Controller;
 
-/// <summary>A handler that the controller takes for a process. How it ends is for <see cref="FakeActs"/> to tell.</summary>
-internal sealed class FakeProcess : IDeployment<HttpRequest, string>, IHealthChecked, IReplicaProcess
+/// <summary>A handler that the controller takes for a process. How it ends is for <see cref="FakeActs"/> to tell, where these act.</summary>
+internal sealed class FakeProcess : IDeployment<HttpRequest, string>, IHealthChecked, IReconfigurable, IReplicaProcess
 {
-    public Task<string> Ended { get; } = new TaskCompletionSource<string>().Task;
+    private readonly TaskCompletionSource<string> _ended = new(TaskCreationOptions.RunContinuationsAsynchronously);
+
+    private bool _hasEnded;
+
+    public Task<string> Ended => _ended.Task;
+
+    /// <summary>Its end is told once somebody has asked for it.</summary>
+    public bool HasEnded
+    {
+        get
+        {
+            if (_hasEnded)
+            {
+                _ended.TrySetResult("exit code 3");
+            }
+
+            return _hasEnded;
+        }
+    }
+
+    /// <summary>It ends as soon as it has taken a <c>user_config</c>.</summary>
+    public bool DiesOfUserConfig { get; set; }
 
     public bool HasServed { get; set; }
 
@@ -27,6 +49,12 @@ internal sealed class FakeProcess : IDeployment<HttpRequest, string>, IHealthChe
     public ValueTask<string> HandleAsync(HttpRequest request, CancellationToken cancellationToken) => new("ok");
 
     public ValueTask CheckHealthAsync(CancellationToken cancellationToken) => ValueTask.CompletedTask;
+
+    public ValueTask ReconfigureAsync(JsonElement userConfig, CancellationToken cancellationToken)
+    {
+        _hasEnded |= DiesOfUserConfig;
+        return ValueTask.CompletedTask;
+    }
 
     public Task StartAsync(string? userConfig, CancellationToken cancellationToken) => Task.CompletedTask;
 

@@ -59,6 +59,18 @@ public sealed class ReplicaActsTests
         Assert.False(rig.HasMore);
     }
 
+    /// <summary>A check does not hold it against it. Told to have the value, it would have all others take it too.</summary>
+    [Fact]
+    public async Task Reconfigure_TheProcessEndsWithTheValue_OnlyItsEndIsTold()
+    {
+        Rig rig = await Rig.StartedAsync(new FakeProcess { DiesOfUserConfig = true });
+
+        rig.Acts.Reconfigure(rig.Deployment, rig.Replica, """{"a":2}""", TimeSpan.FromSeconds(1));
+
+        Assert.Equal("exit code 3", Assert.IsType<ControllerMessage.Died>(await rig.ToldAsync()).Reason);
+        Assert.False(rig.HasMore);
+    }
+
     /// <summary>What it says is of the value before: the handler is asked once more when it has ended.</summary>
     [Fact]
     public async Task Reconfigure_ACheckStillRuns_ItsAnswerDoesNotCount()
@@ -157,10 +169,11 @@ public sealed class ReplicaActsTests
     {
         private readonly Channel<ControllerMessage> _told = Channel.CreateUnbounded<ControllerMessage>();
 
-        public Rig()
+        /// <param name="process">Takes the place of <see cref="Handler"/>.</param>
+        public Rig(FakeProcess? process = null)
         {
             ServeEnvironment environment = new(Clock, new SeededRandom(1), ServeEnvironment.ResumeOnThreadPool, new LoggerFactory([new FakeLoggerProvider(Logs)]));
-            DeploymentDefinition definition = new("Front", Handler.Made, new(), http: null, blocks: false, typeof(HttpRequest), typeof(string));
+            DeploymentDefinition definition = new("Front", process is null ? Handler.Made : _ => process, new(), http: null, blocks: false, typeof(HttpRequest), typeof(string));
             DeploymentGoal goal = ControllerHarness.Front();
             ServedDeployment served = new("app", definition, DeploymentState.LimitsOf(goal), environment);
             Deployment = new(served, definition, new(new("test:v1", null), null), goal);
@@ -185,9 +198,9 @@ public sealed class ReplicaActsTests
 
         public bool HasMore => _told.Reader.TryPeek(out _);
 
-        public static async Task<Rig> StartedAsync()
+        public static async Task<Rig> StartedAsync(FakeProcess? process = null)
         {
-            Rig rig = new();
+            Rig rig = new(process);
             rig.Acts.Start(rig.Deployment, rig.Replica, new("{}", """{"model":"m"}""", TimeSpan.FromSeconds(1), 5), rig.Siblings);
             Assert.IsType<ControllerMessage.Started>(await rig.ToldAsync());
             return rig;

@@ -39,6 +39,43 @@ public sealed class ReplicaDeathTests
         Assert.Equal((1, 1), (dead.Rank, Assert.Single(harness.Acts.Pending, a => a.Kind == ActKind.Start).Replica!.Rank));
     }
 
+    /// <summary>It has the value, and does not live with it: it alone was asked, and who takes its place is given the one before.</summary>
+    [Fact]
+    public async Task Died_AsItWasHandedAUserConfig_TheOneBeforeComesBack()
+    {
+        ControllerHarness harness = new();
+        _ = harness.Apply(App("app", Workers, ControllerHarness.Front(2) with { UserConfig = "{}" }, Back()));
+        harness.Run();
+        Task<ApplyOutcome> applied = harness.Apply(App("app", Workers, ControllerHarness.Front(2) with { UserConfig = """{"a":1}""" }, Back()));
+
+        Die(harness, Assert.Single(harness.Acts.Pending, a => a.Kind == ActKind.Reconfigure).Replica!, hasServed: true);
+        harness.Run();
+
+        Assert.Contains("The new user_config was refused and the one before stays in force. Error: A replica ended by itself as it was handed it: exit code 3. Its last log lines: the disk is missing", Assert.Single((await applied).Failures), StringComparison.Ordinal);
+        Assert.Equal((DeploymentStatus.DeployFailed, StatusTrigger.ConfigUpdateFailed), (harness.Deployment("Front").Status, harness.Deployment("Front").Trigger));
+        Assert.Equal(2, harness.Running("Front", Workers));
+        Assert.Single(harness.Acts.All, a => a.UserConfig == """{"a":1}""");
+        Assert.Single(harness.Logs.GetSnapshot(), r => r.Id.Id == EventIds.UserConfigRefused);
+    }
+
+    /// <summary>Nothing speaks against a value that was good already.</summary>
+    [Fact]
+    public void Died_AsItWasHandedAGoodUserConfigAgain_AnotherTakesItsPlace()
+    {
+        ControllerHarness harness = new();
+        _ = harness.Apply(App("app", Workers, ControllerHarness.Front(2) with { UserConfig = "{}" }, Back()));
+        harness.Run();
+        _ = harness.Apply(App("app", Workers, ControllerHarness.Front(2) with { UserConfig = """{"a":1}""" }, Back()));
+        Act refused = Assert.Single(harness.Acts.Pending, a => a.Kind == ActKind.Reconfigure);
+        harness.Acts.End(refused, FakeActs.Unwell);
+        harness.Step();
+
+        Die(harness, refused.Replica!, hasServed: true);
+
+        Assert.Equal("A replica ended by itself: exit code 3. Another takes its place.", harness.Deployment("Front").Message);
+        Assert.Equal("{}", Assert.Single(harness.Acts.Pending, a => a.Kind == ActKind.Start).UserConfig);
+    }
+
     /// <summary>A process is told its rank once: what is shown is what it has.</summary>
     [Fact]
     public void WornOut_TheNewOne_KeepsTheRankThatItWasToldBesideTheOld()

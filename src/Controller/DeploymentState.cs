@@ -305,6 +305,20 @@ internal sealed class DeploymentState
         Message = _crashLoop.Verdict(reason) ?? $"A replica ended by itself: {reason}. Another takes its place.";
     }
 
+    /// <summary>A replica of the wanted code has ended by itself while it was handed a <c>user_config</c>.</summary>
+    /// <returns>Whether that refuses the value: it is still wanted, and was not good already.</returns>
+    public bool DiedOf(ReplicaEntry entry, string userConfig, string reason, IReadOnlyList<string> logTail)
+    {
+        if (userConfig != Goal.UserConfig || userConfig == _goodUserConfig)
+        {
+            return false;
+        }
+
+        LogTail = logTail;
+        ConfigRefused(entry, userConfig, wasTaken: true, $"A replica ended by itself as it was handed it: {reason}.");
+        return true;
+    }
+
     /// <summary>A replica of the wanted code can work.</summary>
     public void HasProven(ReplicaEntry entry) => _crashLoop.Proven(entry);
 

@@ -14,7 +14,7 @@ internal interface IReplicaActs
 
     /// <summary>
     /// Hands it a new <c>user_config</c> and then checks its health once, so that a value with which nothing works is refused by the first replica and not taken by all. Tells
-    /// <see cref="ControllerMessage.Reconfigured"/> or <see cref="ControllerMessage.ReconfigureFailed"/>.
+    /// <see cref="ControllerMessage.Reconfigured"/> or <see cref="ControllerMessage.ReconfigureFailed"/>, or nothing of a process that has ended: <see cref="ControllerMessage.Died"/> is told then.
     /// </summary>
     void Reconfigure(DeploymentState deployment, Replica replica, string userConfig, TimeSpan healthCheckTimeout);
 

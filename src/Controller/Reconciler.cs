@@ -208,9 +208,10 @@ internal sealed class Reconciler(ServeEnvironment environment, ILogger logger, I
                 deployment.Served.Gate.Resize(resized, deployment.Goal.MaxOngoingRequests);
                 break;
             case ReplicaAction.Reconfigure reconfigure:
-                Replica changed = deployment.Find(reconfigure.Id).Replica;
-                changed.MoveTo(ReplicaState.Updating);
-                acts.Reconfigure(deployment, changed, deployment.Goal.UserConfig!, deployment.Goal.HealthCheckTimeout);
+                ReplicaEntry changed = deployment.Find(reconfigure.Id);
+                changed.HandedUserConfig = deployment.Goal.UserConfig!;
+                changed.Replica.MoveTo(ReplicaState.Updating);
+                acts.Reconfigure(deployment, changed.Replica, changed.HandedUserConfig, deployment.Goal.HealthCheckTimeout);
                 break;
             case ReplicaAction.CheckHealth check:
                 ReplicaEntry asked = deployment.Find(check.Id);
@@ -387,7 +388,14 @@ internal sealed class Reconciler(ServeEnvironment environment, ILogger logger, I
                 entry.WasWell(environment.Time.GetTimestamp());
             }
 
-            deployment.ReplicaDied(reason, isCrash: !entry.IsProven(environment.Time), replica.LastLines, environment.Time, environment.Random);
+            if (replica.State == ReplicaState.Updating && deployment.DiedOf(entry, entry.HandedUserConfig!, reason, replica.LastLines))
+            {
+                Log.UserConfigRefused(logger, replica.Id, deployment.Name, deployment.Served.Application, reason);
+            }
+            else
+            {
+                deployment.ReplicaDied(reason, isCrash: !entry.IsProven(environment.Time), replica.LastLines, environment.Time, environment.Random);
+            }
         }
 
         Stop(deployment, entry);

@@ -65,6 +65,12 @@ internal sealed class ReplicaActs(ServeEnvironment environment, ILogger logger, 
                 // A check that began before says nothing of the new value.
                 await EndsAsync(replica.LastHealthCheck, healthCheckTimeout);
                 await CheckAsync(replica, healthCheckTimeout);
+                if (replica.Process is { HasEnded: true })
+                {
+                    // Its check is not held against it: that is told as its end, and until then it has not taken the value.
+                    return;
+                }
+
                 tell(new ControllerMessage.Reconfigured(deployment, replica, userConfig));
             }
 #pragma warning disable CA1031 // Whatever reconfigure throws refuses the value.

@@ -42,6 +42,9 @@ internal sealed class ReplicaEntry(Replica replica, ReplicaCode code, long start
     /// <summary>The <c>user_config</c> that it has taken.</summary>
     public string? UserConfig { get; set; }
 
+    /// <summary>The <c>user_config</c> that it was handed last while it ran, taken or not.</summary>
+    public string? HandedUserConfig { get; set; }
+
     /// <summary>When its health is to be checked; 0 = it has no check, or one runs.</summary>
     public long CheckAt { get; set; }
 

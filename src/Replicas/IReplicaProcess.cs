@@ -6,6 +6,9 @@ internal interface IReplicaProcess
     /// <summary>Completes when it has ended although nobody has stopped it, with how: words that complete "it ended: ...".</summary>
     Task<string> Ended { get; }
 
+    /// <summary>It has ended, told already or not.</summary>
+    bool HasEnded { get; }
+
     /// <summary>It has answered a request: it is no replica that cannot work.</summary>
     bool HasServed { get; }
 

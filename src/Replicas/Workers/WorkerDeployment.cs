@@ -44,6 +44,8 @@ internal sealed class WorkerDeployment : IHttpDeployment, IPlainHandler, IHealth
 
     public Task<string> Ended => _ended.Task;
 
+    public bool HasEnded => _process is { HasEnded: true };
+
     public bool HasServed => Volatile.Read(ref _hasServed);
 
     public Task<string> WornOut => _wear.IsOut;
@@ -124,7 +126,7 @@ internal sealed class WorkerDeployment : IHttpDeployment, IPlainHandler, IHealth
         {
             await AskAsync(_connections!, cancellationToken);
         }
-        catch (WorkerFailedException failure) when (failure.ServerIsShort || (OnDoubt is not null && _process!.HasEnded))
+        catch (WorkerFailedException failure) when (failure.ServerIsShort || (OnDoubt is not null && HasEnded))
         {
             // It is not held against the worker: another could not even be started, or its end is told as such when nothing is left of it. (While nobody is told of that yet, it is a start that has failed.)
             return;
