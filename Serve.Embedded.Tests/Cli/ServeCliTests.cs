@@ -1,3 +1,5 @@
+using System.Net;
+using System.Net.Sockets;
 using System.Text;
 using System.Text.Json;
 using Serve.Embedded.Cli;
@@ -196,6 +198,28 @@ public sealed class ServeCliTests
         Assert.Equal(1, run.ExitCode);
         Assert.StartsWith("No server answers at http://127.0.0.1:1/: ", run.Error, StringComparison.Ordinal);
         Assert.Contains("Start one with 'serve run', or name its admin address with --address or SERVE_ADDRESS.", run.Error, StringComparison.Ordinal);
+    }
+
+    /// <summary>It was accepted: who is told only that nobody answers would look for another address.</summary>
+    [Fact]
+    public async Task DeployWait_TheServerIsGoneMeanwhile_SaysThatItWasAcceptedAndFails()
+    {
+        using TcpListener listener = new(IPAddress.Loopback, 0);
+        listener.Start();
+        using TempFolder folder = new();
+        Task<CliRun> deploy = CliRun.RunAsync("deploy", folder.Write("config.toml", ""), "--wait", "--address", $"http://{listener.LocalEndpoint}");
+        using (Socket asked = await listener.AcceptSocketAsync(TestContext.Current.CancellationToken))
+        {
+            listener.Stop();
+            await asked.ReceiveAsync(new byte[4096], TestContext.Current.CancellationToken);
+            await asked.SendAsync("HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n{\"generation\":2}"u8.ToArray(), TestContext.Current.CancellationToken);
+            asked.Shutdown(SocketShutdown.Send);
+        }
+
+        CliRun run = await deploy;
+
+        Assert.Equal((1, ""), (run.ExitCode, run.Out));
+        Assert.StartsWith("Generation 2 was accepted, and its end is not known, since the server can no longer be asked: No server answers at ", run.Error, StringComparison.Ordinal);
     }
 
     [Fact]

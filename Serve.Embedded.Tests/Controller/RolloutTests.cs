@@ -293,6 +293,44 @@ public sealed class RolloutTests
         await done;
     }
 
+    /// <summary>Nothing is left to wait for then, which is no success: it would be kept as good for the next start.</summary>
+    [Fact]
+    public async Task Shutdown_AGoalIsOpen_EndsItAsStopped()
+    {
+        ControllerHarness harness = new();
+        Task<ApplyOutcome> applied = harness.Apply(App());
+
+        _ = harness.Shutdown();
+
+        Assert.True((await Settled(applied)).IsStopped);
+        Assert.Contains("The server is stopping", Assert.Single((await applied).Failures), StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task Apply_AfterTheShutdown_StartsNothingAndEndsAsStopped(bool isOver)
+    {
+        ControllerHarness harness = new();
+        _ = harness.Apply(App());
+        harness.Run();
+        Task done = harness.Shutdown();
+        if (isOver)
+        {
+            harness.Run();
+            Assert.True(done.IsCompleted);
+        }
+
+        ApplyRequest late = new([App()]);
+        Task<ApplyOutcome> applied = harness.Apply(late);
+
+        Assert.True((await Settled(applied)).IsStopped);
+        Assert.True(late.Taken.IsCompleted);
+        harness.Run();
+        Assert.True(done.IsCompleted);
+        Assert.Equal(2, harness.Acts.All.Count(a => a.Kind == ActKind.Start));
+    }
+
     /// <summary>Whoever reads that in a log looks for the operator who did it.</summary>
     [Fact]
     public async Task Shutdown_Always_CallsNoApplicationRemovedButTheOneThatWas()

@@ -1,11 +1,14 @@
 using System.Net;
 using System.Text;
 using System.Text.Json;
+using Microsoft.AspNetCore.Http;
 using Serve.Embedded.Config;
 using Serve.Embedded.Controller;
 using Serve.Embedded.Controller.Generations;
 using Serve.Embedded.Deployments;
 using Serve.Embedded.Telemetry;
+using Serve.Embedded.Tests.Cli;
+using Serve.Embedded.Tests.Functional.Binary;
 
 namespace Serve.Embedded.Tests.Functional;
 
@@ -141,6 +144,44 @@ public sealed class GenerationTests
         JsonElement change = Assert.Single(diff.RootElement.GetProperty("changes").EnumerateArray());
         Assert.Equal("applications.default.import_path", change.GetProperty("path").GetString());
         Assert.Equal(ApplicationStatus.DeployFailed, server.Server.Status.Applications[0].Status);
+    }
+
+    /// <summary>What had not come up is not good because nothing of it is left: a rollback, and the next start, would go to it.</summary>
+    [Fact]
+    public async Task Stop_AGenerationIsPending_IsNotGoodAndNoOtherIsTaken()
+    {
+        Probe probe = new();
+        using ManualResetEventSlim loaded = new();
+        DeploymentRegistry registry = probe.Register().AddApplication("test:loads", app => app.Add<HttpRequest, string>("Probe", _ =>
+        {
+            loaded.Wait(TestServer.Deadline);
+            throw new InvalidOperationException("It is not wanted any more.");
+        }));
+        ServeConfig config = Probe.Config();
+        await using TestServer server = await TestServer.StartAsync(registry, config);
+        using HttpClient admin = Admin(server);
+        using TempFolder folder = new();
+        Task<CliRun> deploy = CliRun.RunAsync("deploy", folder.Write("config.toml", "[[applications]]\nimport_path = \"test:loads\"\n"), "--wait", "--address", server.Server.AdminAddresses[0]);
+        await TestServer.UntilAsync(() => server.Deployer.Generations.Count == 2);
+        Task<string> answer = server.Client.GetStringAsync("/", TestServer.Deadline);
+        ProbeCall call = await probe.NextAsync();
+
+        Task stop = server.StopAsync();
+        using HttpResponseMessage put = await admin.PutAsync("/api/serve/applications/", Json("""{"applications":[]}"""), TestServer.Deadline);
+        using HttpResponseMessage rollback = await admin.PostAsync("/api/serve/rollback", null, TestServer.Deadline);
+        using HttpResponseMessage scale = await admin.PostAsync("/api/v1/applications/default/deployments/Probe/scale", Json("""{"target_num_replicas": 3}"""), TestServer.Deadline);
+        call.Return("ok");
+
+        Assert.Equal("ok", await answer);
+        Assert.Equal(new CliRun(1, "", "Generation 2 has been superseded: the server is stopping before it is known how this one ends\n"), await deploy);
+        foreach (HttpResponseMessage refused in (HttpResponseMessage[])[put, rollback, scale])
+        {
+            Assert.Equal(HttpStatusCode.ServiceUnavailable, refused.StatusCode);
+            Assert.Equal("The server is stopping, and takes no new goal.", (await JsonOf(refused)).GetProperty("error").GetString());
+        }
+
+        loaded.Set();
+        await stop;
     }
 
     [Fact]

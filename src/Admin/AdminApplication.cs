@@ -38,6 +38,10 @@ internal sealed class AdminApplication : IHttpApplication<HttpContext>
         {
             await _pipeline.Value(context);
         }
+        catch (AdminRefusedException exception) when (!context.Response.HasStarted)
+        {
+            await AdminJson.WriteErrorAsync(context.Response, exception.StatusCode, exception.Message);
+        }
 #pragma warning disable CA1031 // The admin port's last line: say it, and serve on.
         catch (Exception exception)
 #pragma warning restore CA1031

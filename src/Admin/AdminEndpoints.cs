@@ -171,14 +171,7 @@ internal sealed class AdminEndpoints(IAdminControl control)
             return;
         }
 
-        try
-        {
-            await AcceptedAsync(context, await control.RollbackAsync(text.Length > 0 ? int.Parse(text, CultureInfo.InvariantCulture) : null));
-        }
-        catch (AdminRefusedException exception)
-        {
-            await AdminJson.WriteErrorAsync(context.Response, StatusCodes.Status400BadRequest, exception.Message);
-        }
+        await AcceptedAsync(context, await control.RollbackAsync(text.Length > 0 ? int.Parse(text, CultureInfo.InvariantCulture) : null));
     }
 
     private async Task Shutdown(HttpContext context)
@@ -210,16 +203,7 @@ internal sealed class AdminEndpoints(IAdminControl control)
             return;
         }
 
-        try
-        {
-            await control.ScaleAsync(application, deployment, replicas);
-        }
-        catch (AdminRefusedException exception)
-        {
-            await AdminJson.WriteErrorAsync(context.Response, exception.StatusCode, exception.Message);
-            return;
-        }
-
+        await control.ScaleAsync(application, deployment, replicas);
         await AdminJson.WriteAsync(context.Response, StatusCodes.Status200OK, json =>
         {
             json.WriteStartObject();

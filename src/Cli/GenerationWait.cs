@@ -54,7 +54,7 @@ internal static class GenerationWait
         bool isTold = context.Colour;
         while (true)
         {
-            using JsonDocument now = await client.GetJsonAsync($"/api/serve/generations/{number}");
+            using JsonDocument now = await LookAsync(client, number);
             string outcome = now.RootElement.GetProperty("outcome").GetString()!;
             if (outcome != "pending")
             {
@@ -84,6 +84,19 @@ internal static class GenerationWait
             }
 
             await Task.Delay(LookAgain, context.Time, patience.Over).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        }
+    }
+
+    /// <exception cref="AdminException">It cannot be told any more.</exception>
+    private static async Task<JsonDocument> LookAsync(AdminClient client, int number)
+    {
+        try
+        {
+            return await client.GetJsonAsync($"/api/serve/generations/{number}");
+        }
+        catch (AdminException exception)
+        {
+            throw new AdminException($"Generation {number} was accepted, and its end is not known, since the server can no longer be asked: {exception.Message}");
         }
     }
 

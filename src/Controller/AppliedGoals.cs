@@ -8,7 +8,7 @@ internal sealed class AppliedGoals(RunningApplications applications, ScalingRoun
     private readonly List<AppliedGoal> _open = [];
 
     /// <summary>What is known to have ended, and was not told yet.</summary>
-    private readonly List<(ApplyRequest Request, IReadOnlyList<string> Failures)> _ended = [];
+    private readonly List<(ApplyRequest Request, ApplyOutcome Outcome)> _ended = [];
 
     private ApplyRequest? _recovered;
 
@@ -51,6 +51,15 @@ internal sealed class AppliedGoals(RunningApplications applications, ScalingRoun
 
         _order = [.. request.Goals.Select(g => g.Name).Concat(apply.Removed)];
         _open.Add(apply);
+    }
+
+    /// <summary>The server ends: there is no goal any more, and what is open stays so. That nothing is left to wait for is no success.</summary>
+    public void Stop()
+    {
+        _ended.AddRange(_open.Select(static apply => (apply.Request, ApplyOutcome.Stopped)));
+        _open.Clear();
+        _newest = _failed = null;
+        _order = [];
     }
 
     /// <summary>Applications of a goal have been built, or cannot be.</summary>
@@ -96,7 +105,7 @@ internal sealed class AppliedGoals(RunningApplications applications, ScalingRoun
 
         foreach (AppliedGoal apply in _open)
         {
-            _ended.Add((apply.Request, apply.Failures ?? failures));
+            _ended.Add((apply.Request, new(apply.Failures ?? failures)));
             _failed = failures.Count > 0 ? apply.Request : null;
         }
 
@@ -117,9 +126,9 @@ internal sealed class AppliedGoals(RunningApplications applications, ScalingRoun
     /// <summary>Tells how goals have ended. Only when the status that shows it is published: who is told looks there.</summary>
     public void Tell()
     {
-        foreach ((ApplyRequest request, IReadOnlyList<string> failures) in _ended)
+        foreach ((ApplyRequest request, ApplyOutcome outcome) in _ended)
         {
-            request.Complete(failures);
+            request.Complete(outcome);
         }
 
         _ended.Clear();

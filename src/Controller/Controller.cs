@@ -107,6 +107,15 @@ internal sealed class Controller
         }
 
         _timer.Dispose();
+        _messages.Writer.TryComplete();
+        while (_messages.Reader.TryRead(out ControllerMessage? late))
+        {
+            if (late is ControllerMessage.Apply apply)
+            {
+                apply.Request.Complete(ApplyOutcome.Stopped);
+            }
+        }
+
         _shutdown.TrySetResult();
         return true;
     }
@@ -114,10 +123,14 @@ internal sealed class Controller
     /// <summary>Lets replicas start, where the controller was told to wait.</summary>
     public void Begin() => Tell(new ControllerMessage.Begin());
 
-    /// <summary>Makes this the goal. Completes when everything runs as asked, or has failed to.</summary>
+    /// <summary>Makes this the goal. Completes when everything runs as asked, has failed to, or the controller is shut down.</summary>
     public Task<ApplyOutcome> ApplyAsync(ApplyRequest request)
     {
-        Tell(new ControllerMessage.Apply(request));
+        if (!_messages.Writer.TryWrite(new ControllerMessage.Apply(request)))
+        {
+            request.Complete(ApplyOutcome.Stopped);
+        }
+
         return request.Settled;
     }
 
@@ -138,6 +151,9 @@ internal sealed class Controller
     {
         switch (message)
         {
+            case ControllerMessage.Apply apply when _shutdown is not null:
+                apply.Request.Complete(ApplyOutcome.Stopped);
+                break;
             case ControllerMessage.Apply apply:
                 _goals.Take(apply.Request);
                 break;
@@ -147,7 +163,7 @@ internal sealed class Controller
             case ControllerMessage.Shutdown shutdown:
                 _shutdown = shutdown.Done;
                 _applications.TakeOutAll();
-                _goals.Take(new([]));
+                _goals.Stop();
                 break;
             case ControllerMessage.Woken:
                 _scaling.DecideNow();

@@ -73,7 +73,7 @@ internal sealed record ApplyRequest(IReadOnlyList<ApplicationGoal> Goals, bool F
 
     public void Take() => _taken.TrySetResult();
 
-    /// <summary>Completes when everything runs as asked, or has failed to.</summary>
+    /// <summary>Completes when everything runs as asked, has failed to, or the server ends.</summary>
     public Task<ApplyOutcome> Settled => _settled.Task;
 
     /// <summary>Completes if everything runs as asked after all, while it is still the newest goal.</summary>
@@ -81,9 +81,19 @@ internal sealed record ApplyRequest(IReadOnlyList<ApplicationGoal> Goals, bool F
 
     public void Recover() => _recovered.TrySetResult();
 
-    public void Complete(IReadOnlyList<string> failures) => _settled.TrySetResult(new(failures));
+    public void Complete(ApplyOutcome outcome)
+    {
+        _taken.TrySetResult();
+        _settled.TrySetResult(outcome);
+    }
 }
 
 /// <summary>How an applied goal ended.</summary>
 /// <param name="Failures">In words for the operator; none = everything runs as asked.</param>
-internal sealed record ApplyOutcome(IReadOnlyList<string> Failures);
+internal sealed record ApplyOutcome(IReadOnlyList<string> Failures)
+{
+    /// <summary>The server ends: it will not be known how the goal would have ended.</summary>
+    public static ApplyOutcome Stopped { get; } = new(["The server is stopping, so it will not be known whether this comes up."]);
+
+    public bool IsStopped => ReferenceEquals(this, Stopped);
+}

@@ -1,3 +1,4 @@
+using Microsoft.AspNetCore.Http;
 using Microsoft.Extensions.Logging;
 using Serve.Embedded.Admin;
 using Serve.Embedded.Config;
@@ -45,11 +46,15 @@ internal sealed class Deployer(Server server, ConfigSource source, GenerationSto
 
     public ConfigResult Read(ReadOnlySpan<byte> utf8, bool isJson, string name, string? folder) => source.Read(utf8, isJson, name, folder, Volatile.Read(ref _goal));
 
-    public async Task<Generation> DeployAsync(ServeConfig config, bool force, bool atomic) =>
-        (await DeployAsync(config, GenerationSource.Rest, force: force, atomic: atomic)).Generation;
+    public async Task<Generation> DeployAsync(ServeConfig config, bool force, bool atomic)
+    {
+        RefuseWhileStopping();
+        return (await DeployAsync(config, GenerationSource.Rest, force: force, atomic: atomic)).Generation;
+    }
 
     public async Task<Generation> RollbackAsync(int? number)
     {
+        RefuseWhileStopping();
         Generation to = number is { } asked
             ? store.Find(asked) ?? throw new AdminRefusedException($"There is no generation {asked}. 'serve history' lists those that are kept.")
             : (store.Current is { } current ? store.GoodBefore(current.Number) : null)
@@ -62,6 +67,7 @@ internal sealed class Deployer(Server server, ConfigSource source, GenerationSto
 
     public async Task ScaleAsync(string application, string deployment, int replicas)
     {
+        RefuseWhileStopping();
         await _turn.WaitAsync();
         try
         {
@@ -97,6 +103,14 @@ internal sealed class Deployer(Server server, ConfigSource source, GenerationSto
     }
 
     public void Shutdown() => shutdown();
+
+    private void RefuseWhileStopping()
+    {
+        if (server.IsDraining)
+        {
+            throw new AdminRefusedException("The server is stopping, and takes no new goal.", StatusCodes.Status503ServiceUnavailable);
+        }
+    }
 
     /// <summary>Makes a valid configuration the goal.</summary>
     /// <returns>Its generation, and how it goes.</returns>
@@ -272,6 +286,12 @@ internal sealed class Deployer(Server server, ConfigSource source, GenerationSto
     private async Task MarkAsync(int number, ApplyRequest request)
     {
         ApplyOutcome outcome = await request.Settled;
+        if (outcome.IsStopped)
+        {
+            store.MarkSuperseded(number, "the server is stopping before it is known how this one ends");
+            return;
+        }
+
         if (outcome.Failures.Count == 0)
         {
             store.MarkGood(number);

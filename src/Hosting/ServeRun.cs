@@ -142,7 +142,7 @@ internal sealed class ServeRun
         {
             _deployer!.NoteFallback($"{_source.Path} has {file.Errors.Count} error(s), the first: {file.Errors[0]}");
         }
-        else if (_boot.Fallback && outcome.Failures.Count > 0)
+        else if (_boot.Fallback && outcome is { Failures.Count: > 0, IsStopped: false })
         {
             await _deployer!.FallBackAsync(outcome.Failures);
         }
@@ -151,6 +151,12 @@ internal sealed class ServeRun
     private async Task ReloadAsync()
     {
         await _started.Task;
+        if (_server!.IsDraining)
+        {
+            // It ends, as systemd and the log were told: nothing is read for that.
+            return;
+        }
+
         _systemd!.Reloading("Reading the configuration again");
         ConfigResult read = _source.Read();
         if (!read.IsValid)
@@ -161,8 +167,12 @@ internal sealed class ServeRun
         else
         {
             ConfigSource.TellWarnings(read, _logger!);
-            int changes = ConfigDiff.Compare(_server!.Config, read.Config).Count;
-            await (await _deployer!.DeployAsync(read.Config, GenerationSource.Hangup)).Request.Settled;
+            int changes = ConfigDiff.Compare(_server.Config, read.Config).Count;
+            if ((await (await _deployer!.DeployAsync(read.Config, GenerationSource.Hangup)).Request.Settled).IsStopped)
+            {
+                return;
+            }
+
             Log.Reloaded(_logger!, _source.Path ?? "no file", changes);
         }
 
