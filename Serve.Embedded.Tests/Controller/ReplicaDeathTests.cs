@@ -175,8 +175,52 @@ public sealed class ReplicaDeathTests
         StayWell(harness, replica, TimeSpan.FromSeconds(serves ? 1 : 61));
 
         Assert.False(Front(harness).HasFailed);
+        Assert.Equal(DeploymentStatus.Healthy, harness.Deployment("Front").Status);
         Die(harness, replica, hasServed: false);
         Assert.Single(harness.Acts.Pending, a => a.Kind == ActKind.Start);
+    }
+
+    /// <summary>It is at its goal each time that the next one is up, for as long as that lives. One crash alone is no loop.</summary>
+    [Fact]
+    public void CrashLoop_TheNextIsUp_IsNotHealthyBeforeItHasShownThatItCanWork()
+    {
+        ControllerHarness harness = Deployed(1);
+        Die(harness, Front(harness).Replicas[^1].Replica, hasServed: false);
+        NextStart(harness);
+        Assert.Equal(DeploymentStatus.Healthy, harness.Deployment("Front").Status);
+
+        Die(harness, Front(harness).Replicas[^1].Replica, hasServed: false);
+        NextStart(harness);
+
+        Assert.Equal(1, harness.Running("Front", Workers));
+        Assert.Equal((DeploymentStatus.Unhealthy, ApplicationStatus.Unhealthy), (harness.Deployment("Front").Status, harness.Application().Status));
+        Assert.StartsWith("Crash loop: 2 replicas", harness.Deployment("Front").Message, StringComparison.Ordinal);
+        Assert.EndsWith(" A replica that serves a request, or is well for 60 s, ends it.", harness.Deployment("Front").Message, StringComparison.Ordinal);
+        StayWell(harness, Front(harness).Replicas[^1].Replica, TimeSpan.FromSeconds(61));
+        Assert.Equal((DeploymentStatus.Healthy, ""), (harness.Deployment("Front").Status, harness.Deployment("Front").Message));
+    }
+
+    /// <summary>It was up before the others crashed: that it could work says nothing of them, and neither does its end. Its place is filled at once all the same.</summary>
+    [Fact]
+    public void CrashLoop_AnOlderOneThatServedEnds_GoesOn()
+    {
+        ControllerHarness harness = Deployed(2);
+        Replica good = Front(harness).Replicas[0].Replica;
+        for (int i = 0; i < 6; i++)
+        {
+            Die(harness, Front(harness).Replicas[^1].Replica, hasServed: false);
+            if (i < 5)
+            {
+                NextStart(harness);
+            }
+        }
+
+        Assert.DoesNotContain(harness.Acts.Pending, a => a.Kind == ActKind.Start);
+        Die(harness, good, hasServed: true);
+
+        Assert.Contains(harness.Acts.Pending, a => a.Kind == ActKind.Start);
+        Assert.StartsWith("Crash loop: 6 replicas", harness.Deployment("Front").Message, StringComparison.Ordinal);
+        Assert.True(Front(harness).HasFailed);
     }
 
     /// <summary>That one of two serves says nothing of the other, which crashes again and again.</summary>

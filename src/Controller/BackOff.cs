@@ -29,6 +29,9 @@ internal sealed class BackOff
         NotBefore = now + (long)(seconds * (0.8 + 0.4 * random.NextDouble()) * time.TimestampFrequency);
     }
 
+    /// <summary>There is reason not to wait this time.</summary>
+    public void StartNow() => NotBefore = 0;
+
     public void Reset()
     {
         _rounds = 0;

@@ -290,19 +290,18 @@ internal sealed class DeploymentState
     }
 
     /// <summary>A replica of the wanted code failed its health check too often and is replaced.</summary>
-    public void HealthFailed(string error, bool isCrash, IReadOnlyList<string> logTail, TimeProvider time, Random random)
+    public void HealthFailed(ReplicaEntry entry, string error, TimeProvider time, Random random)
     {
         _failures++;
-        Lost(isCrash, logTail, time, random);
-        Message = _crashLoop.Verdict($"its health check failed {ReplicaEntry.MostStrikes} times in a row, the last time with: {error.TrimEnd('.')}")
-            ?? $"A replica's health check failed. This deployment will be UNHEALTHY until the replica recovers or a new deploy happens. Error: {error}";
+        Lost(entry, $"its health check failed {ReplicaEntry.MostStrikes} times in a row, the last time with: {error.TrimEnd('.')}", time, random);
+        Message = _crashLoop.Verdict ?? $"A replica's health check failed. This deployment will be UNHEALTHY until the replica recovers or a new deploy happens. Error: {error}";
     }
 
     /// <summary>A replica of the wanted code has ended by itself.</summary>
-    public void ReplicaDied(string reason, bool isCrash, IReadOnlyList<string> logTail, TimeProvider time, Random random)
+    public void ReplicaDied(ReplicaEntry entry, string reason, TimeProvider time, Random random)
     {
-        Lost(isCrash, logTail, time, random);
-        Message = _crashLoop.Verdict(reason) ?? $"A replica ended by itself: {reason}. Another takes its place.";
+        Lost(entry, reason, time, random);
+        Message = _crashLoop.Verdict ?? $"A replica ended by itself: {reason}. Another takes its place.";
     }
 
     /// <summary>A replica of the wanted code has ended by itself while it was handed a <c>user_config</c>.</summary>
@@ -351,8 +350,14 @@ internal sealed class DeploymentState
         Message = $"The controller failed while it worked on this deployment, and goes on: {error}. This is a fault of the server; its log has the details.";
     }
 
+    /// <summary>Everything is as wanted. In a crash loop it is so again and again: then one that is up says nothing before it has shown that it can work.</summary>
     public void BecameHealthy()
     {
+        if (_replicas.Any(_crashLoop.HangsOn))
+        {
+            return;
+        }
+
         DeploymentStatus before = Status;
         Happened(DeploymentEvent.BecomesHealthy);
         if (Status != before)
@@ -414,18 +419,25 @@ internal sealed class DeploymentState
     }
 
     /// <summary>A replica that was up is gone.</summary>
-    private void Lost(bool isCrash, IReadOnlyList<string> logTail, TimeProvider time, Random random)
+    private void Lost(ReplicaEntry entry, string reason, TimeProvider time, Random random)
     {
-        LogTail = logTail;
         Happened(DeploymentEvent.HealthCheckFails);
-        if (isCrash)
+        if (!entry.IsProven(time))
         {
-            _crashLoop.Crashed(MostFailures, time, random);
+            _crashLoop.Crashed(reason, MostFailures, time, random);
         }
         else
         {
-            _crashLoop.End();
+            _crashLoop.Proven(entry);
+            _crashLoop.StartNow();
+            if (_crashLoop.Verdict is not null)
+            {
+                // What is wrong is how the others end.
+                return;
+            }
         }
+
+        LogTail = entry.Replica.LastLines;
     }
 
     private bool IsCurrent(ReplicaEntry entry) => entry.Code == Code && !entry.MustGo;

@@ -356,7 +356,7 @@ internal sealed class Reconciler(ServeEnvironment environment, ILogger logger, I
         Log.ReplicaUnhealthy(logger, replica.Id, deployment.Name, deployment.Served.Application);
         if (entry.Code == deployment.Code)
         {
-            deployment.HealthFailed(error, isCrash: !entry.IsProven(environment.Time), replica.LastLines, environment.Time, environment.Random);
+            deployment.HealthFailed(entry, error, environment.Time, environment.Random);
         }
 
         if (replica.State == ReplicaState.Updating)
@@ -394,7 +394,7 @@ internal sealed class Reconciler(ServeEnvironment environment, ILogger logger, I
             }
             else
             {
-                deployment.ReplicaDied(reason, isCrash: !entry.IsProven(environment.Time), replica.LastLines, environment.Time, environment.Random);
+                deployment.ReplicaDied(entry, reason, environment.Time, environment.Random);
             }
         }
 
