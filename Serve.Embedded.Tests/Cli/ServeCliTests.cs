@@ -6,6 +6,8 @@ using Serve.Embedded.Cli;
 using Serve.Embedded.Config;
 using Serve.Embedded.Deployments;
 using Serve.Embedded.Hosting;
+using Serve.Embedded.Tests.Fakes;
+using Serve.Embedded.Tests.Functional;
 using Serve.Embedded.Tests.Functional.Binary;
 
 namespace Serve.Embedded.Tests.Cli;
@@ -220,6 +222,19 @@ public sealed class ServeCliTests
 
         Assert.Equal((1, ""), (run.ExitCode, run.Out));
         Assert.StartsWith("Generation 2 was accepted, and its end is not known, since the server can no longer be asked: No server answers at ", run.Error, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Status_AFailureOfADeploymentThatIsHeldBackToo_AreTwoSentences()
+    {
+        Probe probe = new();
+        probe.ConstructorFailures.Enqueue(new InvalidOperationException("No module named 'starlette'"));
+        ServeConfig config = Probe.Config(new() { Name = "Probe", NumReplicas = 2, NumCpus = 1, MaxConstructorRetryCount = 1 });
+        await using TestServer server = await TestServer.StartAsync(probe.Register(), config with { Box = new() { Cpus = 1 } }, new ManualTimeProvider());
+
+        CliRun run = await CliRun.RunAsync("status", "--address", server.Server.AdminAddresses[0]);
+
+        Assert.Contains("Error: No module named 'starlette'. Held back by the box", run.Out, StringComparison.Ordinal);
     }
 
     [Fact]

@@ -89,7 +89,7 @@ public sealed class RolloutTests
         Task<ApplyOutcome> applied = harness.Apply(App("app", "test:v2", Front(10), Back(1)));
         harness.Run(TimeSpan.FromSeconds(60), eachStep: () => least = Math.Min(least, harness.Running("Front", "test:v1") + harness.Running("Front", "test:v2")));
 
-        Assert.Single((await Settled(applied)).Failures);
+        Assert.EndsWith("Error: disk full. Its last log lines: the last line before it failed", Assert.Single((await Settled(applied)).Failures), StringComparison.Ordinal);
         Assert.Equal(10, least);
         Assert.Equal(10, harness.Running("Front", "test:v1"));
         Assert.Equal(1, harness.Running("Back", "test:v1"));

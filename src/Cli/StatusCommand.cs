@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Text.Json;
+using Serve.Embedded.Telemetry;
 
 namespace Serve.Embedded.Cli;
 
@@ -136,7 +137,7 @@ internal sealed class StatusCommand : Command
             foreach (JsonProperty deployment in application.Value.GetProperty("deployments").EnumerateObject())
             {
                 JsonElement requests = deployment.Value.GetProperty("requests");
-                string message = string.Join(' ', ((string?[])[deployment.Value.GetProperty("message").GetString(), deployment.Value.GetProperty("held_back").GetString()]).Where(m => !string.IsNullOrEmpty(m)));
+                string message = Sentences.Join(deployment.Value.GetProperty("message").GetString(), deployment.Value.GetProperty("held_back").GetString());
                 rows.Add(
                 [
                     application.Name,

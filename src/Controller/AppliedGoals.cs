@@ -1,4 +1,5 @@
 using Serve.Embedded.Controller.Scaling;
+using Serve.Embedded.Telemetry;
 
 namespace Serve.Embedded.Controller;
 
@@ -153,7 +154,7 @@ internal sealed class AppliedGoals(RunningApplications applications, ScalingRoun
             }
             else if (application.Goal != before)
             {
-                applications.Undo(application, before, $"Another application of the same atomic deploy failed. {string.Join(" ", failures)}");
+                applications.Undo(application, before, Sentences.Join(["Another application of the same atomic deploy failed.", .. failures]));
             }
         }
     }

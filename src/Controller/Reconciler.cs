@@ -160,9 +160,9 @@ internal sealed class Reconciler(ServeEnvironment environment, ILogger logger, I
     }
 
     /// <summary>Why an application's goal was given up, in words for the operator.</summary>
-    public static string WhyFailed(ApplicationState application) => string.Join(" ", (application.Coming ?? application.Serving).Deployments
+    public static string WhyFailed(ApplicationState application) => Sentences.Join((application.Coming ?? application.Serving).Deployments
         .Where(d => d.HasFailed)
-        .Select(d => $"Deployment '{d.Name}': {d.Message}{(d.LogTail.Count == 0 ? "" : $" Its last log lines: {string.Join(" | ", d.LogTail)}")}"));
+        .Select(d => $"Deployment '{d.Name}': {Sentences.Join(d.Message, d.LogTail.Count == 0 ? null : $"Its last log lines: {string.Join(" | ", d.LogTail)}")}"));
 
     public static IEnumerable<string> Failures(ApplicationState application) =>
         application.Failure is { } failure ? [$"Application '{application.Name}': {failure}"]

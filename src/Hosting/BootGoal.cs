@@ -1,5 +1,6 @@
 using Serve.Embedded.Config;
 using Serve.Embedded.Controller.Generations;
+using Serve.Embedded.Telemetry;
 
 namespace Serve.Embedded.Hosting;
 
@@ -33,6 +34,6 @@ internal sealed record BootGoal(ServeConfig? Config, Generation? Generation, str
 
         ConfigResult read = good.Read(catalog);
         return (read.Config, read.IsValid ? null
-            : $"Generation {good.Number} in {store.Folder}, the last that was good, is not valid for this executable: {string.Join(" ", read.Errors)}. Start one that has what it names.");
+            : $"Generation {good.Number} in {store.Folder}, the last that was good, is not valid for this executable: {Sentences.Join([.. read.Errors.Select(e => e.ToString()), "Start one that has what it names."])}");
     }
 }

@@ -62,7 +62,7 @@ internal sealed class Deployer(Server server, ConfigSource source, GenerationSto
         ConfigResult read = to.Read(source.Catalog);
         return read.IsValid
             ? (await DeployAsync(read.Config, GenerationSource.Rest, restoredFrom: to.Number, force: true)).Generation
-            : throw new AdminRefusedException($"Generation {to.Number} is no longer valid here: {string.Join(" ", read.Errors)}");
+            : throw new AdminRefusedException($"Generation {to.Number} is no longer valid here: {Sentences.Join(read.Errors.Select(e => e.ToString()))}");
     }
 
     public async Task ScaleAsync(string application, string deployment, int replicas)
@@ -252,7 +252,7 @@ internal sealed class Deployer(Server server, ConfigSource source, GenerationSto
     /// <summary>Goes to the last good generation, if there is one that is still valid, because the file is valid and did not come up.</summary>
     public async Task FallBackAsync(IReadOnlyList<string> failures)
     {
-        string failed = Joined(failures);
+        string failed = Sentences.Join(failures);
         string why = $"{source.Path} is valid but did not come up. {failed}";
         // The one that has just failed may have been good once: it is not what to go back to.
         Generation current = store.Current!;
@@ -303,13 +303,10 @@ internal sealed class Deployer(Server server, ConfigSource source, GenerationSto
             Log.DeployFailed(logger, failure);
         }
 
-        store.MarkFailed(number, Joined(outcome.Failures));
+        store.MarkFailed(number, Sentences.Join(outcome.Failures));
         await request.Recovered;
         store.MarkGood(number);
     }
-
-    /// <summary>One after the other; where one is a traceback, each begins a line of its own.</summary>
-    private static string Joined(IReadOnlyList<string> failures) => string.Join(failures.Any(f => f.Contains('\n', StringComparison.Ordinal)) ? '\n' : ' ', failures);
 
     private IEnumerable<string> Notices(ServeConfig goal, Generation? current)
     {

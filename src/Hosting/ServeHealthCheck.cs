@@ -1,4 +1,5 @@
 using Microsoft.Extensions.Diagnostics.HealthChecks;
+using Serve.Embedded.Telemetry;
 
 namespace Serve.Embedded.Hosting;
 
@@ -47,7 +48,7 @@ internal sealed class ServeHealthCheck(ServeHost host) : IHealthCheck
             }
         }
 
-        return new(health, troubles.Count == 0 ? "Everything runs as asked." : string.Join(" ", troubles), exception: null, data);
+        return new(health, troubles.Count == 0 ? "Everything runs as asked." : Sentences.Join(troubles), exception: null, data);
     }
 
     private static string Sentence(string message) => message.Length == 0 ? "" : $" {message}";

@@ -108,6 +108,9 @@ function size(bytes) {
   return bytes === null ? "–" : `${whole.format(Math.round(bytes / 1048576))} MiB`;
 }
 
+// One after the other, none run into the next: what a handler throws seldom ends as a sentence does.
+const sentences = (...texts) => texts.filter(Boolean).map((text, i, all) => i === all.length - 1 || /[.?!:][)'"]*$/.test(text) ? text : `${text}.`).join(" ");
+
 const tally = (...parts) => parts.filter(([number]) => number > 0).map(([number, what]) => `${count(number)} ${what}`).join(", ");
 const words = status => status.toLowerCase().replaceAll("_", " ");
 
@@ -332,7 +335,7 @@ class DeploymentRow {
     if (history) {
       draw(this.spark, history.admitted, history.refused);
     }
-    text(this.said, [deployment.message, deployment.held_back].filter(Boolean).join(" "));
+    text(this.said, sentences(deployment.message, deployment.held_back));
     hide(this.saidRow, this.said.textContent === "");
     mark(this.said, LOOKS[deployment.status] === "bad" ? "said trouble" : deployment.held_back ? "said held" : "said");
 

@@ -1,5 +1,6 @@
 using System.Text.Json;
 using Serve.Embedded.Config;
+using Serve.Embedded.Telemetry;
 
 namespace Serve.Embedded.Replicas.Workers;
 
@@ -149,7 +150,7 @@ internal sealed class PythonImporter(WorkerHost host)
         ConfigErrors errors = new($"{source.Name}");
         DeploymentConfig? deployment = DeploymentKeys.ReadDeclared(name, declared.GetProperty("options").GetRawText(), errors);
         return errors.ToList() is { Count: > 0 } wrong
-            ? Failed(source, $"the options of {source.Name} are wrong: {string.Join(" ", wrong.Select(e => e.Message))}")
+            ? Failed(source, $"the options of {source.Name} are wrong: {Sentences.Join(wrong.Select(e => e.Message))}")
             : new(deployment!, declared.GetProperty("has_reconfigure").GetBoolean(), Fingerprint(source), Error: null)
             {
                 Warnings = [.. root.TryGetProperty("warnings", out JsonElement warnings) ? warnings.EnumerateArray().Select(w => w.GetString()!) : []],
