@@ -42,10 +42,35 @@ public sealed class RequestWatchTests
         Assert.Equal(EarlyEnd.None, watch.Cause);
     }
 
-    /// <summary>Something happens just before a timer is made.</summary>
+    /// <summary>A handler that goes on after it has returned may begin its response in the instant in which its request ends: the next request of the connection would end with that time.</summary>
+    [Fact]
+    public void Stop_InTheMiddleOfRestartTimeoutOnAnotherThread_NoTimeIsLeft()
+    {
+        ManualTimeProvider time = new();
+        InterruptedTime interrupted = new(time);
+        RequestWatch watch = new(interrupted, static _ => { });
+        watch.SetTimeout(time.GetTimestamp(), TimeSpan.FromSeconds(1));
+        watch.WatchRun(leaves: CancellationToken.None, replicaStops: CancellationToken.None);
+        Thread ends = new(watch.Stop) { IsBackground = true };
+        interrupted.OnChange = () =>
+        {
+            interrupted.OnChange = null;
+            ends.Start();
+            SpinWait.SpinUntil(() => !ends.IsAlive || ends.ThreadState.HasFlag(ThreadState.WaitSleepJoin));
+        };
+
+        watch.RestartTimeout(TimeSpan.FromSeconds(5));
+        ends.Join();
+
+        Assert.Equal(0, time.ArmedTimers);
+    }
+
+    /// <summary>Something happens just before a timer is made, or changed.</summary>
     private sealed class InterruptedTime(TimeProvider time) : TimeProvider
     {
         public Action? OnTimer { get; set; }
+
+        public Action? OnChange { get; set; }
 
         public override long TimestampFrequency => time.TimestampFrequency;
 
@@ -54,7 +79,20 @@ public sealed class RequestWatchTests
         public override ITimer CreateTimer(TimerCallback callback, object? state, TimeSpan dueTime, TimeSpan period)
         {
             OnTimer?.Invoke();
-            return time.CreateTimer(callback, state, dueTime, period);
+            return new InterruptedTimer(this, time.CreateTimer(callback, state, dueTime, period));
         }
+    }
+
+    private sealed class InterruptedTimer(InterruptedTime time, ITimer timer) : ITimer
+    {
+        public bool Change(TimeSpan dueTime, TimeSpan period)
+        {
+            time.OnChange?.Invoke();
+            return timer.Change(dueTime, period);
+        }
+
+        public void Dispose() => timer.Dispose();
+
+        public ValueTask DisposeAsync() => timer.DisposeAsync();
     }
 }

@@ -15,7 +15,7 @@ internal sealed class RequestWatch(TimeProvider time, Action<EarlyEnd> endsEarly
 
     /// <summary>
     /// A handler that goes on elsewhere may begin its response in the instant in which its request begins to be watched. What each of the two writes is what the other one reads, and without this
-    /// both may read what was there before; then a stream, or an upgraded connection, would end with the request's time.
+    /// both may read what was there before; then a stream, or an upgraded connection, would end with the request's time. And one that goes on after its request has ended must set no time that the next would end with.
     /// </summary>
     private readonly Lock _timing = new();
 
@@ -103,7 +103,14 @@ internal sealed class RequestWatch(TimeProvider time, Action<EarlyEnd> endsEarly
     /// <summary>Stops watching. When this returns, nothing ends the request early any more.</summary>
     public void Stop()
     {
-        _runs = false;
+        if (_runs)
+        {
+            lock (_timing)
+            {
+                _runs = false;
+            }
+        }
+
         _deadline?.Clear();
         _clientLeaves.Dispose();
         _clientLeaves = default;
