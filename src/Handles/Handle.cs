@@ -90,44 +90,10 @@ internal sealed class Handle(AdmissionGate gate, int maxQueued)
     public void Close() => Interlocked.Or(ref _places, Closed);
 
     /// <summary>Takes a place in the queue; <see langword="false"/> if there is none.</summary>
-    public bool TryReserve(out int queued)
-    {
-        long places = Volatile.Read(ref _places);
-        while (true)
-        {
-            queued = QueuedOf(places);
-            if (places < 0 || queued >= LimitOf(places))
-            {
-                return false;
-            }
-
-            long seen = Interlocked.CompareExchange(ref _places, places + 1, places);
-            if (seen == places)
-            {
-                return true;
-            }
-
-            places = seen;
-        }
-    }
+    public bool TryReserve(out int queued) => TryReserve(hasLimit: true, out queued);
 
     /// <summary>Takes a place for a request that was admitted already, whatever the limit; <see langword="false"/> if it is closed: what is spent is looked at no more.</summary>
-    public bool TryReserveAgain()
-    {
-        long places = Volatile.Read(ref _places);
-        while (places >= 0)
-        {
-            long seen = Interlocked.CompareExchange(ref _places, places + 1, places);
-            if (seen == places)
-            {
-                return true;
-            }
-
-            places = seen;
-        }
-
-        return false;
-    }
+    public bool TryReserveAgain() => TryReserve(hasLimit: false, out _);
 
     /// <summary>Puts a waiter that has a place before all that came after it.</summary>
     public void PublishFirst(Waiter waiter)
@@ -198,6 +164,27 @@ internal sealed class Handle(AdmissionGate gate, int maxQueued)
         for (Waiter? waiter = _list.First; waiter is not null; waiter = waiter.Next)
         {
             waiter.TryLeave(end);
+        }
+    }
+
+    private bool TryReserve(bool hasLimit, out int queued)
+    {
+        long places = Volatile.Read(ref _places);
+        while (true)
+        {
+            queued = QueuedOf(places);
+            if (places < 0 || (hasLimit && queued >= LimitOf(places)))
+            {
+                return false;
+            }
+
+            long seen = Interlocked.CompareExchange(ref _places, places + 1, places);
+            if (seen == places)
+            {
+                return true;
+            }
+
+            places = seen;
         }
     }
 
