@@ -450,6 +450,39 @@ public sealed class PythonHostTests
         Assert.Equal(3, (await Task.WhenAll(requests)).Distinct().Count());
     }
 
+    /// <summary>Nobody waits for these: the log is all there is.</summary>
+    [Fact]
+    public async Task ThreadOrTask_Fails_IsAnError()
+    {
+        await using PythonHost host = await PythonHost.StartAsync(
+            """
+            import asyncio, gc, logging, threading
+            class Model:
+                async def __call__(self, request):
+                    def fail(): raise ValueError("of a thread")
+                    thread = threading.Thread(target=fail, name="mine")
+                    thread.start()
+                    thread.join()
+                    async def fails(): raise ValueError("of a task")
+                    task = asyncio.ensure_future(fails())
+                    await asyncio.wait([task])
+                    del task
+                    gc.collect()
+                    logging.getLogger("mine").warning("careful")
+                    return "fine"
+            """);
+
+        Assert.EndsWith("fine", await host.GetAsync("/"), StringComparison.Ordinal);
+
+        await host.LineAsync("careful");
+        string[] lines = host.Output.Split('\n');
+        Assert.Contains("<3>Exception in thread mine:", lines);
+        Assert.Contains("<3>ValueError: of a thread", lines);
+        Assert.Contains(lines, static l => l.StartsWith("<3>", StringComparison.Ordinal) && l.EndsWith("Task exception was never retrieved", StringComparison.Ordinal));
+        Assert.Contains("<3>ValueError: of a task", lines);
+        Assert.Contains(lines, static l => l.StartsWith("<4>", StringComparison.Ordinal) && l.EndsWith("careful", StringComparison.Ordinal));
+    }
+
     [Theory]
     [InlineData("gate.wait()\n            return 'late'")]
     [InlineData("yield 'begun'; gate.wait()")]

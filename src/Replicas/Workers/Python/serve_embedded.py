@@ -2145,15 +2145,29 @@ class _PriorityFormatter(logging.Formatter):
 
 
 def _set_up_logging():
-    """What is logged under these names, as Ray Serve's users do, names its request."""
-    handler = logging.StreamHandler(sys.stderr)
-    handler.addFilter(_RequestIdFilter())
-    handler.setFormatter(_PriorityFormatter("%(of_request)s%(levelname)s %(message)s"))
+    """What is logged under these names, as Ray Serve's users do, names its request. What else nobody takes, such as asyncio's word of a task that failed, keeps its level."""
+    handler = _log_handler("%(of_request)s%(levelname)s %(message)s")
     for name in ("ray.serve", "serve_embedded"):
         logger = logging.getLogger(name)
         logger.addHandler(handler)
         logger.setLevel(logging.INFO)
         logger.propagate = False
+    logging.lastResort = _log_handler("%(of_request)s%(message)s")
+    logging.lastResort.setLevel(logging.WARNING)
+    threading.excepthook = _thread_failed
+
+
+def _log_handler(form):
+    handler = logging.StreamHandler(sys.stderr)
+    handler.addFilter(_RequestIdFilter())
+    handler.setFormatter(_PriorityFormatter(form))
+    return handler
+
+
+def _thread_failed(args):
+    if args.exc_type is not SystemExit:
+        name = args.thread.name if args.thread else "that is gone"
+        _write_error(_as_error(f"Exception in thread {name}:\n" + "".join(traceback.format_exception(args.exc_type, args.exc_value, args.exc_traceback))))
 
 
 async def _serve_until_told(target, args, user_config, limit, control_token, path, port):
