@@ -99,6 +99,9 @@ internal sealed class PythonHost : IAsyncDisposable
 
     public void Signal(int signal) => ServeBinary.Kill(_process.Id, signal);
 
+    /// <summary>Waits for the end of its first process; what that has started may write on.</summary>
+    public Task EndAsync() => _process.WaitForExitAsync(Deadline);
+
     /// <summary>Waits for the end and for all that it wrote. Returns the exit code.</summary>
     public async Task<int> ExitAsync()
     {

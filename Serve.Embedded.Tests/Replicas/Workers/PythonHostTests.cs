@@ -231,6 +231,7 @@ public sealed class PythonHostTests
         {
             await connection.ReadToEndAsync();
             host.Signal(15);
+            await host.EndAsync();
 
             // Nobody listens there any more: a request would wait for what the worker has left behind.
             await Assert.ThrowsAsync<InvalidOperationException>(host.ConnectAsync);
