@@ -220,7 +220,7 @@ public sealed class PythonHostTests
                 def __call__(self, request):
                     child = os.fork()
                     if child == 0:
-                        time.sleep(20)
+                        time.sleep(600)
                         os._exit(0)
                     return f"{child}#"
             """);
