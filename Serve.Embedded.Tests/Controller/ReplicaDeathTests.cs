@@ -200,6 +200,33 @@ public sealed class ReplicaDeathTests
         Assert.Equal((DeploymentStatus.Healthy, ""), (harness.Deployment("Front").Status, harness.Deployment("Front").Message));
     }
 
+    /// <summary>A goal that was called failed for it has not recovered each time that the next one is up: nothing should go back to it.</summary>
+    [Fact]
+    public async Task CrashLoop_WasTheGoalsFailure_IsNoRecoveryWhileItGoesOn()
+    {
+        ControllerHarness harness = new();
+        ApplyRequest request = new([App("app", Workers, ControllerHarness.Front(1), Back())]);
+        Task<ApplyOutcome> applied = harness.Apply(request);
+        Act slow = harness.Acts.Pending.Single(a => a.Deployment.Name == "Back");
+        harness.Acts.Pending.Remove(slow);
+        NextStart(harness);
+        for (int i = 0; i < 3; i++)
+        {
+            Die(harness, Front(harness).Replicas[^1].Replica, hasServed: false);
+            NextStart(harness);
+        }
+
+        Assert.NotEmpty((await applied).Failures);
+        harness.Acts.Pending.Add(slow);
+        harness.Acts.End(slow);
+        harness.Step();
+
+        Assert.Equal(1, harness.Running("Front", Workers));
+        Assert.False(request.Recovered.IsCompleted);
+        StayWell(harness, Front(harness).Replicas[^1].Replica, TimeSpan.FromSeconds(61));
+        Assert.True(request.Recovered.IsCompletedSuccessfully);
+    }
+
     /// <summary>It was up before the others crashed: that it could work says nothing of them, and neither does its end. Its place is filled at once all the same.</summary>
     [Fact]
     public void CrashLoop_AnOlderOneThatServedEnds_GoesOn()

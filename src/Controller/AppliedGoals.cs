@@ -117,7 +117,7 @@ internal sealed class AppliedGoals(RunningApplications applications, ScalingRoun
     /// <summary>What was reported to have failed may have come up since.</summary>
     public void NoteRecovery()
     {
-        if (_failed is not null && applications.All.All(a => a.IsAtGoal && a.Failure is null))
+        if (_failed is not null && applications.All.All(a => a.IsAtGoal && a.Failure is null && !a.Serving.Deployments.Any(d => d.IsCrashLooping)))
         {
             _recovered = _failed;
             _failed = null;

@@ -108,8 +108,11 @@ internal sealed class DeploymentState
     /// </summary>
     public bool IsHeldUp => Abandoned > 0 && Alive < NumReplicas && Planner.MostStarts(NumReplicas, Abandoned, Alive) <= 0;
 
+    /// <summary>It is at its goal each time that a replica is up, and has failed all the same.</summary>
+    public bool IsCrashLooping => _crashLoop.Count >= MostFailures;
+
     /// <summary>So much has failed that the attempt counts as failed. Starts go on, further and further apart.</summary>
-    public bool HasFailed => IsHeldUp || _failures >= MostFailures || _crashLoop.Count >= MostFailures || (RefusedUserConfig is not null && RefusedUserConfig == Goal.UserConfig);
+    public bool HasFailed => IsHeldUp || _failures >= MostFailures || IsCrashLooping || (RefusedUserConfig is not null && RefusedUserConfig == Goal.UserConfig);
 
     private int Alive => _replicas.Count(r => IsCurrent(r) && Planner.IsAlive(r.Replica.State));
 
