@@ -1,6 +1,7 @@
 using System.Text.Json;
 using Microsoft.AspNetCore.Http;
 using Serve.Embedded.Replicas;
+using Serve.Embedded.Replicas.Workers;
 
 namespace Serve.Embedded.Tests.Controller;
 
@@ -30,6 +31,9 @@ internal sealed class FakeProcess : IDeployment<HttpRequest, string>, IHealthChe
     /// <summary>It ends as soon as it has taken a <c>user_config</c>.</summary>
     public bool DiesOfUserConfig { get; set; }
 
+    /// <summary>It ends of a <c>user_config</c> before it has answered to it, and its end is told a moment later.</summary>
+    public bool EndsInReconfigure { get; set; }
+
     public bool HasServed { get; set; }
 
     public Task<string> WornOut { get; } = new TaskCompletionSource<string>().Task;
@@ -53,6 +57,12 @@ internal sealed class FakeProcess : IDeployment<HttpRequest, string>, IHealthChe
     public ValueTask ReconfigureAsync(JsonElement userConfig, CancellationToken cancellationToken)
     {
         _hasEnded |= DiesOfUserConfig;
+        if (EndsInReconfigure)
+        {
+            _ended.SetResult("exit code 3");
+            throw new WorkerFailedException("The worker closed the connection before it answered.");
+        }
+
         return ValueTask.CompletedTask;
     }
 

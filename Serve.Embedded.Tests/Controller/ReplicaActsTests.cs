@@ -71,6 +71,18 @@ public sealed class ReplicaActsTests
         Assert.False(rig.HasMore);
     }
 
+    /// <summary>That its connection is lost says less than how it ended.</summary>
+    [Fact]
+    public async Task Reconfigure_TheProcessEndsBeforeItAnswers_OnlyItsEndIsTold()
+    {
+        Rig rig = await Rig.StartedAsync(new FakeProcess { EndsInReconfigure = true });
+
+        rig.Acts.Reconfigure(rig.Deployment, rig.Replica, """{"a":2}""", TimeSpan.FromSeconds(1));
+
+        Assert.Equal("exit code 3", Assert.IsType<ControllerMessage.Died>(await rig.ToldAsync()).Reason);
+        Assert.False(rig.HasMore);
+    }
+
     /// <summary>What it says is of the value before: the handler is asked once more when it has ended.</summary>
     [Fact]
     public async Task Reconfigure_ACheckStillRuns_ItsAnswerDoesNotCount()

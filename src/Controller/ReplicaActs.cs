@@ -2,6 +2,7 @@ using Microsoft.Extensions.Logging;
 using Serve.Embedded.Deployments;
 using Serve.Embedded.Handles;
 using Serve.Embedded.Replicas;
+using Serve.Embedded.Replicas.Workers;
 using Serve.Embedded.Telemetry;
 
 namespace Serve.Embedded.Controller;
@@ -11,6 +12,9 @@ internal sealed class ReplicaActs(ServeEnvironment environment, ILogger logger, 
 {
     /// <summary>What a handler has, after it was cancelled, before it is left to itself.</summary>
     private static readonly TimeSpan CancelTime = TimeSpan.FromSeconds(1);
+
+    /// <summary>What lies between the end of a process's connections and the word of its own end: its last lines are read, and what it has left is ended.</summary>
+    private static readonly TimeSpan LongestEnd = TimeSpan.FromSeconds(2);
 
     /// <summary>What a process has that did not come up, before it is killed.</summary>
     private static readonly TimeSpan FailedStartGrace = TimeSpan.FromSeconds(1);
@@ -77,6 +81,12 @@ internal sealed class ReplicaActs(ServeEnvironment environment, ILogger logger, 
             catch (Exception exception)
 #pragma warning restore CA1031
             {
+                if (exception is WorkerFailedException && replica.Process is { } process && await IsDoneAsync(process.Ended, LongestEnd))
+                {
+                    // It has ended of it: that is told with how.
+                    return;
+                }
+
                 tell(new ControllerMessage.ReconfigureFailed(deployment, replica, userConfig, exception) { WasTaken = wasTaken });
             }
         });
