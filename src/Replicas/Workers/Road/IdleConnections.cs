@@ -22,8 +22,6 @@ internal sealed class IdleConnections : IDisposable
     private readonly WorkerConnection?[] _places;
     private readonly ITimer _timer;
     private int _used;
-    private long _avoidedSince;
-    private bool _isAvoided;
     private bool _timed;
     private bool _disposed;
 
@@ -39,13 +37,9 @@ internal sealed class IdleConnections : IDisposable
     /// <summary>A connection that is open, as far as can be known.</summary>
     /// <param name="canRepeat">Whether the request can be sent again if it is not.</param>
     /// <param name="sendsSoon">See <see cref="WorkerConnection.IsUsable"/>.</param>
-    public WorkerConnection? Take(bool canRepeat, bool sendsSoon)
+    /// <param name="closedYoung">Becomes true where one was found closed that had just been used.</param>
+    public WorkerConnection? Take(bool canRepeat, bool sendsSoon, ref bool closedYoung)
     {
-        if (!canRepeat && IsAvoided())
-        {
-            return null;
-        }
-
         int used = Volatile.Read(ref _used);
         for (int i = 0; i < used; i++)
         {
@@ -67,16 +61,27 @@ internal sealed class IdleConnections : IDisposable
                 return null;
             }
 
-            if (idle <= JustUsed)
-            {
-                Volatile.Write(ref _avoidedSince, _time.GetTimestamp());
-                Volatile.Write(ref _isAvoided, true);
-            }
-
+            closedYoung |= idle <= JustUsed;
             connection.Dispose();
         }
 
         return null;
+    }
+
+    /// <summary>Closes one, in whose place another is made.</summary>
+    /// <returns>Whether there was one.</returns>
+    public bool TryCloseOne()
+    {
+        for (int i = 0; i < Volatile.Read(ref _used); i++)
+        {
+            if (Interlocked.Exchange(ref _places[i], null) is { } connection)
+            {
+                connection.Dispose();
+                return true;
+            }
+        }
+
+        return false;
     }
 
     public void Put(WorkerConnection connection) => Put(connection, _time.GetTimestamp());
@@ -88,11 +93,6 @@ internal sealed class IdleConnections : IDisposable
         _timer.Dispose();
         Close(all: true);
     }
-
-    /// <summary>
-    /// For a while after one of them was found closed that had just been used. There are workers that close each connection after its answer and do not say so: whether they are about to, no look at a connection can tell.
-    /// </summary>
-    private bool IsAvoided() => Volatile.Read(ref _isAvoided) && _time.GetElapsedTime(Volatile.Read(ref _avoidedSince)) < Longest;
 
     private void Put(WorkerConnection connection, long idleSince)
     {

@@ -15,6 +15,9 @@ internal sealed class WorkerConnections(EndPoint endPoint, TimeProvider time, Ev
     private readonly IdleConnections[] _idle = [.. Enumerable.Range(0, loops.Count).Select(_ => new IdleConnections(time, loops.Count))];
     private readonly WorkerConnector _connector = new(endPoint, time, loops) { OnRefused = onRefused };
 
+    /// <summary>Until then what may not be repeated goes over a new connection; a timestamp.</summary>
+    private long _avoidsKeptUntil = long.MinValue;
+
     public EndPoint EndPoint { get; } = endPoint;
 
     /// <summary>Told of each request that the worker has answered.</summary>
@@ -77,6 +80,12 @@ internal sealed class WorkerConnections(EndPoint endPoint, TimeProvider time, Ev
         where TCall : struct, IWorkerCall
     {
         bool wasSent = stale is { NothingSent: false };
+        if (stale is not null && !call.MayBeSentAgain)
+        {
+            // It takes none that was not just used.
+            AvoidKept();
+        }
+
         try
         {
             if (wasSent && !call.MayBeSentAgain)
@@ -133,22 +142,37 @@ internal sealed class WorkerConnections(EndPoint endPoint, TimeProvider time, Ev
     /// <param name="loop">The request's; <see langword="null"/> = none, and the connection stays where it is.</param>
     private WorkerConnection? TakeIdle(bool canRepeat, bool sendsSoon, EventLoop? loop)
     {
-        int own = (loop ?? loops.Emptiest).Index;
-        for (int i = 0; i < _idle.Length; i++)
+        if (!canRepeat && time.GetTimestamp() < Volatile.Read(ref _avoidsKeptUntil))
         {
-            if (_idle[(own + i) % _idle.Length].Take(canRepeat, sendsSoon) is { } connection)
-            {
-                if (connection.TryMoveTo(loop))
-                {
-                    return connection;
-                }
+            _ = Array.Exists(_idle, static idle => idle.TryCloseOne());
+            return null;
+        }
 
-                connection.Dispose();
+        int own = (loop ?? loops.Emptiest).Index;
+        bool closedYoung = false;
+        WorkerConnection? taken = null;
+        for (int i = 0; i < _idle.Length && taken is null; i++)
+        {
+            taken = _idle[(own + i) % _idle.Length].Take(canRepeat, sendsSoon, ref closedYoung);
+            if (taken is not null && !taken.TryMoveTo(loop))
+            {
+                taken.Dispose();
+                taken = null;
             }
         }
 
-        return null;
+        if (closedYoung)
+        {
+            AvoidKept();
+        }
+
+        return taken;
     }
+
+    /// <summary>
+    /// One was found closed that had just been used. There are workers that close each connection after its answer and do not say so: whether they are about to, no look at a connection can tell.
+    /// </summary>
+    private void AvoidKept() => Volatile.Write(ref _avoidsKeptUntil, time.GetTimestamp() + (long)(IdleConnections.Longest.TotalSeconds * time.TimestampFrequency));
 
     private async Task<bool> AcceptsAsync(CancellationToken cancellationToken)
     {
