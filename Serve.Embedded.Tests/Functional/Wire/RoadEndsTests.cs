@@ -157,14 +157,34 @@ public sealed class RoadEndsTests
     {
         await using RoadSite site = await RoadSite.StartAsync(http: new() { RequestTimeout = TimeSpan.FromSeconds(2) });
         using RoadCall call = await site.RunAsync(plain);
-        Task sending = call.Side.SendAsync($"HTTP/1.1 200 OK\r\nContent-Length: {TooMuch}\r\n\r\n{new string('x', TooMuch)}");
+        int sent = 0;
+        Task sending = SendAsync();
         await call.Client.ReadUntilAsync("\r\n\r\n");
+        for (int before = -1; before != Volatile.Read(ref sent);)
+        {
+            // Until all buffers on the way are full.
+            before = Volatile.Read(ref sent);
+            for (int i = 0; i < 100_000; i++)
+            {
+                await Task.Yield();
+            }
+        }
 
         await site.PassTimeAsync(TestServer.UntilAsync(() => site.Server.Server.ConnectionCount == 0));
 
         await Assert.ThrowsAsync<SocketException>(() => sending);
         Assert.Contains(" 200 ", (await site.Server.LogAsync(EventIds.RequestHandled)).Message, StringComparison.Ordinal);
         Assert.Equal((1, 0), (site.Counts.TimedOut, site.Counts.Cancelled));
+        Assert.Empty(site.Server.LogsOf(EventIds.ClientTooSlow));
+
+        async Task SendAsync()
+        {
+            await call.Side.SendAsync($"HTTP/1.1 200 OK\r\nContent-Length: {TooMuch}\r\n\r\n");
+            for (string piece = new('x', TooMuch / 1000); sent < 1000; Interlocked.Increment(ref sent))
+            {
+                await call.Side.SendAsync(piece);
+            }
+        }
     }
 
     /// <summary>Kestrel's clock is the system's: this takes as long as it says.</summary>

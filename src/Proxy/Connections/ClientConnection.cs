@@ -107,6 +107,8 @@ internal sealed class ClientConnection : ConnectionContext, IDuplexPipe, IMemory
             // A client that has not taken what it was sent until now is not waited for.
             if (abortReason is null || (serving is { IsCutShort: true } && _output.Sending.IsCompleted))
             {
+                // First: what is thrown away now must not be missing in the middle of what somebody still reads.
+                _input.End(abortReason);
                 CloseGracefully();
             }
             else

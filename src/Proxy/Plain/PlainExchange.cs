@@ -445,7 +445,11 @@ internal sealed class PlainExchange : IPlainClient
         }
         catch (TimeoutException)
         {
-            SlowClient.LogTooSlow(_proxy.RequestLog);
+            if (_watch.Cause == EarlyEnd.None)
+            {
+                SlowClient.LogTooSlow(_proxy.RequestLog);
+            }
+
             _isTooSlow = true;
             _connection.Abort(new ConnectionAbortedException("The client takes its response too slowly."));
             throw new OperationCanceledException("The client took its response too slowly.");
