@@ -57,7 +57,14 @@ internal sealed class ChangePatience : IDisposable
     private void Interrupt()
     {
         _isInterrupted = true;
-        _over.Cancel();
+        try
+        {
+            _over.Cancel();
+        }
+        catch (ObjectDisposedException)
+        {
+            // The answer was a moment faster.
+        }
     }
 }
 
