@@ -2199,9 +2199,21 @@ async def _serve_until_told(target, args, user_config, limit, control_token, pat
 
 def _keep_from_forks(worker, sockets):
     """What the user's code forks off, as multiprocessing does, is a copy: a signal that ends it must tell the worker nothing, and what waits for the worker must not wait for it."""
-    ending = (signal.SIGTERM, signal.SIGINT)
+    blocked = threading.local()
+
+    def block():
+        blocked.before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM, signal.SIGINT))
+
+    def unblock():
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked.before)
 
     def become_a_process_of_its_own():
+        try:
+            leave_the_worker()
+        finally:
+            unblock()
+
+    def leave_the_worker():
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -2210,13 +2222,8 @@ def _keep_from_forks(worker, sockets):
             if socket.fileno() >= 0:
                 os.dup2(nothing, socket.fileno(), inheritable=False)  # Its number stays taken: an object here will close it.
         os.close(nothing)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, ending)
 
-    os.register_at_fork(
-        before=functools.partial(signal.pthread_sigmask, signal.SIG_BLOCK, ending),
-        after_in_parent=functools.partial(signal.pthread_sigmask, signal.SIG_UNBLOCK, ending),
-        after_in_child=become_a_process_of_its_own,
-    )
+    os.register_at_fork(before=block, after_in_parent=unblock, after_in_child=become_a_process_of_its_own)
 
 
 def _main():
