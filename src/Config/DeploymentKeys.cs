@@ -108,7 +108,7 @@ internal static class DeploymentKeys
         .Value("weight", new OptionalType<int>(new IntegerType<int>(1, 1_000)), r => r.Weight, (r, v) => r with { Weight = v }, UpdateKind.Live,
             "Its share of [box], beside the weights of the others, when together they want more than there is.", inCode: "1")
         .Value("user_config", new FreeFormType(), r => r.UserConfig, (r, v) => r with { UserConfig = v }, UpdateKind.Reconfigure,
-            "Handed to the handler as it is; the handler says what may be in it. That of a worker must be shorter than 128 KiB as JSON.", example: "{ key = \"value\" }")
+            "Handed to the handler as it is; the handler says what may be in it. That of a worker takes at most 131,053 bytes as JSON.", example: "{ key = \"value\" }")
         .InlineTable("backpressure_config", Backpressure, r => r.Backpressure, (r, v) => r with { Backpressure = v },
             "What a refusal looks like to an HTTP client.", "{ status_code = 429, retry_after_s = 5.0 }")
         .Value("command", new ListType<string>("texts, a program and its arguments", 1_000, new TextType("a text", TextRules.Argument), isOptional: true),
