@@ -309,14 +309,15 @@ internal sealed class DeploymentState
 
     /// <summary>A replica of the wanted code has ended by itself while it was handed a <c>user_config</c>.</summary>
     /// <returns>Whether that refuses the value: it is still wanted, and was not good already.</returns>
-    public bool DiedOf(ReplicaEntry entry, string userConfig, string reason, IReadOnlyList<string> logTail)
+    public bool DiedOf(ReplicaEntry entry, string reason)
     {
+        string userConfig = entry.HandedUserConfig!;
         if (userConfig != Goal.UserConfig || userConfig == _goodUserConfig)
         {
             return false;
         }
 
-        LogTail = logTail;
+        LogTail = entry.Replica.LastLines;
         ConfigRefused(entry, userConfig, wasTaken: true, $"A replica ended by itself as it was handed it: {reason}.");
         return true;
     }

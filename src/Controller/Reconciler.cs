@@ -388,7 +388,7 @@ internal sealed class Reconciler(ServeEnvironment environment, ILogger logger, I
                 entry.WasWell(environment.Time.GetTimestamp());
             }
 
-            if (replica.State == ReplicaState.Updating && deployment.DiedOf(entry, entry.HandedUserConfig!, reason, replica.LastLines))
+            if (replica.State == ReplicaState.Updating && deployment.DiedOf(entry, reason))
             {
                 Log.UserConfigRefused(logger, replica.Id, deployment.Name, deployment.Served.Application, reason);
             }

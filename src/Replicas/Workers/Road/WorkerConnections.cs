@@ -80,17 +80,16 @@ internal sealed class WorkerConnections(EndPoint endPoint, TimeProvider time, Ev
         where TCall : struct, IWorkerCall
     {
         bool wasSent = stale is { NothingSent: false };
-        if (stale is not null && !call.MayBeSentAgain)
-        {
-            // It takes none that was not just used.
-            AvoidKept();
-        }
-
         try
         {
-            if (wasSent && !call.MayBeSentAgain)
+            if (stale is not null && !call.MayBeSentAgain)
             {
-                throw stale!;
+                // It takes none that was not just used.
+                AvoidKept();
+                if (wasSent)
+                {
+                    throw stale;
+                }
             }
 
             // Servers close idle connections, and the kept one was too old: a new one shows how the worker is.
