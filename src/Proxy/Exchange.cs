@@ -225,10 +225,10 @@ internal sealed class Exchange : IHttpRequestLifetimeFeature
     /// <summary>The connection is the handler's now.</summary>
     public void HasUpgraded() => _upgrade.Upgraded();
 
-    /// <summary>Ends a response that cannot be finished.</summary>
+    /// <summary>Ends a response that cannot be finished. Where its head has gone out, that says how much is missing.</summary>
     private void CutShort()
     {
-        if (_connection is not null && _request.Protocol == HttpProtocol.Http11 && !_upgrade.IsUpgraded)
+        if (_connection is not null && _response.HasStarted && _request.Protocol == HttpProtocol.Http11 && !_upgrade.IsUpgraded)
         {
             _connection.IsCutShort = true;
         }

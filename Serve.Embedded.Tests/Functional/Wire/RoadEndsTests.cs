@@ -6,6 +6,7 @@ using Microsoft.Extensions.Logging.Testing;
 using Serve.Embedded.Deployments;
 using Serve.Embedded.Handles;
 using Serve.Embedded.Telemetry;
+using Serve.Embedded.Tests.Fakes;
 using static Serve.Embedded.Tests.Functional.Wire.RoadSite;
 
 namespace Serve.Embedded.Tests.Functional.Wire;
@@ -149,6 +150,24 @@ public sealed class RoadEndsTests
         Assert.Equal(("", false), await site.PassTimeAsync(call.Client.ReadToHowItEndsAsync()));
     }
 
+    /// <summary>No framing says then that something is missing: the end of the connection alone would be no word at all.</summary>
+    [Fact]
+    public async Task RequestTimeout_AResponseHasBegunAndNothingOfItIsSent_TheClientIsReset()
+    {
+        ManualTimeProvider time = new();
+        Holds holds = new();
+        await using TestServer server = await TestServer.StartAsync(
+            new DeploymentRegistry().AddApplication("test:probe", app => app.AddHttp("Probe", _ => holds)), Probe.Config(http: new() { RequestTimeout = TimeSpan.FromSeconds(2) }), time);
+        using RawConnection client = await server.ConnectAsync();
+        await client.SendAsync("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+        await holds.Begun.Task;
+
+        Task<(string, bool)> end = client.ReadToHowItEndsAsync();
+        await server.PassTimeUntilAsync(end);
+
+        Assert.Equal(("", true), await end);
+    }
+
     /// <summary>Nobody waits for a client that takes nothing, be the request's time over or its worker broken.</summary>
     [Theory]
     [InlineData(true)]
@@ -228,6 +247,20 @@ public sealed class RoadEndsTests
             $"The client took its response too slowly, and the server broke the connection off: it is to take {rate} of grace. No key of the configuration changes this",
             why.Message);
         Assert.Equal((0, 1, 0), (counts.Completed, counts.Cancelled, counts.Failed));
+    }
+
+    /// <summary>Begins a response, and flushes nothing of it.</summary>
+    private sealed class Holds : IHttpDeployment
+    {
+        public TaskCompletionSource Begun { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
+
+        public async ValueTask HandleAsync(HttpContext context, CancellationToken cancellationToken)
+        {
+            context.Response.BodyWriter.GetSpan(4)[..4].Fill((byte)'x');
+            context.Response.BodyWriter.Advance(4);
+            Begun.SetResult();
+            await Task.Delay(Timeout.Infinite, cancellationToken);
+        }
     }
 
     /// <summary>Sends for as long as it is let, at a rate of its own: Kestrel's is of all that was sent, and all buffers between here and the client would be hours of it.</summary>
